@@ -1,0 +1,26 @@
+//! The nouns that every other crate shares: names, versions, manifests, limits, effects, failures,
+//! diagnostics.
+//!
+//! Invariant: no I/O, no clock, no randomness, and no logic beyond what keeps a value well-formed.
+//! A value of one of these types is valid from its construction on, also when it came from JSON.
+
+pub mod diagnostic;
+pub mod effect;
+pub mod failure;
+pub mod hash;
+pub mod limits;
+pub mod manifest;
+pub mod name;
+
+pub use diagnostic::{Diagnostic, Label, Severity};
+pub use effect::{Call, CallId, EffectClass, EffectError, Outcome};
+pub use failure::{Category, Failure};
+pub use hash::{Hash, HashError};
+pub use limits::Limits;
+pub use manifest::{
+    AppManifest, EgressPolicy, FunctionSpec, ImportEdge, ImportKind, ImportTarget, ModuleEntry,
+    ModuleKind,
+};
+pub use name::{
+    AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, VersionNumber,
+};
