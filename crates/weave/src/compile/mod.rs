@@ -1,0 +1,125 @@
+//! From an uploaded manifest and its sources to code that the engine can run.
+//!
+//! The server's half: it resolves nothing again, and trusts nothing. [`check`] refuses a manifest
+//! that does not hold together, then each source is read anew, and [`emit`] makes the code.
+//! Whatever is wrong is a diagnostic. The result is a function of the arguments alone.
+//!
+//! What comes next (two versions woven into one module) takes the place of `emit`: it splices
+//! source spans and composes the position maps, for which reading, linking and maps are kept apart
+//! from emission.
+
+mod check;
+mod emit;
+
+use std::sync::Arc;
+
+use belay_model::{AppManifest, Diagnostic, Hash, ImportEdge, ModuleEntry, ModuleKind, Severity};
+
+use crate::{
+    limits::SourceLimits,
+    linking::{Unit, Units, check_handlers, check_wants},
+    map::PositionMap,
+    syntax::{Goal, read_module},
+};
+
+/// All modules of an app, ready to run.
+#[derive(Debug)]
+pub struct Compiled {
+    pub modules: Vec<CompiledModule>,
+    /// Warnings; with an error there is no `Compiled`.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One module, ready to run.
+#[derive(Debug, Clone)]
+pub struct CompiledModule {
+    pub path: String,
+    pub kind: ModuleKind,
+    /// An ES module; for CommonJS a function expression `(function (exports, require, module,
+    /// __filename, __dirname) {\n…\n})`; for JSON the JSON text.
+    pub code: String,
+    /// CommonJS only: the names to declare beside `default`.
+    pub export_names: Vec<String>,
+    pub imports: Vec<ImportEdge>,
+    pub map: PositionMap,
+    /// No entry reaches it.
+    pub unused: bool,
+}
+
+/// Compiles an app. `source` gives a source text by its hash.
+///
+/// # Errors Diagnostics, at least one of them an error: the manifest does not hold together, a
+/// source is missing or has a syntax error, a name that is imported does not exist, a handler does
+/// not exist.
+pub fn compile(
+    manifest: &AppManifest,
+    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+) -> Result<Compiled, Vec<Diagnostic>> {
+    check::check(manifest, &SourceLimits::DEFAULT)?;
+    let (units, mut diagnostics) = read(manifest, source)?;
+    let entries = manifest.functions.values().map(|function| function.module.as_str());
+    let units = Units::new(&units, entries);
+    diagnostics.extend(check_wants(&units));
+    let functions = manifest.functions.iter();
+    diagnostics.extend(check_handlers(
+        &units,
+        functions.map(|(name, spec)| (name, spec.module.as_str(), spec.export.as_str())),
+    ));
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(diagnostics);
+    }
+    Ok(Compiled { modules: emit::emit(&units), diagnostics })
+}
+
+/// Reads all sources; the warnings, or all errors with them.
+fn read(
+    manifest: &AppManifest,
+    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+) -> Result<(Vec<Unit>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let limits = SourceLimits::DEFAULT;
+    let (mut units, mut problems, mut failed, mut total) = (Vec::new(), Vec::new(), false, 0);
+    for entry in &manifest.modules {
+        let unit = source(&entry.source).ok_or_else(|| vec![check::no_source(entry)]);
+        let unit = unit.and_then(|text| {
+            total += text.len();
+            check::size(entry, &text, total, &limits)?;
+            read_unit(entry, text)
+        });
+        match unit {
+            Ok((unit, warnings)) => {
+                units.push(unit);
+                problems.extend(warnings);
+            }
+            Err(errors) => {
+                failed = true;
+                problems.extend(errors);
+            }
+        }
+    }
+    if failed { Err(problems) } else { Ok((units, problems)) }
+}
+
+fn read_unit(
+    entry: &ModuleEntry,
+    text: Arc<str>,
+) -> Result<(Unit, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut module = match entry.kind {
+        ModuleKind::Json => {
+            crate::graph::check_json(&entry.path, &text).map_err(|error| vec![*error])?;
+            None
+        }
+        kind @ (ModuleKind::Esm | ModuleKind::CommonJs) => {
+            Some(read_module(&entry.path, &text, Goal::Known(kind))?)
+        }
+    };
+    let warnings = module.as_mut().map(|m| std::mem::take(&mut m.warnings)).unwrap_or_default();
+    let unit = Unit {
+        path: entry.path.clone(),
+        source: text,
+        kind: entry.kind,
+        module,
+        edges: entry.imports.clone(),
+    };
+    check::edges(&unit)?;
+    Ok((unit, warnings))
+}

@@ -1,0 +1,24 @@
+//! JavaScript and TypeScript: from source files to code that the engine can run.
+//!
+//! Two halves, which meet in [`belay_model::AppManifest`]: [`resolve_graph`] follows imports from
+//! the entry points over a file system that is passed in (the CLI calls it), and [`compile`] turns
+//! a manifest and its sources into runnable code, a position map for each module, and diagnostics
+//! (the server calls it).
+//!
+//! Invariants: no I/O, no clock, no logging, no threads; the same input gives the same output. This
+//! is the only crate that names oxc. A source may be hostile: nesting is bounded before it is
+//! parsed, and what is wrong with it is a [`belay_model::Diagnostic`], never a panic.
+
+mod compile;
+mod fs;
+mod graph;
+mod limits;
+mod linking;
+mod map;
+mod syntax;
+
+pub use compile::{Compiled, CompiledModule, compile};
+pub use fs::{FileKind, Meta, SourceFs};
+pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};
+pub use limits::SourceLimits;
+pub use map::{MapError, PositionMap, map_frame, map_stack};

@@ -1,0 +1,11 @@
+//! Tests of `belay-weave` through its public surface.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
+
+mod fixtures;
+mod frames;
+mod graphs;
+mod hostile;
+mod nesting;
+mod npm;
+mod support;
