@@ -1,0 +1,14 @@
+// What the C shim calls.
+
+const hooks = {
+  setGraph,
+  resolve,
+  moduleUrl,
+  require: (path) => load(path, undefined),
+  preload,
+  setEnv,
+  context: makeContext,
+  error: errorFor,
+  domException: namedError,
+  describe,
+};
