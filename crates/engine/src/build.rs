@@ -1,0 +1,166 @@
+//! From a program to a function image: top-level code is evaluated once, at deploy, and the memory that it
+//! leaves is what every request starts from.
+
+use std::sync::Arc;
+
+use belay_model::{Category, Limits, ModuleKind};
+
+use crate::{
+    BuildError, Engine, FunctionImage, LogLine, Program, abi,
+    guest::{Exports, Guest, Status, Stopped},
+    state::{Building, State},
+};
+
+/// A function image, and what there is to say about how it came to be.
+pub struct Built {
+    pub image: FunctionImage,
+    pub notes: Vec<Note>,
+    /// What top-level code logged.
+    pub logs: Vec<LogLine>,
+}
+
+/// Top-level code read something that the image freezes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub kind: NoteKind,
+    /// Frames as the engine prints them, innermost first.
+    pub stack: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoteKind {
+    Clock,
+    Random,
+}
+
+/// What evaluating top-level code may use.
+const LIMITS: Limits = Limits {
+    timeout_ms: 30_000,
+    cpu_ms: 10_000,
+    memory_bytes: 256 << 20,
+    stack_bytes: 384 << 10,
+    event_bytes: 0,
+    result_bytes: 0,
+    log_bytes: 1 << 20,
+    calls_in_flight: 0,
+    concurrency: 1,
+};
+
+/// Heap that a request finds ready, so that a small one need not grow memory.
+const SLACK_BYTES: u32 = 192 << 10;
+/// Events and outcomes up to this size find the input buffer large enough.
+const INPUT_BYTES: u32 = 4 << 10;
+
+pub(crate) fn build(engine: &Engine, program: &Program) -> Result<Built, BuildError> {
+    let mut state = State::new(LIMITS, [0; 32]);
+    state.building =
+        Some(Building { sources: program.sources(), notes: Vec::new(), refused: Vec::new() });
+    let guest = Guest::new(&engine.shared, &engine.shared.memory, state)?;
+    let mut builder = Builder { guest };
+    builder.evaluate(program)?;
+    builder.finish(engine)
+}
+
+struct Builder {
+    guest: Guest,
+}
+
+impl Builder {
+    fn evaluate(&mut self, program: &Program) -> Result<(), BuildError> {
+        let env = serde_json::json!(program.env).to_string();
+        self.hook(c"setGraph", &program.graph_json())?;
+        self.hook(c"setEnv", &env)?;
+        for (index, entry) in program.entries.iter().enumerate() {
+            let first = program.entries[..index].iter().all(|e| e.module != entry.module);
+            if first {
+                self.load(&entry.module)?;
+            }
+        }
+        for module in program.modules.iter().filter(|m| m.kind == ModuleKind::Esm) {
+            self.on_path(&module.path, |e| &e.compile)?;
+        }
+        self.hook(c"preload", "")?;
+        for index in 0..program.entries.len() {
+            self.entry(program, index)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, module: &str) -> Result<(), BuildError> {
+        match self.on_path(module, |e| &e.load)? {
+            Status::Deadlock => Err(BuildError::NeverSettles { module: module.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, program: &Program, index: usize) -> Result<(), BuildError> {
+        let entry = &program.entries[index];
+        let (module, export) = (entry.module.clone(), entry.export.clone());
+        let status = self.call(|guest| {
+            guest.with_parts([module.as_bytes(), export.as_bytes()], |guest, [module, export]| {
+                guest.status(|e| &e.entry, (module, export))
+            })
+        })?;
+        match status {
+            Status::NoExport => Err(BuildError::NoSuchExport { entry: index, module, export }),
+            Status::NotFunction => Err(BuildError::NotAFunction { entry: index, module, export }),
+            _ => Ok(()),
+        }
+    }
+
+    fn hook(&mut self, name: &std::ffi::CStr, text: &str) -> Result<(), BuildError> {
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let status = self.call(|guest| {
+            guest.with_parts([name.to_bytes(), text.as_bytes()], |guest, [name, text]| {
+                guest.status(|e| &e.hook, (name, text, len))
+            })
+        });
+        status.map(|_| ())
+    }
+
+    fn on_path(
+        &mut self,
+        path: &str,
+        export: impl Fn(&Exports) -> &wasmtime::ModuleExport,
+    ) -> Result<Status, BuildError> {
+        self.call(|guest| {
+            guest.with_parts([path.as_bytes()], |guest, [path]| guest.status(export, path))
+        })
+    }
+
+    /// One call into the guest; what it reports as failed becomes an error.
+    fn call(
+        &mut self,
+        work: impl FnOnce(&mut Guest) -> Result<Status, Stopped>,
+    ) -> Result<Status, BuildError> {
+        match self.guest.run(work) {
+            Ok(Status::Failed | Status::Broken) => Err(self.failed()),
+            Ok(status) => Ok(status),
+            Err(stopped) => Err(BuildError::Limit(self.guest.failure_of(&stopped))),
+        }
+    }
+
+    fn failed(&mut self) -> BuildError {
+        let failure = match self.guest.out() {
+            Ok(out) => abi::decode_failure(out),
+            Err(stopped) => self.guest.failure_of(&stopped),
+        };
+        let refused = self.guest.state().building.as_ref().and_then(|b| b.refused.first().cloned());
+        match (failure.category, refused) {
+            (Category::Dependency, Some((op, stack))) => BuildError::Effect { op, stack },
+            (Category::StackOverflow | Category::OutOfMemory | Category::Timeout, _) => {
+                BuildError::Limit(failure)
+            }
+            _ => BuildError::Module { failure },
+        }
+    }
+
+    fn finish(mut self, engine: &Engine) -> Result<Built, BuildError> {
+        self.call(|guest| guest.status(|e| &e.seal, (SLACK_BYTES, INPUT_BYTES)))?;
+        let memory = Arc::new(self.guest.freeze()?);
+        let state = self.guest.state_mut();
+        let logs = std::mem::take(&mut state.logs);
+        let notes = state.building.take().map(|building| building.notes).unwrap_or_default();
+        Ok(Built { image: FunctionImage::new(engine, memory)?, notes, logs })
+    }
+}

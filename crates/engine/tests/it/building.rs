@@ -1,0 +1,169 @@
+//! Making an image: modules of every kind, and what is refused or warned of at deploy.
+
+use belay_engine::{BuildError, Entry, NoteKind, Program, ProgramModule};
+use belay_model::{Category, ImportTarget, ModuleKind};
+
+use crate::support::{build, module, program, run};
+
+fn common_js(
+    path: &str,
+    body: &str,
+    names: &[&str],
+    imports: &[(&str, ImportTarget)],
+) -> ProgramModule {
+    ProgramModule {
+        path: path.to_owned(),
+        kind: ModuleKind::CommonJs,
+        code: format!(
+            "(function (exports, require, module, __filename, __dirname) {{\n{body}\n}})"
+        ),
+        export_names: names.iter().map(|n| (*n).to_owned()).collect(),
+        imports: imports.iter().map(|(s, t)| ((*s).to_owned(), t.clone())).collect(),
+    }
+}
+
+fn to(path: &str) -> ImportTarget {
+    ImportTarget::Module(path.to_owned())
+}
+
+fn of_modules(modules: Vec<ProgramModule>) -> Program {
+    let entries = vec![Entry { module: "main.js".to_owned(), export: "handler".to_owned() }];
+    Program { modules, entries, ..Program::default() }
+}
+
+fn result(modules: Vec<ProgramModule>) -> String {
+    let built = build(&of_modules(modules));
+    run(&built.expect("it builds").image, "{}").expect("it runs")
+}
+
+#[test]
+fn modules_of_every_kind_work_together() {
+    let main = module(
+        "main.js",
+        "import { twice, default as all } from './cjs';
+         import data from './data.json';
+         import * as other from './other.js';
+         export const handler = async () =>
+            [twice(4), all.name, data.n, other.answer, (await import('./lazy.js')).lazy, import.meta.url];",
+        &[("./cjs", "cjs.js"), ("./data.json", "data.json"), ("./other.js", "other.js"), ("./lazy.js", "lazy.js")],
+    );
+    let cjs = common_js(
+        "cjs.js",
+        "const inner = require('./inner'); exports.twice = (n) => inner.times * n; exports.name = __filename;",
+        &["twice", "name"],
+        &[("./inner", to("inner.js"))],
+    );
+    let inner = common_js("inner.js", "module.exports = { times: 2 }", &["times"], &[]);
+    let data = ProgramModule {
+        path: "data.json".to_owned(),
+        kind: ModuleKind::Json,
+        code: r#"{"n":5}"#.to_owned(),
+        ..cjs.clone()
+    };
+    let other = module("other.js", "export const answer = 42", &[]);
+    let lazy = module("lazy.js", "export const lazy = 'lazy'", &[]);
+    let result = result(vec![main, cjs, inner, data, other, lazy]);
+    assert_eq!(result, r#"[8,"cjs.js",5,42,"lazy","file:///main.js"]"#);
+}
+
+#[test]
+fn a_lazy_require_works_at_request_time() {
+    let main = common_js(
+        "main.js",
+        "exports.handler = () => { try { require('./absent') } catch (e) { return [require('./lazy').v, e.code] } }",
+        &["handler"],
+        &[("./lazy", to("lazy.js")), ("./absent", ImportTarget::Missing("./absent".to_owned()))],
+    );
+    let lazy = common_js("lazy.js", "exports.v = 'lazy'", &["v"], &[]);
+    assert_eq!(result(vec![main, lazy]), r#"["lazy","MODULE_NOT_FOUND"]"#);
+}
+
+#[test]
+fn cyclic_imports_work() {
+    let main = module(
+        "main.js",
+        "import { b } from './b.js'; export const a = () => 'a'; export const handler = () => b()",
+        &[("./b.js", "b.js")],
+    );
+    let b = module(
+        "b.js",
+        "import { a } from './main.js'; export const b = () => a() + 'b'",
+        &[("./main.js", "main.js")],
+    );
+    assert_eq!(result(vec![main, b]), r#""ab""#);
+}
+
+#[test]
+fn env_is_part_of_the_image() {
+    let mut with = program(
+        "import { env } from 'belay';
+         const at_deploy = process.env.NAME;
+         export const handler = () => [at_deploy, process.env.NAME, env.NAME]",
+        &["handler"],
+    );
+    with.env.insert("NAME".to_owned(), "value".to_owned());
+    let image = build(&with).expect("it builds").image;
+    assert_eq!(run(&image, "{}"), Ok(r#"["value","value","value"]"#.to_owned()));
+    with.env.insert("NAME".to_owned(), "other".to_owned());
+    assert_ne!(build(&with).expect("it builds").image.hash(), image.hash());
+}
+
+#[test]
+fn top_level_code_that_throws_names_its_place() {
+    let Err(BuildError::Module { failure }) =
+        build(&program("const a = 1;\nnull.x;", &["handler"]))
+    else {
+        panic!("it is refused")
+    };
+    assert_eq!((failure.category, failure.error_type.as_str()), (Category::Exception, "TypeError"));
+    assert!(failure.stack[0].contains("main.js:2:"), "{:?}", failure.stack);
+}
+
+#[test]
+fn effects_at_top_level_are_refused() {
+    for (code, effect) in [
+        ("import { kv } from 'belay';\nawait kv.get('a');", "kv.get"),
+        ("await fetch('https://example.com');", "http.fetch"),
+        ("setTimeout(() => {}, 1);", "timer"),
+    ] {
+        let Err(BuildError::Effect { op, stack }) = build(&program(code, &["handler"])) else {
+            panic!("{code} is refused")
+        };
+        assert_eq!(op, effect);
+        assert!(stack.iter().any(|frame| frame.contains("main.js")), "{stack:?}");
+    }
+}
+
+#[test]
+fn clock_and_randomness_at_top_level_are_noted() {
+    let code = "const t = Date.now();\nconst d = new Date();\nconst r = Math.random();\nconst u = crypto.randomUUID();\n\
+                export const handler = () => 1";
+    let notes = build(&program(code, &["handler"])).expect("it builds").notes;
+    let at = |kind, line: &str| {
+        notes.iter().any(|n| n.kind == kind && n.stack.iter().any(|frame| frame.contains(line)))
+    };
+    assert!(at(NoteKind::Clock, "main.js:1:"), "{notes:?}");
+    assert!(at(NoteKind::Clock, "main.js:2:"), "{notes:?}");
+    assert!(at(NoteKind::Random, "main.js:3:"), "{notes:?}");
+    assert!(at(NoteKind::Random, "main.js:4:"), "{notes:?}");
+}
+
+#[test]
+fn what_is_not_there_or_does_not_end_is_refused() {
+    let refused = |code: &str| build(&program(code, &["handler"])).err().expect("it is refused");
+    assert!(matches!(refused("export const other = 1"), BuildError::NoSuchExport { entry: 0, .. }));
+    assert!(matches!(
+        refused("export const handler = 1"),
+        BuildError::NotAFunction { entry: 0, .. }
+    ));
+    assert!(matches!(refused("await new Promise(() => {})"), BuildError::NeverSettles { .. }));
+    assert!(matches!(
+        refused("const f = () => f() + 1; f()"),
+        BuildError::Limit(f) if f.category == Category::StackOverflow
+    ));
+    assert!(matches!(
+        refused("const a = []; for (;;) a.push(new Array(10000).fill(1))"),
+        BuildError::Limit(f) if f.category == Category::OutOfMemory
+    ));
+    assert!(matches!(refused("Promise.reject(new Error('x'))"), BuildError::Module { .. }));
+}

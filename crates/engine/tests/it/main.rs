@@ -1,0 +1,11 @@
+//! The engine through its public surface, with the real engine image.
+
+mod building;
+mod commonjs;
+mod forking;
+mod globals;
+mod isolation;
+mod limits;
+mod running;
+mod support;
+mod thrown;
