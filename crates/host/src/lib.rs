@@ -1,0 +1,27 @@
+//! Performs the effects of functions: kv, http, timers, secrets; and drives an instance through its calls.
+//!
+//! A function's host calls are values ([`belay_model::Call`]); an [`AppHost`] turns each into an
+//! [`belay_model::Outcome`]. Because both are values, another driver may record them, answer them from a record, or
+//! hold them back; [`classify`] says what a call does to the world.
+//!
+//! Invariants: only this crate touches the world on behalf of a function. No handle outlives a call: bodies and
+//! lists arrive whole, within limits. Bad input is answered with an error, never with a panic. Clock, randomness,
+//! log and environment are not here: they are synchronous imports of the engine.
+
+mod app;
+pub mod code;
+mod drive;
+mod error;
+mod fetch;
+mod flight;
+mod kv;
+mod request;
+mod secret;
+mod timer;
+
+pub use app::{AppHost, HostConfig, HostOptions, HostShared, KV_QUOTA_BYTES};
+pub use drive::{Finished, Runner, drive};
+pub use error::HostError;
+pub use fetch::{Egress, PatternError};
+pub use request::classify;
+pub use secret::SecretSource;

@@ -1,0 +1,68 @@
+//! Calls decoded: an operation's name and JSON become a typed request, once, before any driver sees it.
+//!
+//! Invariant: whatever a guest sends, decoding ends in a request or in an [`EffectError`], never in a panic.
+
+use std::time::Duration;
+
+use belay_model::{Call, EffectClass, EffectError};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    code,
+    fetch::{FetchArgs, FetchRequest},
+    kv,
+    secret::SecretArgs,
+    timer::TimerArgs,
+};
+
+/// What a call does to the world. Fails as the call itself would: unknown operation, bad arguments.
+pub fn classify(call: &Call) -> Result<EffectClass, EffectError> {
+    Request::decode(call).map(|request| request.class())
+}
+
+/// A call that is well-formed.
+pub(crate) enum Request {
+    Timer(Duration),
+    Kv(kv::Command),
+    Fetch(Box<FetchRequest>),
+    Secret { name: String },
+}
+
+impl Request {
+    pub(crate) fn decode(call: &Call) -> Result<Self, EffectError> {
+        match call.op.as_str() {
+            "timer" => args::<TimerArgs>(call)?.duration().map(Self::Timer),
+            "http.fetch" => args::<FetchArgs>(call)?
+                .request(call.body.as_deref())
+                .map(|request| Self::Fetch(Box::new(request))),
+            "secret.get" => args::<SecretArgs>(call).map(|args| Self::Secret { name: args.name }),
+            op if op.starts_with("kv.") => kv::Command::decode(call).map(Self::Kv),
+            op => Err(unknown_effect(op)),
+        }
+    }
+
+    fn class(&self) -> EffectClass {
+        match self {
+            Self::Timer(_) | Self::Secret { .. } => EffectClass::Read,
+            Self::Kv(command) if command.writes() => EffectClass::Write,
+            Self::Kv(_) => EffectClass::Read,
+            Self::Fetch(request) => EffectClass::External { safe: request.is_safe() },
+        }
+    }
+}
+
+/// The arguments of `call` as `T`, which should deny unknown fields.
+pub(crate) fn args<T: DeserializeOwned>(call: &Call) -> Result<T, EffectError> {
+    serde_json::from_str(&call.args).map_err(|error| bad_arguments(&call.op, error))
+}
+
+pub(crate) fn bad_arguments(op: &str, reason: impl std::fmt::Display) -> EffectError {
+    EffectError { code: code::BAD_ARGUMENTS.to_owned(), message: format!("{op}: {reason}") }
+}
+
+pub(crate) fn unknown_effect(op: &str) -> EffectError {
+    EffectError {
+        code: code::UNKNOWN_EFFECT.to_owned(),
+        message: format!("the host has no operation {op:?}"),
+    }
+}

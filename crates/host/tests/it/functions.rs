@@ -1,0 +1,70 @@
+//! Real functions, built and run by the engine.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::LazyLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use belay_engine::{Engine, Entry, FunctionImage, Instance, Program, ProgramModule, Start, Step};
+use belay_host::{AppHost, Finished, Runner, drive};
+use belay_model::{EnvironmentName, Limits, ModuleKind};
+use tokio::sync::oneshot;
+
+const CONTEXT: &str = r#"{"awsRequestId":"r-1","functionName":"f","functionVersion":"1",
+    "invokedFunctionArn":"arn","memoryLimitInMB":128,"deadlineMs":9e15,"traceparent":"00-1"}"#;
+
+/// Guest code needs more stack than a test's thread has.
+const STACK_BYTES: usize = 32 << 20;
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    // Kept with the build, so that tests do not compile it each time.
+    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("machine-code");
+    Engine::open(&EnvironmentName::default(), &cache).unwrap()
+});
+
+/// A thread for each step.
+pub(crate) struct Threads;
+
+impl Runner for Threads {
+    fn run(&self, mut instance: Instance) -> impl Future<Output = (Instance, Step)> + Send {
+        let (sender, receiver) = oneshot::channel();
+        let step = move || {
+            let step = instance.step();
+            let _ = sender.send((instance, step));
+        };
+        thread::Builder::new().stack_size(STACK_BYTES).spawn(step).unwrap();
+        async { receiver.await.unwrap() }
+    }
+}
+
+/// An app of one module, whose export `handler` is the function.
+pub(crate) fn image(code: &str) -> FunctionImage {
+    let program = Program {
+        modules: vec![ProgramModule {
+            path: "main.js".to_owned(),
+            kind: ModuleKind::Esm,
+            code: code.to_owned(),
+            export_names: Vec::new(),
+            imports: Vec::new(),
+        }],
+        entries: vec![Entry { module: "main.js".to_owned(), export: "handler".to_owned() }],
+        ..Program::default()
+    };
+    let build = move || ENGINE.build(&program).unwrap().image;
+    thread::Builder::new().stack_size(STACK_BYTES).spawn(build).unwrap().join().unwrap()
+}
+
+pub(crate) fn start(image: &FunctionImage, event: &str, limits: Limits) -> Instance {
+    image.start(Start { entry: 0, event, context: CONTEXT, limits, seed: [7; 32] }).unwrap()
+}
+
+/// Runs a handler's body, which sees `event` and `context`, to its end.
+pub(crate) async fn run(host: &AppHost, body: &str, event: &str, limits: Limits) -> Finished {
+    let code = format!("export async function handler(event, context) {{ {body} }}");
+    let instance = start(&image(&code), event, limits);
+    let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
+    drive(instance, host, &Threads, deadline).await
+}
