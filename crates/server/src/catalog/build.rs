@@ -1,0 +1,170 @@
+//! From a manifest to a function image: read the sources, compile, evaluate top-level code.
+//!
+//! Pure in effect: it reads blobs and writes nothing. Used by deploys, and when a stored image belongs to another
+//! engine and has to be made anew.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
+
+use belay_engine::{
+    BuildError, Built, Engine, Entry, FunctionImage, LogLine, Program, ProgramModule,
+};
+use belay_fabric::Blobs;
+use belay_model::{AppManifest, Diagnostic, Hash, Severity};
+use belay_weave::{Compiled, CompiledModule, compile};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use super::{
+    CatalogError, Engines,
+    blocking::{Broken, on_big_stack},
+    diagnose::{Sources, explain, warn},
+    maps::Maps,
+};
+use crate::telemetry::Level;
+
+/// Blobs that are read at the same time.
+const READS: usize = 16;
+
+/// Makes images. Cheap to clone.
+#[derive(Clone)]
+pub struct Builder {
+    engines: Engines,
+    blobs: Blobs,
+    /// Builds at the same time: they burn CPU that requests want too.
+    turns: Arc<Semaphore>,
+}
+
+/// A manifest made runnable.
+pub(super) struct Work {
+    pub(super) image: FunctionImage,
+    pub(super) engine: Hash,
+    pub(super) maps: Maps,
+    /// Warnings.
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) logs: Vec<BuildLine>,
+    pub(super) compile: Duration,
+    pub(super) build: Duration,
+}
+
+/// A line that top-level code logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct BuildLine {
+    pub level: Level,
+    pub message: String,
+}
+
+/// Source texts by their hash.
+type Texts = HashMap<Hash, Arc<str>>;
+
+impl Builder {
+    pub fn new(engines: Engines, blobs: Blobs) -> Self {
+        let turns = available_parallelism().map_or(1, usize::from);
+        Self { engines, blobs, turns: Arc::new(Semaphore::new(turns)) }
+    }
+
+    pub(super) fn engines(&self) -> &Engines {
+        &self.engines
+    }
+
+    pub(super) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    pub(super) async fn build(&self, manifest: &Arc<AppManifest>) -> Result<Work, CatalogError> {
+        let engine = self.engines.get(&manifest.environment).await?;
+        let texts = self.texts(manifest).await?;
+        let _turn = self.turns.acquire().await.map_err(|_| CatalogError::BuildPanicked)?;
+        let manifest = manifest.clone();
+        let work = on_big_stack("belay-build", move || make(&manifest, &texts, &engine)).await;
+        work.unwrap_or_else(|Broken| Err(CatalogError::BuildPanicked))
+    }
+
+    async fn texts(&self, manifest: &AppManifest) -> Result<Texts, CatalogError> {
+        let hashes: Vec<Hash> = manifest.modules.iter().map(|module| module.source).collect();
+        let missing = self.blobs.missing(&hashes).await?;
+        if !missing.is_empty() {
+            return Err(CatalogError::MissingBlobs(missing));
+        }
+        let paths: Vec<_> = manifest.modules.iter().map(|m| (m.path.clone(), m.source)).collect();
+        let reads = stream::iter(paths).map(|(path, hash)| self.text(path, hash));
+        reads.buffer_unordered(READS).try_collect().await
+    }
+
+    async fn text(&self, path: String, hash: Hash) -> Result<(Hash, Arc<str>), CatalogError> {
+        let bytes = self.blobs.get(&hash).await?;
+        let bytes = bytes.ok_or_else(|| CatalogError::MissingBlobs(vec![hash]))?;
+        let text = String::from_utf8(bytes).map_err(|_| not_text(&path))?;
+        Ok((hash, text.into()))
+    }
+}
+
+impl From<LogLine> for BuildLine {
+    fn from(line: LogLine) -> Self {
+        Self { level: line.level.into(), message: line.text }
+    }
+}
+
+fn not_text(path: &str) -> CatalogError {
+    let message = format!("{path} is not UTF-8 text");
+    CatalogError::Refused(vec![Diagnostic::error("not-utf8", message)])
+}
+
+fn make(manifest: &AppManifest, texts: &Texts, engine: &Engine) -> Result<Work, CatalogError> {
+    let started = Instant::now();
+    let compiled = compile(manifest, &|hash| texts.get(hash).cloned());
+    let compiled = compiled.map_err(CatalogError::Refused)?;
+    let compile = started.elapsed();
+
+    let started = Instant::now();
+    let Compiled { modules, mut diagnostics } = compiled;
+    let (program, maps) = program(manifest, modules);
+    let sources = Sources { manifest, texts, maps: &maps };
+    let built = engine.build(&program).map_err(|error| refuse(error, &sources, &diagnostics))?;
+    let Built { image, notes, logs } = built;
+    for warning in notes.iter().map(|note| warn(note, &sources)) {
+        // One place that is reached in several ways is one finding.
+        if !diagnostics.contains(&warning) {
+            diagnostics.push(warning);
+        }
+    }
+    let engine = engine.hash();
+    let logs = logs.into_iter().map(BuildLine::from).collect();
+    Ok(Work { image, engine, maps, diagnostics, logs, compile, build: started.elapsed() })
+}
+
+/// Warnings of the compiler go along: they may be the reason.
+fn refuse(error: BuildError, sources: &Sources<'_>, warnings: &[Diagnostic]) -> CatalogError {
+    match explain(error, sources) {
+        Ok(diagnostic) => {
+            debug_assert_eq!(diagnostic.severity, Severity::Error);
+            CatalogError::Refused([&[diagnostic], warnings].concat())
+        }
+        Err(error) => CatalogError::Engine(error),
+    }
+}
+
+fn program(manifest: &AppManifest, modules: Vec<CompiledModule>) -> (Program, Maps) {
+    let mut maps = BTreeMap::new();
+    let modules = modules.into_iter().map(|module| {
+        maps.insert(module.path.clone(), module.map);
+        ProgramModule {
+            path: module.path,
+            kind: module.kind,
+            code: module.code,
+            export_names: module.export_names,
+            imports: module.imports.into_iter().map(|edge| (edge.specifier, edge.target)).collect(),
+        }
+    });
+    let modules = modules.collect();
+    let entries = manifest
+        .functions
+        .values()
+        .map(|function| Entry { module: function.module.clone(), export: function.export.clone() });
+    (Program { modules, entries: entries.collect(), env: manifest.env.clone() }, maps)
+}

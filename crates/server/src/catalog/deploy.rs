@@ -1,0 +1,216 @@
+//! A deploy: a manifest becomes the next version of its app, wholly or not at all.
+//!
+//! check → compile → evaluate → blobs → one transaction → publish → acknowledge. Until the transaction nothing that
+//! anyone can see has changed; blobs that a refused deploy leaves behind are garbage.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use belay_engine::FunctionImage;
+use belay_fabric::{Expect, Transaction};
+use belay_model::{AppManifest, AppName, Diagnostic, FunctionName, Hash, VersionNumber};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    AppRecord, AppShared, BuildLine, Catalog, CatalogError, FunctionRecord, Happening,
+    VersionRecord, What,
+    build::Work,
+    load::{self, Parts},
+    manifest::{check, encode_manifest},
+    maps,
+    record::{self, APPS, DEPLOYS, FORMAT, VERSIONS, version_key},
+    shared::Secrets,
+};
+use crate::telemetry::Timestamp;
+
+/// What a deploy answers.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct DeployResult {
+    pub app: AppName,
+    pub version: VersionNumber,
+    /// The manifest is that of the live version; nothing was done.
+    pub unchanged: bool,
+    pub functions: Vec<FunctionName>,
+    pub image: Hash,
+    /// Warnings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What top-level code logged.
+    pub logs: Vec<BuildLine>,
+    pub timings_ms: DeployTimings,
+}
+
+/// Milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct DeployTimings {
+    pub compile: f64,
+    /// Evaluating top-level code and making the image.
+    pub build: f64,
+    /// Making it durable.
+    pub store: f64,
+}
+
+/// Blobs of a version, durable.
+struct Stored {
+    manifest: Hash,
+    maps: Hash,
+    image: Hash,
+}
+
+impl Catalog {
+    /// Deploys `manifest` and makes it live.
+    pub async fn deploy(&self, manifest: AppManifest) -> Result<DeployResult, CatalogError> {
+        let _blobs_stay = self.inner.collecting.read().await;
+        let manifest = Arc::new(manifest);
+        let encoded = encode_manifest(&manifest)?;
+        if let Some(unchanged) = self.unchanged(&manifest.app, &Hash::of(&encoded)) {
+            return Ok(unchanged);
+        }
+        check(&manifest)?;
+        let work = self.inner.builder.build(&manifest).await?;
+        let started = Instant::now();
+        let stored = self.store_blobs(&encoded, &work).await?;
+
+        let _turn = self.turn(&manifest.app).await;
+        // Someone may have deployed the same in the meantime.
+        if let Some(unchanged) = self.unchanged(&manifest.app, &stored.manifest) {
+            return Ok(unchanged);
+        }
+        let (app, record) = self.commit_version(&manifest, &stored, work.engine).await?;
+        self.serve(&manifest.app, &app, &record, work.image)?;
+        Ok(DeployResult {
+            app: manifest.app.clone(),
+            version: record.version,
+            unchanged: false,
+            functions: manifest.functions.keys().cloned().collect(),
+            image: record.image,
+            diagnostics: work.diagnostics,
+            logs: work.logs,
+            timings_ms: DeployTimings {
+                compile: millis(work.compile),
+                build: millis(work.build),
+                store: millis(started.elapsed()),
+            },
+        })
+    }
+
+    fn unchanged(&self, app: &AppName, manifest: &Hash) -> Option<DeployResult> {
+        let routes = self.inner.routes.load();
+        let live = routes.app(app)?.live()?;
+        (live.record.manifest == *manifest).then(|| DeployResult {
+            app: app.clone(),
+            version: live.record.version,
+            unchanged: true,
+            functions: live.record.functions.keys().cloned().collect(),
+            image: live.record.image,
+            diagnostics: Vec::new(),
+            logs: Vec::new(),
+            timings_ms: DeployTimings::default(),
+        })
+    }
+
+    async fn store_blobs(&self, manifest: &[u8], work: &Work) -> Result<Stored, CatalogError> {
+        let blobs = &self.inner.blobs;
+        let maps = maps::encode(&work.maps).map_err(|e| CatalogError::damaged("maps", e))?;
+        let image = work.image.to_bytes();
+        let puts = tokio::try_join!(blobs.put(manifest), blobs.put(&maps), blobs.put(&image));
+        let (manifest, maps, image) = puts?;
+        Ok(Stored { manifest, maps, image })
+    }
+
+    /// One transaction: the version, the app that leads to it, and a note in the log.
+    async fn commit_version(
+        &self,
+        manifest: &AppManifest,
+        stored: &Stored,
+        engine: Hash,
+    ) -> Result<(AppRecord, VersionRecord), CatalogError> {
+        let name = &manifest.app;
+        let at_ms = Timestamp::now().0;
+        self.change_record(name, |old| {
+            let app = next_record(old, at_ms);
+            let version = version_record(manifest, stored, engine, app.live, at_ms);
+            let what = What::Deployed { version: app.live, image: stored.image };
+            let key = version_key(name, app.live);
+            let transaction = Transaction::new()
+                .check(&VERSIONS, key.clone(), Expect::Absent)
+                .put(&VERSIONS, key, record::encode(&version))
+                .put(&APPS, name.as_str(), record::encode(&app))
+                .append(&DEPLOYS, record::encode(&Happening { at_ms, app: name.clone(), what }));
+            Ok((transaction, (app, version)))
+        })
+        .await
+    }
+
+    /// Publishes a version that was just committed. Its image stays in memory, as it will soon be called.
+    fn serve(
+        &self,
+        name: &AppName,
+        app: &AppRecord,
+        version: &VersionRecord,
+        image: FunctionImage,
+    ) -> Result<(), CatalogError> {
+        let known = self.app(name).ok();
+        let new = || {
+            let (incarnation, services) = (app.incarnation.clone(), self.inner.services.clone());
+            AppShared::new(name.clone(), incarnation, Secrets::new(), services)
+        };
+        let shared = known.as_ref().map_or_else(|| Arc::new(new()), |known| known.shared.clone());
+        let versions = known.map(|known| known.versions.clone()).unwrap_or_default();
+        let (blobs, images) = (&self.inner.blobs, &self.inner.images);
+        let routes = Parts { blobs, images, shared: &shared }.version(version.clone());
+        routes.image.fill(image);
+        let versions = versions.insert(version.version, routes);
+        let app = Arc::new(load::app_routes(app, shared, versions)?);
+        self.publish(|routes| routes.with_app(app.clone()));
+        Ok(())
+    }
+}
+
+/// The app with one version more, which is live; the first one when it is new.
+fn next_record(old: Option<AppRecord>, at_ms: u64) -> AppRecord {
+    let Some(old) = old else {
+        return AppRecord {
+            format: FORMAT,
+            incarnation: Uuid::new_v4().simple().to_string(),
+            latest: VersionNumber::FIRST,
+            live: VersionNumber::FIRST,
+            aliases: BTreeMap::new(),
+            created_ms: at_ms,
+        };
+    };
+    let next = old.latest.next();
+    AppRecord { latest: next, live: next, ..old }
+}
+
+fn version_record(
+    manifest: &AppManifest,
+    stored: &Stored,
+    engine: Hash,
+    version: VersionNumber,
+    created_ms: u64,
+) -> VersionRecord {
+    let functions =
+        manifest.functions.iter().enumerate().map(|(entry, (name, spec))| {
+            (name.clone(), FunctionRecord { entry, limits: spec.limits })
+        });
+    VersionRecord {
+        format: FORMAT,
+        version,
+        created_ms,
+        environment: manifest.environment.clone(),
+        functions: functions.collect(),
+        egress: manifest.egress.clone(),
+        manifest: stored.manifest,
+        maps: stored.maps,
+        image: stored.image,
+        engine,
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

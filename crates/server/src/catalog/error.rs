@@ -1,0 +1,73 @@
+//! What the catalog refuses, and what can go wrong in it.
+
+use std::{fmt::Display, sync::Arc};
+
+use belay_engine::EngineError;
+use belay_fabric::{CommitError, StoreError};
+use belay_model::{AppName, Diagnostic, Hash, VersionNumber};
+
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The user's to mend; nothing was changed.
+    #[error("the deploy is refused: {}", summary(.0))]
+    Refused(Vec<Diagnostic>),
+    /// The manifest names sources that were not uploaded.
+    #[error("{} source(s) of the manifest were not uploaded", .0.len())]
+    MissingBlobs(Vec<Hash>),
+    #[error("there is no app {app}")]
+    UnknownApp { app: AppName },
+    #[error("app {app} has no version {version}")]
+    UnknownVersion { app: AppName, version: VersionNumber },
+    #[error("app {app} has no alias {alias:?}")]
+    UnknownAlias { app: AppName, alias: String },
+    #[error("app {app} has no secret {name:?}")]
+    UnknownSecret { app: AppName, name: String },
+    /// The request itself is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the record {key:?} of the catalog cannot be used: {reason}")]
+    Damaged { key: String, reason: String },
+    #[error(
+        "the record {key:?} has format {found}, and this Belay knows formats up to {known}: use a newer Belay"
+    )]
+    NewerFormat { key: String, found: u32, known: u32 },
+    #[error("the app is changed by too many at once; try again")]
+    Contended,
+    #[error("the build of the app broke down")]
+    BuildPanicked,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Why a function's image cannot be had. Cloned to everyone who waits for it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the image of version {version} of app {app} cannot be loaded: {reason}")]
+pub struct ImageError {
+    pub app: AppName,
+    pub version: VersionNumber,
+    pub reason: Arc<str>,
+}
+
+impl CatalogError {
+    pub(super) fn damaged(key: &str, reason: impl Display) -> Self {
+        Self::Damaged { key: key.to_owned(), reason: reason.to_string() }
+    }
+
+    /// A commit whose conflicts the caller does not expect.
+    pub(super) fn commit(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict { .. } => Self::Contended,
+            CommitError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+fn summary(diagnostics: &[Diagnostic]) -> String {
+    let first = diagnostics.first().map_or("", |diagnostic| diagnostic.message.as_str());
+    match diagnostics.len() {
+        0 | 1 => first.to_owned(),
+        more => format!("{first} (and {} more)", more - 1),
+    }
+}

@@ -1,0 +1,82 @@
+//! What nothing refers to any more: blobs of removed apps and of refused deploys. Found by mark and sweep, after a
+//! removal and at start.
+//!
+//! Safe against deploys, which share a lock from looking for their sources until a record refers to them: marking and
+//! listing take their time without that lock; under it, only what appeared in between is marked too, and what is dead
+//! is removed. A client that was told "you need not upload this" before a sweep, and deploys after it, is asked to
+//! upload again.
+
+use std::collections::HashSet;
+
+use belay_model::Hash;
+
+use super::{Catalog, CatalogError, VersionRecord, manifest::read_manifest};
+
+/// Blobs that are listed at once.
+const PAGE: usize = 10_000;
+
+/// What is known to be referred to.
+#[derive(Default)]
+struct Marked {
+    blobs: HashSet<Hash>,
+    /// Manifests whose sources are among `blobs`.
+    manifests: HashSet<Hash>,
+}
+
+impl Catalog {
+    /// Removes all garbage; says how many blobs that was.
+    pub async fn collect(&self) -> Result<usize, CatalogError> {
+        let _alone = self.inner.collector.lock().await;
+        let candidates = self.all_blobs().await?;
+        let mut marked = Marked::default();
+        self.mark(&mut marked).await?;
+        let _no_deploys = self.inner.collecting.write().await;
+        self.mark(&mut marked).await?;
+        let mut removed = 0;
+        for dead in candidates.iter().filter(|hash| !marked.blobs.contains(hash)) {
+            removed += usize::from(self.inner.blobs.remove(dead).await?);
+        }
+        Ok(removed)
+    }
+
+    /// Nobody waits for it; a failure is logged, and the next start tries again.
+    pub fn collect_in_background(&self) {
+        let catalog = self.clone();
+        tokio::spawn(async move {
+            match catalog.collect().await {
+                Ok(removed) => tracing::debug!(removed, "collected garbage"),
+                Err(error) => tracing::warn!(%error, "garbage could not be collected"),
+            }
+        });
+    }
+
+    /// Every blob that a version refers to. A manifest that cannot be read stops the sweep: better garbage than loss.
+    async fn mark(&self, marked: &mut Marked) -> Result<(), CatalogError> {
+        for version in self.records() {
+            marked.blobs.extend([version.manifest, version.maps, version.image]);
+            if marked.manifests.insert(version.manifest) {
+                let manifest = read_manifest(&self.inner.blobs, &version.manifest).await?;
+                marked.blobs.extend(manifest.modules.iter().map(|module| module.source));
+            }
+        }
+        Ok(())
+    }
+
+    fn records(&self) -> Vec<std::sync::Arc<VersionRecord>> {
+        let routes = self.inner.routes.load();
+        let versions = routes.apps().flat_map(|app| app.versions.values());
+        versions.map(|version| version.record.clone()).collect()
+    }
+
+    async fn all_blobs(&self) -> Result<Vec<Hash>, CatalogError> {
+        let mut all: Vec<Hash> = Vec::new();
+        loop {
+            let page = self.inner.blobs.list(all.last(), PAGE).await?;
+            let end = page.len() < PAGE;
+            all.extend(page);
+            if end {
+                return Ok(all);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The catalog: apps, their numbered versions, aliases and secrets, and how they change.
+//!
+//! The store holds the state of record; [`Routes`] hold the same in memory, in the form that requests need. Every
+//! change is committed first, then published, then acknowledged.
+//!
+//! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
+//! - [`deploy`]: a manifest becomes a version; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
+//! - [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more;
+//! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed.
+//!
+//! Invariants: changes of one app happen one after another (and each is checked against the record it was based on,
+//! should another process ever write too); the numbers of versions have no gaps; a version never changes; a refused
+//! change changes nothing; the values of secrets are neither listed nor logged.
+
+mod blocking;
+mod build;
+mod change;
+mod deploy;
+mod diagnose;
+mod engines;
+mod error;
+mod garbage;
+mod images;
+mod load;
+mod manifest;
+mod maps;
+mod record;
+mod shared;
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use belay_fabric::{Blobs, Store};
+use belay_model::{AppManifest, AppName};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedMutexGuard, RwLock};
+
+pub use self::{
+    build::{BuildLine, Builder},
+    deploy::{DeployResult, DeployTimings},
+    engines::Engines,
+    error::{CatalogError, ImageError},
+    images::{IdlePolicy, ImageSlot, Images},
+    maps::AppMaps,
+    record::{AppRecord, FunctionRecord, Happening, VersionRecord, What},
+    shared::{AppShared, Services},
+};
+use crate::routes::{AppRoutes, Routes, SharedRoutes};
+
+/// Changes the state of record and publishes routes. Cheap to clone.
+#[derive(Clone)]
+pub struct Catalog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    blobs: Blobs,
+    builder: Builder,
+    images: Images,
+    services: Services,
+    routes: SharedRoutes,
+    /// Held while an app changes, so that its deploys get their numbers one after another.
+    turns: Mutex<HashMap<AppName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Shared by deploys, which rely on blobs that no record refers to yet; exclusive for garbage collection.
+    collecting: RwLock<()>,
+    /// One garbage collection at a time.
+    collector: tokio::sync::Mutex<()>,
+}
+
+impl Catalog {
+    /// Reads the state of record and publishes it.
+    pub async fn open(
+        store: Store,
+        blobs: Blobs,
+        engines: Engines,
+        services: Services,
+        idle: IdlePolicy,
+    ) -> Result<Self, CatalogError> {
+        let builder = Builder::new(engines, blobs.clone());
+        let images = Images::new(builder.clone(), idle);
+        let loaded = load::load(&store, &blobs, &images, &services).await?;
+        let inner = Inner {
+            store,
+            blobs,
+            builder,
+            images,
+            services,
+            routes: Arc::new(ArcSwap::from_pointee(loaded.routes)),
+            turns: Mutex::default(),
+            collecting: RwLock::default(),
+            collector: tokio::sync::Mutex::default(),
+        };
+        let catalog = Self { inner: Arc::new(inner) };
+        for app in &loaded.orphans {
+            catalog.delete_remains(app).await?;
+        }
+        Ok(catalog)
+    }
+
+    pub fn routes(&self) -> &SharedRoutes {
+        &self.inner.routes
+    }
+
+    pub fn images(&self) -> &Images {
+        &self.inner.images
+    }
+
+    pub fn blobs(&self) -> &Blobs {
+        &self.inner.blobs
+    }
+
+    pub fn app(&self, app: &AppName) -> Result<Arc<AppRoutes>, CatalogError> {
+        let routes = self.inner.routes.load();
+        routes.app(app).cloned().ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })
+    }
+
+    /// What a version was deployed with.
+    pub async fn manifest(&self, version: &VersionRecord) -> Result<AppManifest, CatalogError> {
+        manifest::read_manifest(&self.inner.blobs, &version.manifest).await
+    }
+
+    /// Waits for its turn to change `app`.
+    async fn turn(&self, app: &AppName) -> OwnedMutexGuard<()> {
+        let turn = self.inner.turns.lock().entry(app.clone()).or_default().clone();
+        turn.lock_owned().await
+    }
+
+    /// Only who holds the turn of the app that differs may call this.
+    fn publish(&self, change: impl Fn(&Routes) -> Routes) {
+        self.inner.routes.rcu(|routes| change(routes));
+    }
+}

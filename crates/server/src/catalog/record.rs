@@ -1,0 +1,131 @@
+//! What the store holds of the catalog: the durable records, their keys, and the log of what happened.
+//!
+//! | collection | key | value |
+//! |---|---|---|
+//! | `apps` | app | [`AppRecord`] |
+//! | `versions` | `app/number`, ten digits | [`VersionRecord`] |
+//! | `secrets` | `app/name` | [`SecretRecord`] |
+//!
+//! The log `deploys` has a [`Happening`] for every change of these. Values are JSON with a `format` number; a reader
+//! refuses a higher one. A new field must have a default, or the number rises. Described for people in
+//! `docs/formats/catalog.md`.
+
+use std::collections::BTreeMap;
+
+use belay_fabric::{Collection, LogName};
+use belay_model::{
+    AppName, EgressPolicy, EnvironmentName, FunctionName, Hash, Limits, VersionNumber,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::CatalogError;
+
+pub(super) const APPS: Collection = Collection::constant("apps");
+pub(super) const VERSIONS: Collection = Collection::constant("versions");
+pub(super) const SECRETS: Collection = Collection::constant("secrets");
+pub(super) const DEPLOYS: LogName = LogName::constant("deploys");
+
+/// The format of all records that this build writes.
+pub(super) const FORMAT: u32 = 1;
+
+/// One app: which versions exist, and what names lead to them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRecord {
+    pub format: u32,
+    /// Differs between two apps that had the same name one after the other.
+    pub incarnation: String,
+    /// The newest version. All numbers up to it exist.
+    pub latest: VersionNumber,
+    /// The version that runs unless a request asks for another.
+    pub live: VersionNumber,
+    pub aliases: BTreeMap<String, VersionNumber>,
+    pub created_ms: u64,
+}
+
+/// One immutable version of an app: all that routing needs, and where the rest is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRecord {
+    pub format: u32,
+    pub version: VersionNumber,
+    pub created_ms: u64,
+    pub environment: EnvironmentName,
+    pub functions: BTreeMap<FunctionName, FunctionRecord>,
+    pub egress: EgressPolicy,
+    /// Blob: the manifest, JSON.
+    pub manifest: Hash,
+    /// Blob: position maps of the modules, see [`super::AppMaps`].
+    pub maps: Hash,
+    /// Blob: the function image.
+    pub image: Hash,
+    /// The engine memory that the image was made from; with another engine it is made anew from the manifest.
+    pub engine: Hash,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionRecord {
+    /// Index of the handler among the entries of the image.
+    pub entry: usize,
+    pub limits: Limits,
+}
+
+/// A secret. It has no `Debug`, so that its value cannot end in a log.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SecretRecord {
+    pub(super) format: u32,
+    pub(super) value: String,
+}
+
+/// One entry of the log `deploys`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    pub at_ms: u64,
+    pub app: AppName,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum What {
+    Deployed { version: VersionNumber, image: Hash },
+    AliasSet { alias: String, version: VersionNumber },
+    AliasDeleted { alias: String },
+    SecretSet { name: String },
+    SecretDeleted { name: String },
+    Removed,
+}
+
+/// The ten digits keep the order of the keys that of the numbers.
+pub(super) fn version_key(app: &AppName, version: VersionNumber) -> String {
+    format!("{app}/{:010}", version.get())
+}
+
+pub(super) fn secret_key(app: &AppName, name: &str) -> String {
+    format!("{app}/{name}")
+}
+
+/// The part of a key before its `/`: the app.
+pub(super) fn app_of(key: &str) -> Result<(AppName, &str), CatalogError> {
+    let split = key.split_once('/').and_then(|(app, rest)| Some((app.parse().ok()?, rest)));
+    split.ok_or_else(|| CatalogError::damaged(key, "its key has no app"))
+}
+
+pub(super) fn encode(record: &impl Serialize) -> Vec<u8> {
+    // Maps with text keys and no foreign types: there is nothing in a record that JSON cannot hold.
+    serde_json::to_vec(record).unwrap_or_default()
+}
+
+/// Reads a record of this format or an older one.
+pub(super) fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, CatalogError> {
+    #[derive(Deserialize)]
+    struct Header {
+        format: u32,
+    }
+    let damaged = |error: serde_json::Error| CatalogError::damaged(key, error);
+    let header: Header = serde_json::from_slice(value).map_err(damaged)?;
+    if header.format > FORMAT {
+        let (found, known) = (header.format, FORMAT);
+        return Err(CatalogError::NewerFormat { key: key.to_owned(), found, known });
+    }
+    serde_json::from_slice(value).map_err(damaged)
+}

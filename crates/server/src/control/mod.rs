@@ -1,0 +1,63 @@
+//! The control plane: REST under `/api/v1`, its OpenAPI document, and `/metrics`.
+//!
+//! - [`router`] puts it together: routes, then what guards them;
+//! - [`guard`]: who may ask (token, host, origin), [`rate`]: how often; [`error`]: how everything is refused;
+//! - [`apps`], [`versions`], [`aliases`], [`secrets`], [`functions`], [`logs`], [`letters`], [`blobs`], [`node`]: the
+//!   resources;
+//! - [`input`]: bodies, paths and queries, with refusals in the same form as all others.
+//!
+//! Invariants: every answer that is not a stream, a blob or the metrics is JSON; every refusal has the form
+//! `{"error": {"code", "message", …}}`; no input leads to a panic (and if it did, the answer would be a 500 of that
+//! form); the document lists every route, because both are made by the same macro.
+
+mod aliases;
+mod apps;
+mod blobs;
+mod error;
+mod functions;
+mod guard;
+mod input;
+mod letters;
+mod logs;
+mod node;
+mod rate;
+mod router;
+mod secrets;
+mod serve;
+mod stats;
+mod versions;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::{
+    catalog::Catalog,
+    data::Invoker,
+    queue::Queue,
+    run::Executor,
+    telemetry::{Logs, Telemetry},
+};
+
+pub use self::{
+    error::{ApiError, ErrorBody, ErrorDetail},
+    guard::Access,
+    rate::Rate,
+    router::{document, router},
+    serve::serve,
+};
+
+/// What the handlers work on. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    pub catalog: Catalog,
+    pub invoker: Invoker,
+    pub executor: Executor,
+    pub queue: Queue,
+    pub logs: Logs,
+    pub telemetry: Arc<Telemetry>,
+    /// Where functions are called, such as `http://127.0.0.1:8800`.
+    pub data_plane: Arc<str>,
+    /// `true` from when the server stops: streams end then.
+    pub stopping: watch::Receiver<bool>,
+}

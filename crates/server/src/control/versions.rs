@@ -1,0 +1,121 @@
+//! Versions: deploy, list, look at.
+
+use axum::{Json, extract::State};
+use belay_model::{AppManifest, AppName, EnvironmentName, FunctionName, Hash, VersionNumber};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::{
+    ApiError, Control, ErrorBody,
+    input::{Body, InPath, InQuery, Page},
+};
+use crate::{
+    catalog::{CatalogError, DeployResult},
+    routes::{AppRoutes, VersionRoutes},
+};
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct VersionInfo {
+    app: AppName,
+    version: VersionNumber,
+    /// It runs unless a request asks for another.
+    live: bool,
+    /// All that lead to it but `live`.
+    aliases: Vec<String>,
+    created_ms: u64,
+    environment: EnvironmentName,
+    functions: Vec<FunctionName>,
+    image: Hash,
+}
+
+/// A version with what it was made from.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct VersionDetail {
+    #[serde(flatten)]
+    info: VersionInfo,
+    manifest: AppManifest,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct VersionList {
+    /// Newest first.
+    versions: Vec<VersionInfo>,
+    /// The `after` of the next request; absent at the end.
+    next: Option<String>,
+}
+
+impl VersionInfo {
+    fn of(app: &AppRoutes, version: &VersionRoutes) -> Self {
+        let record = &version.record;
+        let here = app.aliases.iter().filter(|(_, to)| **to == record.version);
+        Self {
+            app: app.name().clone(),
+            version: record.version,
+            live: record.version == app.live,
+            aliases: here.map(|(alias, _)| alias.clone()).collect(),
+            created_ms: record.created_ms,
+            environment: record.environment.clone(),
+            functions: record.functions.keys().cloned().collect(),
+            image: record.image,
+        }
+    }
+}
+
+/// Deploys a new version of an app, which is live from then on. Its sources must have been uploaded as blobs.
+#[utoipa::path(post, path = "/apps/{app}/versions", tag = "versions", params(("app" = String, Path)),
+    request_body = AppManifest,
+    responses(
+        (status = 201, body = DeployResult, description = "Deployed, and live"),
+        (status = 200, body = DeployResult, description = "This is the live version already"),
+        (status = 409, body = ErrorBody, description = "Sources are missing"),
+        (status = 422, body = ErrorBody, description = "Refused, with diagnostics; nothing has changed")))]
+pub(super) async fn deploy(
+    State(control): State<Control>,
+    InPath(app): InPath<AppName>,
+    Body(manifest): Body<AppManifest>,
+) -> Result<(StatusCode, Json<DeployResult>), ApiError> {
+    if manifest.app != app {
+        let message = format!("the manifest is of app {}, not of {app}", manifest.app);
+        return Err(ApiError::bad_request(message));
+    }
+    // Apart from the request: a client that goes away leaves no deploy half done.
+    let catalog = control.catalog.clone();
+    let deploy = tokio::spawn(async move { catalog.deploy(manifest).await });
+    let deployed = deploy.await.unwrap_or(Err(CatalogError::BuildPanicked))?;
+    let status = if deployed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(deployed)))
+}
+
+/// The versions of an app, newest first.
+#[utoipa::path(get, path = "/apps/{app}/versions", tag = "versions", params(("app" = String, Path), Page),
+    responses((status = 200, body = VersionList), (status = 404, body = ErrorBody)))]
+pub(super) async fn list(
+    State(control): State<Control>,
+    InPath(app): InPath<AppName>,
+    InQuery(page): InQuery<Page>,
+) -> Result<Json<VersionList>, ApiError> {
+    let app = control.catalog.app(&app)?;
+    let after = page.after.as_deref().map(str::parse::<VersionNumber>).transpose()?;
+    let (versions, next) = page.cut(
+        app.versions.values().rev(),
+        |version| version.record.version.to_string(),
+        |version, _| after.is_none_or(|after| version.record.version < after),
+    );
+    let versions = versions.into_iter().map(|version| VersionInfo::of(&app, version)).collect();
+    Ok(Json(VersionList { versions, next }))
+}
+
+/// One version, with the manifest that it was deployed with.
+#[utoipa::path(get, path = "/apps/{app}/versions/{version}", tag = "versions",
+    params(("app" = String, Path), ("version" = u32, Path)),
+    responses((status = 200, body = VersionDetail), (status = 404, body = ErrorBody)))]
+pub(super) async fn get(
+    State(control): State<Control>,
+    InPath((app, version)): InPath<(AppName, VersionNumber)>,
+) -> Result<Json<VersionDetail>, ApiError> {
+    let routes = control.catalog.app(&app)?;
+    let found = routes.versions.get(&version);
+    let found = found.ok_or(CatalogError::UnknownVersion { app, version })?;
+    let manifest = control.catalog.manifest(&found.record).await?;
+    Ok(Json(VersionDetail { info: VersionInfo::of(&routes, found), manifest }))
+}

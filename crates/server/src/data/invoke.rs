@@ -1,0 +1,258 @@
+//! One invocation from admission to the record of its end, whoever asked for it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use belay_engine::Start;
+use belay_host::{Finished, drive};
+use belay_model::{Category, Failure};
+use rand::RngCore;
+use serde_json::value::RawValue;
+
+use super::{context::Context, ending::ending_of};
+use crate::{
+    routes::Target,
+    run::{Executor, Gate, Permit},
+    telemetry::{
+        Ending, Level, LogRecord, Logs, RequestId, Sample, Timestamp, TraceContext,
+        logs::FailureNote,
+    },
+};
+
+/// Runs invocations within the bounds of the node. Cheap to clone.
+#[derive(Clone)]
+pub struct Invoker {
+    executor: Executor,
+    logs: Logs,
+    /// Bounds the invocations of all functions together.
+    node: Arc<Gate>,
+}
+
+/// What names one invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ids {
+    pub request: RequestId,
+    pub trace: TraceContext,
+}
+
+/// A request to run a function once.
+#[derive(Clone, Copy)]
+pub struct Invocation<'a> {
+    pub target: &'a Arc<Target>,
+    /// A JSON text; whoever makes an invocation has checked that it is one.
+    pub event: &'a str,
+    pub ids: Ids,
+    /// As the caller wrote it, once it was found to be one.
+    pub qualifier: Option<&'a str>,
+    pub client_context: Option<&'a RawValue>,
+}
+
+/// An invocation that has ended.
+#[derive(Debug, Clone)]
+pub struct Completed<T = String> {
+    /// A failure has its stack in the user's own files.
+    pub result: Result<T, Failure>,
+    /// What the function logged, in order; it can be queried already.
+    pub logs: Vec<Arc<LogRecord>>,
+    pub sample: Sample,
+}
+
+/// Why an invocation was not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("the function already runs as often as its concurrency limit allows")]
+    FunctionBusy,
+    #[error("the server already runs as much as it may")]
+    NodeBusy,
+}
+
+/// What `read` made of a result, and how that counts.
+pub(super) type Reading<T> = Result<(T, Ending), Failure>;
+
+impl Ids {
+    /// New ones, in the trace that `traceparent` names if it is valid.
+    pub fn new(traceparent: Option<&str>) -> Self {
+        let mut bytes = [0; 40];
+        rand::rng().fill_bytes(&mut bytes);
+        let (mut request, mut trace) = ([0; 16], [0; 24]);
+        request.copy_from_slice(&bytes[..16]);
+        trace.copy_from_slice(&bytes[16..]);
+        Self {
+            request: RequestId::from_random(request),
+            trace: TraceContext::continued(traceparent, trace),
+        }
+    }
+}
+
+impl Invoker {
+    /// At most `concurrency` invocations run at the same time.
+    pub fn new(executor: Executor, logs: Logs, concurrency: u32) -> Self {
+        Self { executor, logs, node: Gate::new(concurrency) }
+    }
+
+    /// Invocations that run now.
+    pub fn running(&self) -> u32 {
+        self.node.inside()
+    }
+
+    /// Runs the function and gives its result as it is. Dropping the future aborts the invocation, uncounted.
+    pub async fn invoke(&self, invocation: Invocation<'_>) -> Result<Completed, Refused> {
+        self.invoke_and_read(invocation, |result| {
+            let ending = ending_of(&result);
+            Ok((result, ending))
+        })
+        .await
+    }
+
+    /// As [`Self::invoke`], with a result that must make sense to `read`.
+    pub(super) async fn invoke_and_read<T>(
+        &self,
+        invocation: Invocation<'_>,
+        read: impl FnOnce(String) -> Reading<T>,
+    ) -> Result<Completed<T>, Refused> {
+        let _permits = self.admit(invocation.target)?;
+        let started = Instant::now();
+        let finished = self.run(&invocation, started).await;
+        let (result, ending) = match finished.result.and_then(read) {
+            Ok((value, ending)) => (Ok(value), ending),
+            Err(failure) => {
+                let ending = Ending::Failed(failure.category);
+                (Err(with_mapped_stack(invocation.target, failure).await), ending)
+            }
+        };
+        let usage = finished.usage;
+        let sample = Sample {
+            ending,
+            duration: started.elapsed(),
+            cpu: usage.cpu,
+            peak_bytes: usage.peak_bytes,
+        };
+        invocation.target.stats.record(&sample);
+        let logs = self.keep_logs(&invocation, finished.logs, ending, result.as_ref().err());
+        Ok(Completed { result, logs, sample })
+    }
+
+    fn admit(&self, target: &Target) -> Result<[Permit; 2], Refused> {
+        let admitted = if self.executor.saturated() {
+            Err(Refused::NodeBusy)
+        } else {
+            let node = self.node.enter().ok_or(Refused::NodeBusy);
+            node.and_then(|node| Ok([node, target.gate.enter().ok_or(Refused::FunctionBusy)?]))
+        };
+        admitted.inspect_err(|_| target.stats.record_throttled())
+    }
+
+    async fn run(&self, invocation: &Invocation<'_>, started: Instant) -> Finished {
+        let target = invocation.target;
+        let timeout = Duration::from_millis(target.limits.timeout_ms);
+        let context = invocation.context(timeout).to_json();
+        let mut seed = [0; 32];
+        rand::rng().fill_bytes(&mut seed);
+        let image = match target.image.get().await {
+            Ok(image) => image,
+            Err(error) => return never_started(&error),
+        };
+        let instance = image.start(Start {
+            entry: target.entry,
+            event: invocation.event,
+            context: &context,
+            limits: target.limits,
+            seed,
+        });
+        match instance {
+            Ok(instance) => drive(instance, &target.host, &self.executor, started + timeout).await,
+            Err(error) => never_started(&error),
+        }
+    }
+
+    /// Keeps what the function logged, and one line more if it failed.
+    fn keep_logs(
+        &self,
+        invocation: &Invocation<'_>,
+        lines: Vec<belay_engine::LogLine>,
+        ending: Ending,
+        failure: Option<&Failure>,
+    ) -> Vec<Arc<LogRecord>> {
+        let mut records: Vec<_> = lines.into_iter().map(|line| invocation.record(line)).collect();
+        records.extend(failure.map(|failure| invocation.failed(failure)).or_else(|| {
+            (ending == Ending::Failed(Category::Exception)).then(|| invocation.answered_badly())
+        }));
+        let target = invocation.target;
+        self.logs.append(&target.app, &target.function, records)
+    }
+}
+
+impl<'a> Invocation<'a> {
+    fn context(&self, timeout: Duration) -> Context<'a> {
+        let target = self.target;
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        Context {
+            app: target.app.as_str(),
+            function: &target.function,
+            version: target.version,
+            qualifier: self.qualifier,
+            request_id: self.ids.request,
+            trace: self.ids.trace,
+            memory_bytes: target.limits.memory_bytes,
+            deadline_ms: Timestamp::now().0.saturating_add(timeout_ms),
+            client: self.client_context,
+        }
+    }
+
+    fn record(&self, line: belay_engine::LogLine) -> LogRecord {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time of this host's clock; a float saturates"
+        )]
+        let time = Timestamp(line.time_ms as u64);
+        self.line(time, line.level.into(), line.text)
+    }
+
+    fn failed(&self, failure: &Failure) -> LogRecord {
+        let message = failure.to_string();
+        let line = self.line(Timestamp::now(), Level::Error, message);
+        LogRecord { failure: Some(FailureNote::from(failure)), ..line }
+    }
+
+    fn answered_badly(&self) -> LogRecord {
+        let message = "the function answered with a statusCode of 500 or more".to_owned();
+        let note = FailureNote {
+            category: Category::Exception,
+            error_type: "Belay.StatusCode".to_owned(),
+            stack: Vec::new(),
+        };
+        let line = self.line(Timestamp::now(), Level::Error, message);
+        LogRecord { failure: Some(note), ..line }
+    }
+
+    fn line(&self, time: Timestamp, level: Level, message: String) -> LogRecord {
+        let target = self.target;
+        LogRecord {
+            seq: 0,
+            time,
+            level,
+            app: target.app.clone(),
+            function: target.function.clone(),
+            version: target.version,
+            request_id: self.ids.request,
+            trace_id: self.ids.trace.trace,
+            message,
+            failure: None,
+        }
+    }
+}
+
+async fn with_mapped_stack(target: &Target, mut failure: Failure) -> Failure {
+    let stack = target.maps.map_stack(failure.stack).await;
+    // Engines indent their frames.
+    failure.stack = stack.iter().map(|frame| frame.trim().to_owned()).collect();
+    failure
+}
+
+fn never_started(error: &dyn std::fmt::Display) -> Finished {
+    let failure = Failure::new(Category::Engine, "Belay.Engine", error.to_string());
+    Finished { result: Err(failure), logs: Vec::new(), usage: belay_engine::Usage::default() }
+}

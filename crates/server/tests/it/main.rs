@@ -1,0 +1,25 @@
+//! The server as its users meet it: a real one on a directory of its own, called over HTTP.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a test does not expect is to stop it, in its support code too"
+)]
+
+mod child;
+mod control_api;
+mod control_guard;
+mod control_openapi;
+mod control_start;
+mod data_events;
+mod data_failures;
+mod data_lambda;
+mod data_load;
+mod data_sdk;
+mod data_support;
+mod data_telemetry;
+mod data_trigger;
+mod deploy_build;
+mod deploy_crash;
+mod deploy_memory;
+mod deploy_versions;
+mod support;
