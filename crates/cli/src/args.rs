@@ -1,0 +1,329 @@
+//! The command line: what may be typed, with help and examples. No behaviour.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use belay_model::{AppName, FunctionRef, Qualifier, VersionNumber};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit::EXIT_CODES;
+
+/// Runs functions, fast and isolated, and lets every change be taken back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "belay",
+    version,
+    after_help = EXIT_CODES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
+    max_term_width = 100,
+    disable_help_subcommand = false,
+    propagate_version = true,
+)]
+pub struct Cli {
+    /// Print JSON on standard output, and nothing else there.
+    #[arg(long, global = true, display_order = 900)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  belay init hello && cd hello     a typed project
+  belay up                         the server, in a second terminal
+  belay deploy .                   build it and make it live
+  belay invoke hello '{\"name\": \"Ada\"}'";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Init(Init),
+    Up(Box<Up>),
+    Deploy(Deploy),
+    Invoke(Invoke),
+    Logs(Logs),
+    List(List),
+    Versions(Versions),
+    Alias(Alias),
+    Secret(Secret),
+    Stats(Stats),
+    Remove(Remove),
+    DeadLetters(DeadLetters),
+    Doctor(Doctor),
+}
+
+/// Which server, and the right to talk to it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Server")]
+pub struct Server {
+    /// Address of the server's control plane.
+    #[arg(
+        long,
+        env = "BELAY_CONTROL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8801",
+        display_order = 901
+    )]
+    pub control: String,
+    /// Bearer token of the control plane.
+    #[arg(long, env = "BELAY_TOKEN", hide_env_values = true, display_order = 902)]
+    pub token: Option<String>,
+}
+
+/// Write a new project: belay.toml, a handler, types, and what an editor needs.
+///
+/// Nothing that exists is overwritten.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay init hello          TypeScript, in ./hello
+  belay init --js           JavaScript, in this directory")]
+pub struct Init {
+    /// Where to write it.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// JavaScript instead of TypeScript.
+    #[arg(long)]
+    pub js: bool,
+}
+
+/// Start a server: it runs functions and keeps all of its data in one directory.
+///
+/// Ctrl-C stops it: it accepts nothing new, lets running invocations end, and exits.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay up
+  belay up --data /var/lib/belay --http 0.0.0.0:8800
+  belay up --http 127.0.0.1:0 --control 127.0.0.1:0 --json    free ports, told in the first line")]
+pub struct Up {
+    /// Where the server keeps its data. Default: a directory of this user.
+    #[arg(long, env = "BELAY_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where machine code is cached. Default: a directory of this user.
+    #[arg(long, env = "BELAY_CACHE", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Where functions are called: the Invoke API and HTTP triggers.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8800")]
+    pub http: SocketAddr,
+    /// Where the server is controlled. Beyond loopback it needs a token.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8801")]
+    pub control: SocketAddr,
+    /// Bearer token that the control plane asks for.
+    #[arg(long, env = "BELAY_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// How log lines look, on standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Pretty)]
+    pub log: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Build an app and make it live.
+///
+/// PATH is a directory with a belay.toml, or a single .js or .ts file. Only files that the functions reach
+/// are uploaded, and only those that the server does not have. A mistake refuses the whole deploy.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay deploy .
+  belay deploy hello.ts               one file; the app is called `hello`
+  belay deploy hello.ts --name greet  … or `greet`")]
+pub struct Deploy {
+    pub path: PathBuf,
+    /// Name of the app, instead of the one in belay.toml.
+    #[arg(long, value_name = "APP")]
+    pub name: Option<AppName>,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Call a function and print its result.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay invoke hello '{\"name\": \"Ada\"}'
+  echo '{\"n\": 1}' | belay invoke shop.checkout -
+  belay invoke shop.checkout '{}' --qualifier 3     exactly version 3
+  belay invoke shop.notify '{}' --event             queue it and return")]
+pub struct Invoke {
+    /// `app.function`, or the function's name while that is unique.
+    pub function: FunctionRef,
+    /// The event: JSON, or `-` to read it from standard input.
+    #[arg(default_value = "{}")]
+    pub event: String,
+    /// A version number or an alias, instead of what is live.
+    #[arg(long, short, value_parser = qualifier)]
+    pub qualifier: Option<String>,
+    /// Do not wait: the event goes to the durable queue.
+    #[arg(long = "event", id = "queued")]
+    pub queued: bool,
+    /// Print what the function logged, on standard error.
+    #[arg(long, conflicts_with = "queued")]
+    pub tail: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+fn qualifier(text: &str) -> Result<String, belay_model::NameError> {
+    text.parse::<Qualifier>().map(|_| text.to_owned())
+}
+
+/// Show what a function logged.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// `app.function`, or the function's name while that is unique.
+    pub function: FunctionRef,
+    /// Go on with new lines as they come.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only this invocation.
+    #[arg(long, value_name = "ID")]
+    pub request: Option<String>,
+    /// At most so many lines.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// List the functions that are live.
+#[derive(Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// List the versions of an app.
+#[derive(Debug, Args)]
+pub struct Versions {
+    pub app: AppName,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// List, set or remove the aliases of an app.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay alias shop                   list
+  belay alias shop stable 3          `--qualifier stable` now means version 3
+  belay alias shop live 3            version 3 answers unqualified calls again
+  belay alias shop stable --remove")]
+pub struct Alias {
+    pub app: AppName,
+    pub name: Option<String>,
+    #[arg(requires = "name")]
+    pub version: Option<VersionNumber>,
+    #[arg(long, requires = "name", conflicts_with = "version")]
+    pub remove: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Keep secrets of an app; functions read them with `secrets.get(name)`.
+#[derive(Debug, Args)]
+pub struct Secret {
+    #[command(subcommand)]
+    pub action: SecretAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SecretAction {
+    /// Set a secret. The value is read from standard input, or asked for on a terminal.
+    #[command(after_help = "\
+Examples:
+  belay secret set shop STRIPE_KEY < key.txt
+  belay secret set shop STRIPE_KEY             asks, without showing it")]
+    Set {
+        app: AppName,
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// List the names of an app's secrets. Values are never shown.
+    List {
+        app: AppName,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Remove a secret.
+    Remove {
+        app: AppName,
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// Show calls, failures and latencies.
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Only this function.
+    pub function: Option<FunctionRef>,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Remove an app with its versions, aliases, secrets and data.
+#[derive(Debug, Args)]
+pub struct Remove {
+    pub app: AppName,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Look after events whose last attempt failed.
+#[derive(Debug, Args)]
+pub struct DeadLetters {
+    #[command(subcommand)]
+    pub action: DeadLetterAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterAction {
+    /// List them.
+    List {
+        /// Only of this app.
+        #[arg(long)]
+        app: Option<AppName>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Put one into the queue again.
+    Retry {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Give one up.
+    Delete {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// Check whether this machine can run Belay well, and say what to do where it cannot.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The data directory that `belay up` would get.
+    #[arg(long, env = "BELAY_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The cache directory that `belay up` would get.
+    #[arg(long, env = "BELAY_CACHE", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// The address that `belay up` would call functions at.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8800")]
+    pub http: SocketAddr,
+    /// The address that `belay up` would be controlled at.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8801")]
+    pub control: SocketAddr,
+}

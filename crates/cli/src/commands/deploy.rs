@@ -1,0 +1,160 @@
+//! `belay deploy`: from a project on this disk to a version that answers.
+//!
+//! Resolve the module graph here, upload what the server does not have, let it build. The server changes nothing
+//! unless all of it worked.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use belay_model::{AppManifest, Diagnostic, Hash, ModuleEntry, Severity};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+
+use crate::{
+    args::Deploy,
+    client::{Client, read},
+    commands::show,
+    config::units,
+    disk::Disk,
+    exit::{CliError, CliResult},
+    output::{BOLD, DIM, GOOD, LINK, Output, styled},
+    project::{self, Project},
+};
+
+/// Uploads in flight at the same time.
+const PARALLEL: usize = 8;
+
+/// What went up, for the summary.
+struct Upload {
+    files: usize,
+    files_sent: usize,
+    bytes: u64,
+    bytes_sent: u64,
+}
+
+pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let start = Instant::now();
+    let progress = output.progress();
+    progress.step("resolving modules");
+    let project = project::open(&args.path, args.name.clone())?;
+    let (manifest, sources, warnings) = resolve(project)?;
+    let resolved = start.elapsed();
+    progress.step("uploading");
+    let upload = upload(&client, sources).await?;
+    let uploaded = start.elapsed();
+    progress.step("building");
+    let answer =
+        client.deploy(&manifest).await.map_err(|error| nothing_changed(error, &manifest))?;
+    let health = client.get(&["health"], &[]).await?;
+    drop(progress);
+    output.json(&answer);
+    let warned: Vec<Diagnostic> =
+        read(answer.get("diagnostics").cloned().unwrap_or_else(|| Value::Array(vec![])))?;
+    if !output.is_json() {
+        output.diagnostics(warnings.iter().chain(&warned));
+        summary(&manifest, &answer, &health, output);
+        output.line(figures(&upload, resolved, uploaded - resolved, start.elapsed(), &answer));
+    }
+    Ok(())
+}
+
+type Resolved = (AppManifest, BTreeMap<Hash, Vec<u8>>, Vec<Diagnostic>);
+
+fn resolve(project: Project) -> CliResult<Resolved> {
+    let found = project::resolve(&project, Disk);
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        found.diagnostics.into_iter().partition(|found| found.severity == Severity::Error);
+    if !errors.is_empty() {
+        return Err(refusal(project.app.as_str(), errors));
+    }
+    let modules: Vec<ModuleEntry> = found.modules;
+    let manifest = AppManifest {
+        app: project.app,
+        functions: found.functions,
+        environment: project.environment,
+        env: project.env,
+        egress: project.egress,
+        modules,
+    };
+    Ok((manifest, found.sources, warnings))
+}
+
+fn refusal(app: &str, diagnostics: Vec<Diagnostic>) -> CliError {
+    let errors = diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+    let noun = if errors == 1 { "mistake" } else { "mistakes" };
+    CliError::refused(
+        format!("{app} was not deployed: {errors} {noun}; nothing has changed"),
+        diagnostics,
+    )
+}
+
+/// The server's words about a refused deploy, as one.
+fn nothing_changed(error: CliError, manifest: &AppManifest) -> CliError {
+    if error.diagnostics.is_empty() {
+        return error;
+    }
+    refusal(manifest.app.as_str(), error.diagnostics)
+}
+
+async fn upload(client: &Client, sources: BTreeMap<Hash, Vec<u8>>) -> CliResult<Upload> {
+    let size = |content: &Vec<u8>| content.len() as u64;
+    let (files, bytes) = (sources.len(), sources.values().map(size).sum());
+    let hashes: Vec<Hash> = sources.keys().copied().collect();
+    let missing = client.missing(&hashes).await?;
+    let mut sources = sources;
+    let wanted: Vec<_> = missing.iter().filter_map(|hash| sources.remove_entry(hash)).collect();
+    let (files_sent, bytes_sent) =
+        (wanted.len(), wanted.iter().map(|(_, content)| size(content)).sum());
+    stream::iter(wanted)
+        .map(|(hash, content)| async move { client.upload(&hash, content).await })
+        .buffer_unordered(PARALLEL)
+        .try_collect::<()>()
+        .await?;
+    Ok(Upload { files, files_sent, bytes, bytes_sent })
+}
+
+fn summary(manifest: &AppManifest, answer: &Value, health: &Value, output: Output) {
+    let version = format!("{} version {}", manifest.app, show::cell(answer, "version"));
+    if answer["unchanged"] == true {
+        output.line(format!(
+            "{} {}: the same as what is live",
+            styled(DIM, "unchanged"),
+            styled(BOLD, version)
+        ));
+    } else {
+        output.line(format!("{} {}", styled(GOOD, "deployed"), styled(BOLD, version)));
+    }
+    let base = show::text(health, "data_plane").trim_end_matches('/');
+    let width = manifest.functions.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+    for name in manifest.functions.keys() {
+        let url = styled(LINK, format!("{base}/fn/{}.{name}", manifest.app));
+        output.line(format!("  {:width$}  {url}", name.as_str()));
+    }
+}
+
+fn figures(
+    upload: &Upload,
+    resolve: Duration,
+    send: Duration,
+    all: Duration,
+    answer: &Value,
+) -> String {
+    let server = answer["timings_ms"].as_object().into_iter().flatten();
+    let server = server.filter_map(|(step, ms)| Some(format!("{step} {:.0} ms", ms.as_f64()?)));
+    let own = [("resolve", resolve), ("upload", send)];
+    let own = own.map(|(step, time)| format!("{step} {} ms", time.as_millis()));
+    let steps: Vec<_> = own.into_iter().chain(server).collect();
+    let text = format!(
+        "  {} modules, {}; {} new, {} sent\n  {} ms: {}",
+        upload.files,
+        units::about_size(upload.bytes),
+        upload.files_sent,
+        units::about_size(upload.bytes_sent),
+        all.as_millis(),
+        steps.join(", "),
+    );
+    styled(DIM, text)
+}

@@ -1,0 +1,39 @@
+//! `belay.toml`: what it may say, read with an exact place for every mistake.
+//!
+//! All mistakes of a file are reported at once, in the order of the file. The reference is `docs/belay-toml.md`.
+//! This module does not look at the file system: whether a module exists is for the resolver to say.
+
+mod limits;
+mod read;
+mod reader;
+pub mod units;
+
+use std::collections::BTreeMap;
+
+use belay_model::{AppName, EgressPolicy, EnvironmentName, FunctionName, Label, Limits};
+
+pub use read::parse;
+
+/// The name of the file.
+pub const FILE: &str = "belay.toml";
+
+/// The content of a `belay.toml` without mistakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BelayToml {
+    pub app: AppName,
+    pub environment: EnvironmentName,
+    pub functions: BTreeMap<FunctionName, Function>,
+    pub env: BTreeMap<String, String>,
+    pub egress: EgressPolicy,
+}
+
+/// One function: an export of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Relative to the file, without `./`.
+    pub module: String,
+    pub export: String,
+    pub limits: Limits,
+    /// Where the file names the module, for diagnostics that come later.
+    pub place: Option<Label>,
+}

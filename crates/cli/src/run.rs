@@ -1,0 +1,53 @@
+//! From the parsed command line to the command, and from its end to the exit status.
+
+use std::{future::Future, io, process::ExitCode};
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Command},
+    commands,
+    exit::{CliError, CliResult},
+    output::Output,
+};
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    match dispatch(cli.command, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}
+
+fn dispatch(command: Command, output: Output) -> CliResult {
+    match command {
+        Command::Init(args) => commands::init(&args, output),
+        Command::Up(args) => commands::up(&args, output),
+        Command::Doctor(args) => commands::doctor(&args, output),
+        Command::Deploy(args) => wait(commands::deploy(&args, output)),
+        Command::Invoke(args) => wait(commands::invoke(&args, output)),
+        Command::Logs(args) => wait(commands::logs(&args, output)),
+        Command::List(args) => wait(commands::list(&args, output)),
+        Command::Versions(args) => wait(commands::versions(&args, output)),
+        Command::Alias(args) => wait(commands::alias(&args, output)),
+        Command::Secret(args) => wait(commands::secret(&args.action, output)),
+        Command::Stats(args) => wait(commands::stats(&args, output)),
+        Command::Remove(args) => wait(commands::remove(&args, output)),
+        Command::DeadLetters(args) => wait(commands::dead_letters(&args.action, output)),
+    }
+}
+
+/// One thread is enough for a client; Ctrl-C ends it as it ends any program.
+fn wait(command: impl Future<Output = CliResult>) -> CliResult {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| no_runtime(&error))?.block_on(command)
+}
+
+pub(crate) fn no_runtime(error: &io::Error) -> CliError {
+    CliError::failed("runtime", "cannot start a thread or open a poll descriptor").because(error)
+}

@@ -1,0 +1,110 @@
+//! `belay.toml`: what is read, and the frame around every mistake.
+
+use belay_cli::{config, frame};
+use proptest::prelude::*;
+
+/// The content, or all mistakes as they are drawn, without colours.
+fn check(source: &str) -> String {
+    match config::parse("belay.toml", source) {
+        Ok(content) => format!("{content:#?}"),
+        Err(mistakes) => {
+            let drawn: Vec<_> = mistakes.iter().map(frame::render).collect();
+            anstream::adapter::strip_str(&drawn.join("\n\n")).to_string()
+        }
+    }
+}
+
+#[test]
+fn everything_that_can_be_said() {
+    insta::assert_snapshot!(check(
+        r#"
+app = "shop"
+environment = "quickjs-ng@0.16"
+
+[functions]
+catalog = "src/catalog.ts"
+"check-out" = { module = "./src/checkout.ts", export = "default", timeout = "250ms", concurrency = 1 }
+
+[functions.notify]
+handler = "src/notify.ts#onOrder"
+memory = "64MB"
+
+[limits]
+timeout = "2.5s"
+cpu = "1s"
+memory = "32MB"
+stack = "128KB"
+event = "1MB"
+result = "2MB"
+log = "16KB"
+calls_in_flight = 8
+concurrency = 0x10
+
+[env]
+GREETING = "hello"
+
+[egress]
+allow = ["api.example.com", "*.example.org:8443"]
+allow_internal = ["10.0.0.7:5432"]
+"#
+    ));
+}
+
+#[test]
+fn all_mistakes_at_once() {
+    insta::assert_snapshot!(check(
+        r#"
+ap = "shop"
+environment = 3
+
+[functions]
+9x = "src/a.ts"
+up = "../x.ts#hello"
+hello = { handler = "x.ts#hello", timout = "3s", memory = "1MB" }
+b = { timeout = 3 }
+both = { handler = "a.ts", module = "b.ts" }
+unnamed = "a.ts#"
+number = 7
+
+[limits]
+timeout = "1h"
+concurrency = -1
+memry = "64MB"
+
+[env]
+PORT = 8080
+
+[egress]
+allow = "everything"
+colour = "red"
+"#
+    ));
+}
+
+#[test]
+fn nothing_to_deploy() {
+    insta::assert_snapshot!("empty", check(""));
+    insta::assert_snapshot!("no-function", check("app = \"a\"\n[functions]\n"));
+}
+
+#[test]
+fn not_toml() {
+    insta::assert_snapshot!("syntax", check("app = \"shop\"\n[functions\nhello = x\n"));
+    insta::assert_snapshot!("twice", check("app = \"shop\"\napp = \"store\"\n"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text: String) {
+        check(&text);
+    }
+
+    /// Texts that are nearly right reach further than random ones.
+    #[test]
+    fn any_value_is_read_or_refused(
+        key in "(app|environment|functions|limits|env|egress|x)(\\.(handler|timeout|memory|allow|é))?",
+        value in "(\"[a-z0-9.#/é]*(ms|s|MB)?\"|-?[0-9]{1,25}|true|\\[[0-9\", ]*\\]|\\{\\}|1979-05-27)",
+    ) {
+        check(&format!("app = \"a\"\n{key} = {value}\n"));
+    }
+}

@@ -1,0 +1,10 @@
+//! The binary as people and scripts meet it: what it prints, and how it ends.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
+
+mod arguments;
+mod config;
+mod packages;
+mod project;
+mod server;
+mod support;

@@ -1,0 +1,269 @@
+//! Commands against a real server: the way from a project to an answer, and what mistakes get.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Bench, Ended, Server, up};
+
+const TWICE: &str = "export const handler = async (event) => ({ twice: event.n * 2 });\n";
+
+/// Both streams as they were, without addresses, directory and timings.
+fn shown(server: &Server, bench: &Bench, ended: &Ended) -> String {
+    let text = server.anonymous(&bench.shown(ended));
+    let timed = |line: &&str| !(line.contains(" ms: ") || line.contains(" sent"));
+    text.lines().filter(timed).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn from_init_to_an_answer() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.run(&["init", "hello"]).ok();
+    insta::assert_snapshot!("deploy", shown(&server, &bench, &bench.run(&["deploy", "hello"])));
+    let answer = bench.run(&["invoke", "hello", "{\"name\": \"Ada\"}"]).ok();
+    assert_eq!(answer.stdout, "{\"message\":\"Hello, Ada!\"}\n");
+    let again = bench.run(&["deploy", "hello"]);
+    insta::assert_snapshot!("deploy-unchanged", shown(&server, &bench, &again));
+    insta::assert_snapshot!("list", shown(&server, &bench, &bench.run(&["list"])));
+    let stats = bench.run(&["stats", "--json"]).ok().json();
+    assert!(stats.to_string().contains("\"invocations\":1"), "{stats}");
+    assert_eq!(server.interrupt(), 0);
+}
+
+#[test]
+fn javascript_projects_work_too() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.run(&["init", "hello", "--js"]).ok();
+    bench.run(&["deploy", "hello"]).ok();
+    let answer = bench.run_with_input(&["invoke", "hello.hello", "-"], "{\"name\": \"Ada\"}").ok();
+    assert_eq!(answer.json(), serde_json::json!({ "message": "Hello, Ada!" }));
+}
+
+#[test]
+fn a_single_file() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
+    assert_eq!(bench.run(&["invoke", "twice", "{\"n\": 21}"]).ok().stdout, "{\"twice\":42}\n");
+    bench.write(
+        "many.ts",
+        "export function one(): number { return 1; }\nexport const two = () => 2;\nexport const three = 3;\n",
+    );
+    bench.run(&["deploy", "many.ts", "--name", "numbers"]).ok();
+    assert_eq!(bench.run(&["invoke", "numbers.one"]).ok().stdout, "1\n");
+    assert_eq!(bench.run(&["invoke", "two"]).ok().stdout, "2\n");
+    assert_eq!(bench.run(&["invoke", "three"]).code, 6);
+}
+
+#[test]
+fn a_refused_deploy_shows_why_and_changes_nothing() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
+    let mistakes = [
+        ("syntax", "export const handler = async (event) => ({ twice: event.n * 2 );\n"),
+        ("import", "import { z } from \"zodd\";\nexport const handler = () => z;\n"),
+        ("builtin", "import fs from \"node:fs\";\nexport const handler = () => fs;\n"),
+        ("throws", "const config = undefined;\nexport const handler = () => 1;\nconfig.name;\n"),
+    ];
+    for (name, source) in mistakes {
+        bench.write("twice.js", source);
+        let ended = bench.run(&["deploy", "twice.js"]);
+        insta::assert_snapshot!(format!("refused-{name}"), shown(&server, &bench, &ended));
+    }
+    assert_eq!(bench.run(&["invoke", "twice", "{\"n\": 21}"]).ok().stdout, "{\"twice\":42}\n");
+    let versions = bench.run(&["versions", "twice", "--json"]).ok().stdout;
+    assert!(!versions.contains("\"version\":2"), "{versions}");
+}
+
+#[test]
+fn a_missing_import_deep_inside_is_told_with_its_chain() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench
+        .write("belay.toml", "app = \"deep\"\n[functions]\nhello = \"src/index.js#hello\"\n")
+        .write("src/index.js", "export { hello } from \"./a.js\";\n")
+        .write("src/a.js", "import { b } from \"./b.js\";\nexport const hello = () => b;\n")
+        .write("src/b.js", "export { c as b } from \"./sea.js\";\n")
+        .write("src/c.js", "export const c = 1;\n");
+    let ended = bench.run(&["deploy", "."]);
+    insta::assert_snapshot!("refused-chain", shown(&server, &bench, &ended));
+    bench.write("belay.toml", "app = \"deep\"\n[functions]\nhello = \"src/c.js#hello\"\n");
+    let ended = bench.run(&["deploy", "."]);
+    insta::assert_snapshot!("refused-export", shown(&server, &bench, &ended));
+}
+
+#[test]
+fn a_failing_function_ends_with_1_and_its_stack() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write(
+        "pay.ts",
+        "interface Order { total?: number }\n\nfunction total(order: Order): string {\n  \
+         return order.total!.toFixed(2);\n}\n\nexport const handler = (order: Order) => total(order);\n",
+    );
+    bench.run(&["deploy", "pay.ts"]).ok();
+    let failed = bench.run(&["invoke", "pay", "{}"]);
+    let stderr: Vec<&str> =
+        failed.stderr.lines().filter(|line| !line.contains("--request")).collect();
+    insta::assert_snapshot!("failed", stderr.join("\n"));
+    assert_eq!(failed.code, 1);
+    let told = bench.run(&["invoke", "pay", "{}", "--json"]);
+    assert_eq!((told.code, &told.json()["status"]), (1, &Value::from("failed")));
+}
+
+#[test]
+fn versions_and_aliases() {
+    let server = Server::start();
+    let bench = server.bench();
+    let deploy = |n: u32| {
+        bench
+            .write("n.js", &format!("export const handler = () => {n};\n"))
+            .run(&["deploy", "n.js"])
+            .ok();
+    };
+    let invoke = |more: &[&str]| bench.run(&[&["invoke", "n", "{}"], more].concat());
+    deploy(1);
+    deploy(2);
+    assert_eq!(invoke(&[]).ok().stdout, "2\n");
+    assert_eq!(invoke(&["--qualifier", "1"]).ok().stdout, "1\n");
+    bench.run(&["alias", "n", "stable", "1"]).ok();
+    assert_eq!(invoke(&["-q", "stable"]).ok().stdout, "1\n");
+    bench.run(&["alias", "n", "live", "1"]).ok();
+    assert_eq!(invoke(&[]).ok().stdout, "1\n");
+    assert!(bench.run(&["alias", "n"]).ok().stdout.contains("stable"));
+    bench.run(&["alias", "n", "stable", "--remove"]).ok();
+    assert_eq!(invoke(&["-q", "stable"]).code, 6);
+    assert_eq!(bench.run(&["alias", "n", "stable", "9"]).code, 6);
+}
+
+#[test]
+fn secrets_come_from_standard_input_and_are_never_shown() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write("s.js", "export const handler = (_, { secrets }) => secrets.get(\"KEY\");\n");
+    bench.run(&["deploy", "s.js"]).ok();
+    bench.run_with_input(&["secret", "set", "s", "KEY"], "hunter2\n").ok();
+    assert_eq!(bench.run(&["invoke", "s"]).ok().stdout, "\"hunter2\"\n");
+    let listed = bench.run(&["secret", "list", "s"]).ok().stdout;
+    assert_eq!(listed, "KEY\n");
+    bench.run(&["secret", "remove", "s", "KEY"]).ok();
+    assert_eq!(bench.run(&["invoke", "s"]).code, 1);
+    assert_eq!(bench.run_with_input(&["secret", "set", "s", "KEY"], "").code, 2);
+}
+
+#[test]
+fn logs_of_one_request() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write(
+        "l.js",
+        "export const handler = ({ n }) => { console.warn(\"number\", n); return n; };\n",
+    );
+    bench.run(&["deploy", "l.js"]).ok();
+    let first = bench.run(&["invoke", "l", "{\"n\": 1}", "--json"]).ok().json();
+    let tail = bench.run(&["invoke", "l", "{\"n\": 2}", "--tail"]).ok();
+    assert!(tail.stderr.contains("number 2"), "{}", tail.shown());
+    let request = first["request_id"].as_str().unwrap();
+    let logs = bench.run(&["logs", "l", "--request", request]).ok().stdout;
+    assert!(logs.contains("number 1") && !logs.contains("number 2"), "{logs}");
+}
+
+#[test]
+fn removal_asks_and_is_complete() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
+    assert_eq!(bench.run(&["remove", "twice"]).code, 2);
+    bench.run(&["remove", "twice", "--yes"]).ok();
+    assert_eq!(bench.run(&["invoke", "twice"]).code, 6);
+    assert_eq!(bench.run(&["remove", "twice", "--yes"]).code, 6);
+    assert_eq!(bench.run(&["versions", "twice"]).code, 6);
+}
+
+#[test]
+fn an_ambiguous_name_is_answered_with_the_candidates() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write("twice.js", TWICE);
+    bench.run(&["deploy", "twice.js", "--name", "one"]).ok();
+    bench.run(&["deploy", "twice.js", "--name", "two"]).ok();
+    let ended = bench.run(&["invoke", "twice", "{\"n\": 1}"]);
+    insta::assert_snapshot!("ambiguous", shown(&server, &bench, &ended));
+}
+
+#[test]
+fn a_server_with_a_token_wants_it() {
+    let server = Server::start_with(&["--token", "open-sesame-open"]);
+    let bench = server.bench();
+    let ended = bench.run(&["list"]);
+    insta::assert_snapshot!("token", shown(&server, &bench, &ended));
+    bench.run(&["list", "--token", "open-sesame-open"]).ok();
+}
+
+#[test]
+fn refusals_to_start() {
+    let server = Server::start();
+    let bench = Bench::new();
+    let refused = |command: &mut Command| {
+        let ended: Ended = command.stderr(Stdio::null()).output().unwrap().into();
+        assert_eq!(ended.code, 5, "{}", ended.shown());
+        ended.stdout
+    };
+    let absent = bench.dir.path().join("absent/data");
+    assert!(refused(&mut up(&absent, &[])).contains("parent directory does not exist"));
+    assert!(refused(&mut up(server.data(), &[])).contains("is in use by"));
+    let data = bench.dir.path().join("data");
+    assert!(refused(&mut up(&data, &["--token", "short"])).contains("BELAY_TOKEN="));
+    let taken = server.http.strip_prefix("http://").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_belay"));
+    command
+        .args(["up", "--json", "--control", "127.0.0.1:0", "--http", taken])
+        .arg("--data")
+        .arg(&data);
+    assert!(refused(command.arg("--cache").arg(bench.dir.path())).contains("--http"));
+}
+
+/// Someone else writes between the read and the commit: the work runs again, and nothing is lost.
+#[test]
+fn a_kv_transaction_runs_again_after_a_conflict() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write(
+        "t.js",
+        "import { kv } from \"belay\";
+export const handler = async () => {
+  await kv.put(\"stock\", 5);
+  let runs = 0;
+  const seen = await kv.transaction(async (tx) => {
+    runs += 1;
+    const stock = await tx.get(\"stock\");
+    if (runs === 1) await kv.put(\"stock\", 4);
+    tx.put(\"stock\", stock - 1);
+    tx.put(\"bytes\", new Uint8Array([1, 2]));
+    tx.delete(\"absent\");
+    return [await tx.get(\"stock\"), await tx.get(\"absent\")];
+  });
+  const failed = await kv.transaction((tx) => { tx.put(\"stock\", 0); throw new Error(\"no\"); }).catch((e) => e.message);
+  return { runs, seen, stock: await kv.get(\"stock\"), bytes: [...(await kv.get(\"bytes\"))], failed };
+};
+",
+    );
+    bench.run(&["deploy", "t.js"]).ok();
+    let answer = bench.run(&["invoke", "t"]).ok().json();
+    insta::assert_json_snapshot!("transaction", answer);
+}
+
+#[test]
+fn events_and_dead_letters() {
+    let server = Server::start();
+    let bench = server.bench();
+    let none = bench.run(&["dead-letters", "list"]).ok().stdout;
+    assert!(none.starts_with("none"), "{none}");
+    assert_eq!(bench.run(&["dead-letters", "delete", "absent"]).code, 6);
+    bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
+    let queued = bench.run(&["invoke", "twice", "{\"n\": 1}", "--event", "--json"]).ok().json();
+    assert_eq!(queued["status"], "queued");
+}
