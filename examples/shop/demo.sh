@@ -1,0 +1,210 @@
+#!/usr/bin/env bash
+# Shows Belay at work on this shop: starts a server on free ports, deploys, calls, breaks and repairs, and cleans up.
+# Every answer is checked; the exit status is 0 only when all of them were right.
+#
+#   BELAY_BIN=target/release/belay examples/shop/demo.sh
+#
+# Everything happens in a temporary directory, which is removed at the end. BELAY_CACHE may name a directory that keeps
+# the engine's machine code from run to run.
+set -euo pipefail
+
+shop=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+belay=${BELAY_BIN:-belay}
+case $belay in
+  */*) belay=$(cd "$(dirname "$belay")" && pwd)/$(basename "$belay") ;;
+esac
+python=${BELAY_PYTHON:-python3}
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/belay-demo.XXXXXX")
+server=
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+  bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' cyan=$'\e[36m' plain=$'\e[0m'
+else
+  bold='' dim='' green='' red='' cyan='' plain=''
+fi
+
+cleanup() {
+  if [ -n "$server" ]; then
+    kill -KILL "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  fi
+  rm -rf "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+fail() {
+  printf '\n%s✗ %s%s\n' "$red" "$1" "$plain" >&2
+  [ $# -lt 2 ] || printf '%s\n' "$2" >&2
+  if [ -s "$tmp/server.log" ]; then
+    printf '%slast lines of the server:%s\n' "$dim" "$plain" >&2
+    tail -n 20 "$tmp/server.log" >&2
+  fi
+  exit 1
+}
+
+section() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
+say() { printf '%s\n' "$1"; }
+now_us() { printf '%s' "${EPOCHREALTIME//[.,]/}"; }
+
+# run STATUS COMMAND…: shows a command, runs it, shows its output and how long it took; the output is in $out.
+# STATUS is the exit status it must have. `belay` and `curl -s` are shown as a person would type them.
+run() {
+  local expected=$1 start status=0
+  shift
+  printf '%s$ %s%s\n' "$cyan" "$(shown "$@")" "$plain"
+  start=$(now_us)
+  out=$("$@" 2>&1) || status=$?
+  took_us=$(($(now_us) - start))
+  [ -z "$out" ] || printf '%s\n' "$out"
+  printf '%s  %d.%d ms%s\n' "$dim" $((took_us / 1000)) $((took_us / 100 % 10)) "$plain"
+  [ "$status" -eq "$expected" ] || fail "that ended with status $status instead of $expected"
+}
+
+shown() {
+  local words=() word
+  for word in "$@"; do
+    case $word in
+      "$belay") word=belay ;;
+      -s | --fail-with-body) continue ;;
+      *[!A-Za-z0-9_./:=@,-]* | '') word="'$word'" ;;
+    esac
+    words+=("$word")
+  done
+  printf '%s' "${words[*]}"
+}
+
+# expect WHAT PATTERN: $out must match the extended regular expression.
+expect() {
+  if grep -Eq -- "$2" <<<"$out"; then
+    printf '%s✓ %s%s\n' "$green" "$1" "$plain"
+  else
+    fail "$1: the answer does not match /$2/" "$out"
+  fi
+}
+
+# field NAME: a member of the JSON object in $out.
+field() {
+  node -e 'process.stdout.write(String(JSON.parse(require("fs").readFileSync(0, "utf8"))[process.argv[1]] ?? ""))' "$1" \
+    <<<"$out"
+}
+
+need() { command -v "$1" >/dev/null || fail "the demo needs $1"; }
+
+need curl
+need node
+need "$belay"
+
+# A copy, so that breaking the code on purpose leaves the original alone.
+mkdir -p "$tmp/shop" "$tmp/data" "$tmp/cache"
+cp -R "$shop/src" "$shop/belay.toml" "$shop/package.json" "$shop/package-lock.json" "$shop/.npmrc" "$tmp/shop"
+if [ -d "$shop/node_modules" ]; then
+  cp -R "$shop/node_modules" "$tmp/shop"
+else
+  need npm
+  say "installing zod, dayjs and nanoid from npm"
+  npm ci --omit=dev --silent --prefix "$tmp/shop" || fail "npm could not install the shop's packages"
+fi
+cd "$tmp"
+
+section "1. A server, with everything it needs in one process"
+printf '%s$ belay up%s\n' "$cyan" "$plain"
+start=$(now_us)
+"$belay" up --json --http 127.0.0.1:0 --control 127.0.0.1:0 --data "$tmp/data" --cache "${BELAY_CACHE:-$tmp/cache}" \
+  >"$tmp/up.json" 2>"$tmp/server.log" &
+server=$!
+until [ -s "$tmp/up.json" ]; do
+  kill -0 "$server" 2>/dev/null || fail "the server did not start"
+  [ $(($(now_us) - start)) -lt 120000000 ] || fail "the server takes more than two minutes to start"
+  sleep 0.02
+done
+out=$(<"$tmp/up.json")
+http=$(field http)
+BELAY_CONTROL=$(field control)
+export BELAY_CONTROL
+printf 'calls %s   control %s\n' "$http" "$BELAY_CONTROL"
+printf '%s  %d ms%s\n' "$dim" $((($(now_us) - start) / 1000)) "$plain"
+
+section "2. Deploy a TypeScript app with real npm packages"
+run 0 "$belay" deploy shop
+expect "six functions and an event handler are live" 'shop version 1'
+
+section "3. Call it over HTTP"
+run 0 curl -s "$http/fn/shop.catalog/rope-60"
+expect "the price is there, and four are left" '"price":"189.00 EUR","left":4'
+order='{"customer":{"name":"Ada","email":"ada@example.org"},"items":[{"sku":"rope-60","quantity":3}]}'
+run 0 curl -s -X POST -d "$order" "$http/fn/shop.checkout/"
+expect "three ropes are ten per cent off" '"total":"510.30 EUR"'
+id=$(field id)
+run 0 curl -s "$http/fn/shop.orders/$id"
+expect "the order is stored" '"email":"ada@example.org"'
+say ""
+say "What does not make sense is refused by the shop itself (zod), and stock is never oversold (kv transaction):"
+run 0 curl -s -X POST -d '{"customer":{"name":"Eve","email":"nope"},"items":[]}' "$http/fn/shop.checkout/"
+expect "the address is not one" 'Invalid email'
+run 0 curl -s -X POST -d "$order" "$http/fn/shop.checkout/"
+expect "three more cannot be had" 'only 1 of Single rope, 60 m left'
+
+section "4. Call it as AWS Lambda"
+run 0 curl -s -X POST -d '{"items":[{"sku":"chalk","quantity":2}]}' "$http/2015-03-31/functions/shop.quote/invocations"
+expect "the Invoke API answers" '"total":"13.80 EUR"'
+if "$python" -c 'import boto3' 2>/dev/null; then
+  cat >boto.py <<'PY'
+import boto3, json, sys
+client = boto3.client("lambda", endpoint_url=sys.argv[1], region_name="local",
+                      aws_access_key_id="any", aws_secret_access_key="any")
+answer = client.invoke(FunctionName="shop.receipt", Payload=json.dumps({"order": sys.argv[2]}))
+print(json.load(answer["Payload"])["text"])
+PY
+  run 0 "$python" boto.py "$http" "$id"
+  expect "boto3, unmodified, gets a receipt made with dayjs" 'total 510.30 EUR, to be paid by'
+else
+  say "${dim}boto3 is not installed for $python; asking without it${plain}"
+  run 0 "$belay" invoke shop.receipt "{\"order\":\"$id\"}"
+  expect "a receipt made with dayjs" 'total 510.30 EUR, to be paid by'
+fi
+
+section "5. A failure names the line in your own file"
+run 1 "$belay" invoke shop.refund "{\"order\":\"$id\"}"
+expect "the TypeScript line is named" 'src/payments\.ts:6:'
+
+section "6. An event: queued, then handled"
+run 0 "$belay" invoke shop.notify "{\"order\":\"$id\"}" --event
+start=$(now_us)
+until out=$("$belay" logs shop.notify 2>&1) && grep -q outbox <<<"$out"; do
+  [ $(($(now_us) - start)) -lt 20000000 ] || fail "the event was not handled within 20 seconds" "$out"
+  sleep 0.05
+done
+run 0 "$belay" logs shop.notify
+expect "its log tells of the mail" 'mail is in the outbox'
+
+section "7. A mistake is refused before it can hurt"
+sed -i.orig 's/"zod"/"zodd"/' shop/src/quote.ts
+run 3 "$belay" deploy shop
+expect "the place is shown" 'src/quote\.ts:1:'
+mv shop/src/quote.ts.orig shop/src/quote.ts
+run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
+expect "version 1 goes on answering" '18\.63 EUR'
+
+section "8. A change that is regretted, and taken back"
+sed -i.orig 's/full \* 0\.9/full * 0.09/' shop/src/quote.ts
+run 0 "$belay" deploy shop
+run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
+expect "the discount is far too good" '1\.86 EUR'
+run 0 "$belay" alias shop live 1
+run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
+expect "the old price is back" '18\.63 EUR'
+
+section "9. What happened"
+run 0 "$belay" stats
+expect "failures are counted by category" '1 exception'
+
+section "10. Stop"
+start=$(now_us)
+kill -INT "$server"
+status=0
+wait "$server" || status=$?
+server=
+[ "$status" -eq 0 ] || fail "the server ended with status $status"
+printf '%s  %d ms%s\n' "$dim" $((($(now_us) - start) / 1000)) "$plain"
+printf '\n%sAll of it worked.%s Next: belay init hello\n' "$green" "$plain"
