@@ -1,0 +1,63 @@
+//! Durations that were measured, and their percentiles.
+
+use std::time::{Duration, Instant};
+
+/// Durations in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Samples(Vec<Duration>);
+
+impl Samples {
+    /// Runs `work` `count` times and keeps how long each run took.
+    pub(crate) fn take<T, E>(
+        count: u32,
+        mut work: impl FnMut() -> Result<T, E>,
+    ) -> Result<Self, E> {
+        let mut samples = Self::default();
+        for _ in 0..count {
+            samples.time(&mut work)?;
+        }
+        Ok(samples)
+    }
+
+    /// Runs `work` once and keeps how long it took, until its value is dropped.
+    pub(crate) fn time<T, E>(&mut self, work: impl FnOnce() -> Result<T, E>) -> Result<(), E> {
+        let start = Instant::now();
+        work()?;
+        self.0.push(start.elapsed());
+        Ok(())
+    }
+
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// The value below which `share` of the samples lie, in microseconds; 0 without samples.
+    pub(crate) fn percentile_us(&self, share: f64) -> f64 {
+        let values: Vec<f64> = self.0.iter().map(|sample| sample.as_secs_f64() * 1e6).collect();
+        percentile(values, share)
+    }
+
+    pub(crate) fn total(&self) -> Duration {
+        self.0.iter().sum()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The middle of some values; 0 without values.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    percentile(values.into_iter().collect(), 0.5)
+}
+
+fn percentile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index within `values`"
+    )]
+    let index = ((values.len() as f64) * share) as usize;
+    values.get(index.min(values.len().saturating_sub(1))).copied().unwrap_or_default()
+}
