@@ -1,0 +1,30 @@
+//! Checks of this repository that no existing tool does: `cargo run -p xtask -- arrows`.
+//!
+//! Not part of the product; nothing depends on it.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+fn main() -> anyhow::Result<ExitCode> {
+    match std::env::args().nth(1).as_deref() {
+        Some("arrows") => arrows(),
+        _ => anyhow::bail!("usage: cargo run --release -p xtask -- arrows"),
+    }
+}
+
+/// Prints each finding; the exit status is 0 only when there is none.
+fn arrows() -> anyhow::Result<ExitCode> {
+    let workspace = xtask::Workspace::read()?;
+    let mut findings = xtask::arrows::findings(&workspace.packages, xtask::ROWS);
+    findings.extend(xtask::purity::findings(&workspace, xtask::ROWS).context("reading sources")?);
+    for finding in &findings {
+        eprintln!("error: {finding}");
+    }
+    if !findings.is_empty() {
+        eprintln!("The rules and their reasons are in ARCHITECTURE.md and xtask/src/rules.rs.");
+        return Ok(ExitCode::FAILURE);
+    }
+    eprintln!("arrows: {} packages, no new arrow", workspace.packages.len());
+    Ok(ExitCode::SUCCESS)
+}
