@@ -333,11 +333,13 @@ impl Instance {
         }
     }
 
-    /// An error that the guest threw after the host refused it memory is the limit's, whatever it is called.
+    /// A failure after the host refused memory is the limit's when nothing was left to say so with: QuickJS then
+    /// throws `null` instead of an error, and the shim leaves an empty description if even that does not fit.
     fn failure(&mut self, out: &[u8]) -> Failure {
         let described = abi::decode_failure(out);
-        let refused = self.guest.state().memory_refused;
-        if described.category == Category::OutOfMemory || (refused && out.is_empty()) {
+        let speechless = out.is_empty() || described.error_type == "null";
+        let refused = self.guest.state().memory_refused && speechless;
+        if refused || described.category == Category::OutOfMemory {
             return Failure { stack: described.stack, ..self.guest.out_of_memory() };
         }
         described
