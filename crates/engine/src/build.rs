@@ -1,8 +1,6 @@
 //! From a program to a function image: top-level code is evaluated once, at deploy, and the memory that it
 //! leaves is what every request starts from.
 
-use std::sync::Arc;
-
 use belay_model::{Category, Limits, ModuleKind};
 
 use crate::{
@@ -157,10 +155,10 @@ impl Builder {
 
     fn finish(mut self, engine: &Engine) -> Result<Built, BuildError> {
         self.call(|guest| guest.status(|e| &e.seal, (SLACK_BYTES, INPUT_BYTES)))?;
-        let memory = Arc::new(self.guest.freeze()?);
+        let image = FunctionImage::of(engine, &self.guest);
         let state = self.guest.state_mut();
         let logs = std::mem::take(&mut state.logs);
         let notes = state.building.take().map(|building| building.notes).unwrap_or_default();
-        Ok(Built { image: FunctionImage::new(engine, memory)?, notes, logs })
+        Ok(Built { image, notes, logs })
     }
 }

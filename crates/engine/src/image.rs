@@ -17,7 +17,8 @@ use parking_lot::Mutex;
 
 use crate::{
     Engine, EngineError, Instance, SnapshotError, Start,
-    memory::{PAGE, Template},
+    guest::Guest,
+    memory::{PAGE, PageHasher, Template},
     pages::{PackedPages, Reader},
     snapshot,
 };
@@ -70,14 +71,13 @@ impl Stored {
 }
 
 impl FunctionImage {
-    pub(crate) fn new(engine: &Engine, memory: Arc<Template>) -> Result<Self, EngineError> {
-        let base = &engine.shared.memory;
-        let changed = (0..memory.pages()).filter(|&i| memory.page(i) != base.page(i));
-        let pages = changed.map(|i| (i, memory.page(i).unwrap_or(&ZERO)));
-        let delta = PackedPages::pack(pages, COMPRESSION);
-        let image = Self::from_parts(engine, memory.hash(), memory.len(), delta);
-        image.inner.keep(memory);
-        Ok(image)
+    /// The memory of a guest that has run all top-level code.
+    pub(crate) fn of(engine: &Engine, guest: &Guest) -> Self {
+        let (base, slot, len) = (&engine.shared.memory, guest.slot(), guest.memory_len());
+        let changed = (0..len / PAGE).filter(|&index| slot.page_differs(index, base));
+        let pages = changed.map(|index| (index, slot.page(index)));
+        let delta = PackedPages::pack(pages, base, COMPRESSION);
+        Self::from_parts(engine, guest.memory_hash(), len, delta)
     }
 
     fn from_parts(engine: &Engine, hash: Hash, len: usize, delta: PackedPages) -> Self {
@@ -178,19 +178,19 @@ impl FunctionImage {
     }
 }
 
-static ZERO: [u8; PAGE] = [0; PAGE];
-
 impl Inner {
     fn materialise(&self) -> Result<Template, EngineError> {
         let damaged =
             || EngineError::FunctionImage { reason: "its pages cannot be read".to_owned() };
-        let pages = self.delta.unpack(self.len).ok_or_else(damaged)?;
         let base = &self.engine.shared.memory;
-        let template = Template::from_pages(self.len, |index| match pages.get(&index) {
-            Some(page) => Some(page),
-            None => base.page(index),
+        let pages = self.delta.unpack(self.len, base).ok_or_else(damaged)?;
+        // Hashed while they are copied: reading them through the template's view would map every page once more.
+        let mut hasher = PageHasher::new(self.len);
+        let template = Template::from_pages(self.len, |index| {
+            let page = pages.get(&index).or_else(|| base.page(index));
+            page.inspect(|bytes| hasher.page(index, bytes))
         })?;
-        if template.hash() == self.hash { Ok(template) } else { Err(damaged()) }
+        if hasher.finish() == self.hash { Ok(template) } else { Err(damaged()) }
     }
 
     fn keep(self: &Arc<Self>, template: Arc<Template>) {

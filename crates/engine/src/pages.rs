@@ -1,11 +1,13 @@
 //! A set of memory pages as bytes: the common part of function images and snapshots.
 //!
 //! Layout (little-endian): page count u32, length of the compressed body u32, body. The body, compressed with
-//! zstd, is for each page its index u32 and its 4,096 bytes, in ascending order of the index.
+//! zstd, is for each page its index u32 and its 4,096 bytes, in ascending order of the index. The bytes are
+//! exclusive-ored with the page of the memory below (zero where it has none): most of a changed page is as it was
+//! there, and compresses to nothing.
 
 use std::collections::BTreeMap;
 
-use crate::memory::PAGE;
+use crate::memory::{PAGE, Template};
 
 const RECORD: usize = 4 + PAGE;
 
@@ -22,11 +24,17 @@ pub(crate) struct Pages {
 }
 
 impl PackedPages {
-    pub(crate) fn pack<'a>(pages: impl Iterator<Item = (usize, &'a [u8])>, level: i32) -> Self {
+    pub(crate) fn pack<'a>(
+        pages: impl Iterator<Item = (usize, &'a [u8])>,
+        below: &Template,
+        level: i32,
+    ) -> Self {
         let mut raw = Vec::new();
         for (index, bytes) in pages {
             raw.extend(u32::try_from(index).unwrap_or(u32::MAX).to_le_bytes());
+            let start = raw.len();
             raw.extend(bytes);
+            exclusive_or(&mut raw[start..], below.page(index));
         }
         let count = u32::try_from(raw.len() / RECORD).unwrap_or(u32::MAX);
         // Compressing into a vector only fails on a level that zstd does not have.
@@ -53,7 +61,16 @@ impl PackedPages {
     }
 
     /// The pages, if they are as announced, ascending, and inside of a memory of `len` bytes.
-    pub(crate) fn unpack(&self, len: usize) -> Option<Pages> {
+    pub(crate) fn unpack(&self, len: usize, below: &Template) -> Option<Pages> {
+        let mut pages = self.differences(len)?;
+        for (&index, &at) in &pages.offsets {
+            exclusive_or(&mut pages.bytes[at..at + PAGE], below.page(index));
+        }
+        Some(pages)
+    }
+
+    /// What there is without the memory below: where the pages differ from it.
+    pub(crate) fn differences(&self, len: usize) -> Option<Pages> {
         let pages = self.count as usize;
         if pages > len / PAGE {
             return None;
@@ -72,6 +89,10 @@ impl PackedPages {
         }
         Some(Pages { bytes, offsets: found.into_iter().collect() })
     }
+}
+
+fn exclusive_or(page: &mut [u8], below: Option<&[u8]>) {
+    page.iter_mut().zip(below.unwrap_or_default()).for_each(|(byte, below)| *byte ^= below);
 }
 
 impl Pages {

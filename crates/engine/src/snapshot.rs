@@ -66,7 +66,8 @@ fn changed_pages(image: &FunctionImage, guest: &Guest) -> PackedPages {
         (0..slot.len() / PAGE).collect()
     };
     let changed = candidates.into_iter().filter(|&index| slot.page_differs(index, &template));
-    PackedPages::pack(changed.map(|index| (index, slot.page(index))), COMPRESSION)
+    let pages = changed.map(|index| (index, slot.page(index)));
+    PackedPages::pack(pages, &template, COMPRESSION)
 }
 
 /// Makes the instance that `bytes` describe.
@@ -84,9 +85,10 @@ pub(crate) fn restore(
         return Err(SnapshotError::OtherImage { found: header.image, own: own.1 });
     }
     let len = memory_len(image, &header, limits)?;
-    let pages = pages.unpack(len).ok_or_else(|| damaged("its pages cannot be read"))?;
+    let template = image.template()?;
+    let pages = pages.unpack(len, &template).ok_or_else(|| damaged("its pages cannot be read"))?;
     let state = State::resumed(*limits, &header.carried);
-    let mut guest = Guest::new(&image.inner.engine.shared, &image.template()?, state)?;
+    let mut guest = Guest::new(&image.inner.engine.shared, &template, state)?;
     guest.grow_to(len)?;
     pages.iter().for_each(|(index, page)| guest.write_page(index, page));
     Ok(Instance::waiting(image, guest, header.in_flight))
@@ -153,5 +155,5 @@ fn decode(mut reader: Reader<'_>) -> Option<(Header, PackedPages)> {
 pub fn check(bytes: &[u8]) -> Result<(), SnapshotError> {
     let (header, pages) = read(bytes)?;
     let len = usize::try_from(header.memory_len).unwrap_or(usize::MAX).min(64 << 20);
-    pages.unpack(len).map(|_| ()).ok_or_else(|| damaged("its pages cannot be read"))
+    pages.differences(len).map(|_| ()).ok_or_else(|| damaged("its pages cannot be read"))
 }

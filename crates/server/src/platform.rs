@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use belay_engine::EngineError;
+use belay_engine::{EngineError, EngineOptions};
 use belay_fabric::{Blobs, Store, StoreError};
 use belay_host::{HostError, HostOptions, HostShared};
 use belay_model::EnvironmentName;
@@ -62,6 +62,8 @@ pub struct PlatformConfig {
     pub data_plane: DataPlaneConfig,
     pub queue: QueueConfig,
     pub idle: IdlePolicy,
+    /// Memory for functions that are ready to run at once; the others are kept compressed.
+    pub ready_bytes_max: usize,
     pub logs: LogLimits,
     /// Longest time that requests and events get to come to their end when the server stops.
     pub drain: Duration,
@@ -83,6 +85,7 @@ impl PlatformConfig {
             data_plane: DataPlaneConfig::default(),
             queue: QueueConfig::default(),
             idle: IdlePolicy::default(),
+            ready_bytes_max: EngineOptions::default().resident_bytes_max,
             logs: LogLimits::default(),
             drain: Duration::from_secs(30),
         }
@@ -211,7 +214,9 @@ impl Platform {
         let telemetry = Arc::new(Telemetry::new(control_address.to_string()));
         let services = Services { host: HostShared::open(host)?, telemetry: telemetry.clone() };
         let cache = config.cache_dir.clone().unwrap_or_else(|| dir.join("cache"));
-        let engines = Engines::new(cache);
+        let resident_bytes_max = config.ready_bytes_max;
+        let options = EngineOptions { resident_bytes_max, ..EngineOptions::default() };
+        let engines = Engines::new(cache, options);
         let catalog = Catalog::open(store.clone(), blobs, engines.clone(), services, config.idle);
         // The default engine is opened now: a server that says it is ready does not keep the first deploy waiting.
         let environment = EnvironmentName::default();

@@ -60,6 +60,7 @@ fn config(args: &Up) -> CliResult<PlatformConfig> {
         http: args.http,
         control: args.control,
         token: args.token.clone(),
+        ready_bytes_max: (args.ready_mb as usize).saturating_mul(1 << 20),
         ..PlatformConfig::new(data)
     })
 }

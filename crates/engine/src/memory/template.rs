@@ -46,10 +46,11 @@ unsafe impl Send for Template {}
 unsafe impl Sync for Template {}
 
 impl Template {
-    /// A template of `len` bytes (rounded up to a page) whose contents `page(index)` gives; `None` is zeroes.
+    /// A template of `len` bytes (rounded up to a page) whose contents `page(index)` gives; `None` is zeroes. Every
+    /// page is asked for once, in ascending order.
     pub(crate) fn from_pages<'a>(
         len: usize,
-        page: impl Fn(usize) -> Option<&'a [u8]>,
+        mut page: impl FnMut(usize) -> Option<&'a [u8]>,
     ) -> Result<Self, EngineError> {
         let len = len.next_multiple_of(PAGE);
         let file = rustix::fs::memfd_create(

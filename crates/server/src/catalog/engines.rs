@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use belay_engine::{Engine, EngineError};
+use belay_engine::{Engine, EngineError, EngineOptions};
 use belay_model::EnvironmentName;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -17,13 +17,19 @@ pub struct Engines {
 
 struct Inner {
     cache: PathBuf,
+    options: EngineOptions,
     open: Mutex<BTreeMap<EnvironmentName, Arc<OnceCell<Engine>>>>,
 }
 
 impl Engines {
     /// `cache` holds machine code and engine memories; it may be emptied while no server runs.
-    pub fn new(cache: PathBuf) -> Self {
-        Self { inner: Arc::new(Inner { cache, open: Mutex::default() }) }
+    pub fn new(cache: PathBuf, options: EngineOptions) -> Self {
+        Self { inner: Arc::new(Inner { cache, options, open: Mutex::default() }) }
+    }
+
+    /// Those that are open now.
+    pub fn opened(&self) -> Vec<Engine> {
+        self.inner.open.lock().values().filter_map(|cell| cell.get().cloned()).collect()
     }
 
     /// The engine of `environment`. The first time on a machine takes seconds, the first time in a process tens of
@@ -32,7 +38,9 @@ impl Engines {
         let cell = self.cell(environment);
         let open = || async {
             let (name, cache) = (environment.clone(), self.inner.cache.clone());
-            match on_big_stack("belay-engine-open", move || Engine::open(&name, &cache)).await {
+            let options = self.inner.options;
+            let open = move || Engine::open_with(&name, &cache, options);
+            match on_big_stack("belay-engine-open", open).await {
                 Ok(opened) => opened,
                 Err(Broken) => Err(broken(environment)),
             }

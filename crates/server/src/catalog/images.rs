@@ -26,13 +26,13 @@ use super::{AppMaps, Builder, CatalogError, ImageError, VersionRecord, manifest:
 pub struct IdlePolicy {
     /// A function that was not called for so long gives its memory back.
     pub after: Duration,
-    /// Most images in memory; the one that was called least recently goes first.
+    /// Most images in memory, compressed; the one that was called least recently goes first.
     pub loaded_max: usize,
 }
 
 impl Default for IdlePolicy {
     fn default() -> Self {
-        Self { after: Duration::from_secs(60), loaded_max: 128 }
+        Self { after: Duration::from_secs(60), loaded_max: 256 }
     }
 }
 

@@ -102,6 +102,10 @@ impl Catalog {
         &self.inner.routes
     }
 
+    pub fn engines(&self) -> &Engines {
+        self.inner.builder.engines()
+    }
+
     pub fn images(&self) -> &Images {
         &self.inner.images
     }

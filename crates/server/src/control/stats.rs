@@ -1,6 +1,7 @@
 //! Figures: of one function, of the whole node, and as Prometheus wants them.
 
 use axum::{Json, extract::State, response::IntoResponse};
+use belay_engine::Engine;
 use belay_model::{AppName, EnvironmentName, FunctionName, FunctionRef, Qualifier, VersionNumber};
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
@@ -101,6 +102,8 @@ fn gauges(control: &Control) -> Vec<Gauge> {
     let (queue, engine) = (control.queue.reading(), control.executor.reading());
     let images = control.catalog.images().loaded() as u64;
     let running = u64::from(control.invoker.running());
+    let engines = control.catalog.engines().opened();
+    let sum = |of: &dyn Fn(&Engine) -> usize| engines.iter().map(of).sum::<usize>() as u64;
     vec![
         Gauge::now("belay_running", "Invocations that run now.", running),
         Gauge::now("belay_queue_events", "Events that wait or run.", queue.events),
@@ -113,6 +116,10 @@ fn gauges(control: &Control) -> Vec<Gauge> {
         Gauge::now("belay_steps_waiting", "Steps that wait for a thread.", engine.waiting as u64),
         Gauge::counter("belay_steps_long_total", "Steps that ran long.", engine.long_total),
         Gauge::now("belay_images_loaded", "Function images in memory.", images),
+        Gauge::now("belay_images_ready", "… of them ready to run.", sum(&|e| e.resident().0)),
+        Gauge::now("belay_images_ready_bytes", "What those hold.", sum(&|e| e.resident().1)),
+        Gauge::now("belay_slots", "Memories for instances.", sum(&|e| e.pool_stats().slots)),
+        Gauge::now("belay_slots_in_use", "… of them in use.", sum(&|e| e.pool_stats().in_use)),
         Gauge::counter(
             "belay_log_lines_dropped_total",
             "Log lines that did not reach the files.",
