@@ -2,6 +2,7 @@
 //! spins on one core.
 
 use std::{
+    panic::resume_unwind,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -26,14 +27,21 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let home = Home::new()?;
     let belay = home.up()?;
     belay.deploy(APP)?;
-    let calls = length.pick(20_000, 1_000);
-    time_calls(&belay, calls / 10)?;
-    let alone = time_calls(&belay, calls)?;
-    let beside = beside_spinning(&belay, calls)?;
+    for connections in [1, 8] {
+        compare(&belay, connections, length.pick(40_000, 2_000))?;
+    }
+    belay.stop()
+}
+
+fn compare(belay: &Belay, connections: u32, calls: u32) -> anyhow::Result<()> {
+    time_calls(belay, connections, calls / 10)?;
+    let alone = time_calls(belay, connections, calls)?;
+    let beside = beside_spinning(belay, connections, calls)?;
     let cores = thread::available_parallelism()?.get();
+    let spinning = "one function, one connection";
     let report = Report::new(
         "fairness",
-        json!({ "cores": cores, "calls": calls, "connections": 1, "spinning": "one function, one connection" }),
+        json!({ "cores": cores, "calls": calls, "connections": connections, "spinning": spinning }),
     );
     for (name, samples) in [("alone", &alone), ("beside_spinning", &beside)] {
         report.figure(&format!("{name}.p50"), samples.percentile_us(0.5), "us");
@@ -41,11 +49,23 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     }
     let ratio = beside.percentile_us(0.99) / alone.percentile_us(0.99);
     report.promise("p99_beside_to_alone", ratio, "ratio", Bar::AtMost(5.0));
-    belay.stop()
+    Ok(())
 }
 
-/// Calls `echo` one after the other.
-fn time_calls(belay: &Belay, calls: u32) -> anyhow::Result<Samples> {
+/// Calls `echo`, on each connection one after the other.
+fn time_calls(belay: &Belay, connections: u32, calls: u32) -> anyhow::Result<Samples> {
+    let each = || time_connection(belay, calls / connections);
+    let mut samples = Samples::default();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(each)).collect();
+        for thread in threads {
+            samples.extend(thread.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(samples)
+    })
+}
+
+fn time_connection(belay: &Belay, calls: u32) -> anyhow::Result<Samples> {
     let (mut client, path, start) = (belay.client()?, invoke_path(APP, "echo"), Instant::now());
     let mut samples = Samples::default();
     for _ in 0..calls {
@@ -57,18 +77,15 @@ fn time_calls(belay: &Belay, calls: u32) -> anyhow::Result<Samples> {
     Ok(samples)
 }
 
-fn beside_spinning(belay: &Belay, calls: u32) -> anyhow::Result<Samples> {
+fn beside_spinning(belay: &Belay, connections: u32, calls: u32) -> anyhow::Result<Samples> {
     let (mut client, stop) = (belay.client()?, AtomicBool::new(false));
     thread::scope(|scope| {
         let spinner = scope.spawn(|| spin(&mut client, &stop));
         // So that the first calls already meet it.
         belay.client()?.expect(&invoke_path(APP, "spin"), r#"{"ms":20}"#, r#"{"spun":true}"#)?;
-        let samples = time_calls(belay, calls);
+        let samples = time_calls(belay, connections, calls);
         stop.store(true, Ordering::Relaxed);
-        match spinner.join() {
-            Ok(spun) => spun?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        spinner.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         samples
     })
 }

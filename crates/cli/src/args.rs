@@ -111,7 +111,7 @@ pub struct Up {
     #[arg(long, env = "BELAY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Memory for functions that are ready to run at once, about 0.7 MB each. Others take a millisecond longer.
-    #[arg(long, env = "BELAY_READY_MB", value_name = "MB", default_value_t = 32)]
+    #[arg(long, env = "BELAY_READY_MB", value_name = "MB", default_value_t = 40)]
     pub ready_mb: u32,
     /// How log lines look, on standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Pretty)]

@@ -54,7 +54,7 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { free_slots_max: 128, resident_bytes_max: 32 << 20, copy_back: true }
+        Self { free_slots_max: 128, resident_bytes_max: 40 << 20, copy_back: true }
     }
 }
 
