@@ -34,7 +34,7 @@ pub enum NoteKind {
 /// What evaluating top-level code may use.
 const LIMITS: Limits = Limits {
     timeout_ms: 30_000,
-    cpu_ms: 10_000,
+    cpu_ms: 5_000,
     memory_bytes: 256 << 20,
     stack_bytes: 384 << 10,
     event_bytes: 0,

@@ -30,6 +30,6 @@ pub use engine::{Engine, EngineOptions};
 pub use error::{BuildError, EngineError, SnapshotError};
 pub use image::FunctionImage;
 pub use instance::{Instance, Seed, Start, Step, Usage};
-pub use memory::PoolStats;
+pub use memory::{PoolStats, kernel_tells_written_pages};
 pub use program::{Entry, Program, ProgramModule};
 pub use state::{LogLevel, LogLine};

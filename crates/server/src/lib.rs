@@ -19,4 +19,6 @@ pub mod routes;
 pub mod run;
 pub mod telemetry;
 
+/// For `belay doctor`.
+pub use belay_engine::kernel_tells_written_pages;
 pub use platform::{Drained, Platform, PlatformConfig, PlatformError};

@@ -14,8 +14,8 @@ mod slot;
 mod template;
 
 pub(crate) use creator::{Creator, with_slot};
-pub use slot::PoolStats;
 pub(crate) use slot::{Pool, ResetMode, Slot};
+pub use slot::{PoolStats, kernel_tells_written_pages};
 pub(crate) use template::{PageHasher, Template};
 
 /// The unit in which memory is compared, copied and saved: a page of the x86-64 and (usual) AArch64 kernel.

@@ -87,6 +87,13 @@ pub(crate) enum ResetMode {
     DropAll,
 }
 
+/// Whether the kernel, and the sandbox around this process, answer `PAGEMAP_SCAN`. Without it everything works, but
+/// a reset costs more.
+pub fn kernel_tells_written_pages() -> bool {
+    let probe = [0u8; 1];
+    pagemap::written(probe.as_ptr().map_addr(|address| address & !(PAGE - 1)), PAGE).is_some()
+}
+
 /// The slots of one engine.
 pub(crate) struct Pool {
     reservation: usize,
@@ -114,11 +121,8 @@ pub struct PoolStats {
 impl Pool {
     /// `reservation` is the address space of a slot in bytes, `free_max` how many free slots are kept.
     pub(crate) fn new(reservation: usize, free_max: usize, allow_copy_back: bool) -> Self {
-        let probe = [0u8; 1];
-        let can_scan =
-            pagemap::written(probe.as_ptr().map_addr(|a| a & !(PAGE - 1)), PAGE).is_some();
-        let mode =
-            if can_scan && allow_copy_back { ResetMode::CopyBack } else { ResetMode::DropAll };
+        let copy_back = allow_copy_back && kernel_tells_written_pages();
+        let mode = if copy_back { ResetMode::CopyBack } else { ResetMode::DropAll };
         let (free, slots, in_use) = Default::default();
         Self { reservation, mode, free_max, free, slots, in_use }
     }

@@ -14,7 +14,7 @@ use belay_engine::{
     BuildError, Built, Engine, Entry, FunctionImage, LogLine, Program, ProgramModule,
 };
 use belay_fabric::Blobs;
-use belay_model::{AppManifest, Diagnostic, Hash, Severity};
+use belay_model::{AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash, Severity};
 use belay_weave::{Compiled, CompiledModule, compile};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -127,6 +127,7 @@ fn make(manifest: &AppManifest, texts: &Texts, engine: &Engine) -> Result<Work, 
     let sources = Sources { manifest, texts, maps: &maps };
     let built = engine.build(&program).map_err(|error| refuse(error, &sources, &diagnostics))?;
     let Built { image, notes, logs } = built;
+    fits(manifest, &image).map_err(CatalogError::Refused)?;
     for warning in notes.iter().map(|note| warn(note, &sources)) {
         // One place that is reached in several ways is one finding.
         if !diagnostics.contains(&warning) {
@@ -136,6 +137,29 @@ fn make(manifest: &AppManifest, texts: &Texts, engine: &Engine) -> Result<Work, 
     let engine = engine.hash();
     let logs = logs.into_iter().map(BuildLine::from).collect();
     Ok(Work { image, engine, maps, diagnostics, logs, compile, build: started.elapsed() })
+}
+
+/// A function whose limit is below what the image holds could not answer a single request.
+fn fits(manifest: &AppManifest, image: &FunctionImage) -> Result<(), Vec<Diagnostic>> {
+    let (needed, _) = image.sizes();
+    let small = |spec: &FunctionSpec| spec.limits.memory_bytes < needed as u64;
+    let problem = |(name, spec): (&FunctionName, &FunctionSpec)| {
+        let message = format!(
+            "function `{name}` may use {} MB of memory, but the app holds {} MB before its first request",
+            whole_mb(spec.limits.memory_bytes),
+            whole_mb(needed as u64),
+        );
+        let help = format!("raise its memory limit to {}MB or more", whole_mb(needed as u64) + 1);
+        Diagnostic::error("memory-limit", message).help(help)
+    };
+    let small = manifest.functions.iter().filter(|(_, spec)| small(spec));
+    let problems: Vec<_> = small.map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// Rounded up.
+fn whole_mb(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
 }
 
 /// Warnings of the compiler go along: they may be the reason.

@@ -115,7 +115,14 @@ async fn metrics_are_in_the_prometheus_format() {
         server.client.get(format!("http://{}/metrics", server.control)).send().await.unwrap();
     assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
     let text = response.text().await.unwrap();
-    for needle in [r#"app="shop""#, "belay_images_loaded", "# TYPE"] {
+    for needle in [
+        r#"app="shop""#,
+        "# TYPE",
+        "belay_images_loaded{",
+        "belay_images_ready_bytes{",
+        "belay_slots{",
+        "belay_slots_in_use{",
+    ] {
         assert!(text.contains(needle), "{needle} in {text}");
     }
     let (_, stats) = server.get("stats").await;

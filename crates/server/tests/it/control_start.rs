@@ -46,6 +46,19 @@ async fn a_directory_that_cannot_be_used_is_refused() {
     assert!(matches!(error, PlatformError::Store(StoreError::NotADirectory { .. })), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_of_a_newer_belay_is_refused_and_left_alone() {
+    let dir = Server::start().await.stop().await;
+    let format = dir.path().join("data/blobs/format");
+    let own = fs::read(&format).unwrap();
+    fs::write(&format, "belay-blobs 99\n").unwrap();
+    let error = refusal(config(dir.path())).await;
+    let newer = matches!(error, PlatformError::Store(StoreError::NewerFormat { found: 99, .. }));
+    assert!(newer, "{error}");
+    fs::write(&format, own).unwrap();
+    Server::start_in(dir, |_| {}).await.stop().await;
+}
+
 /// Permissions do not bind root, who runs many a CI; then there is nothing to refuse.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_is_not_writable_is_refused() {

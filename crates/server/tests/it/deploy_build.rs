@@ -67,6 +67,19 @@ refused!(a_missing_export, top("").function("g", "src/main.ts"));
 refused!(an_export_that_is_no_function, top("export const g = 42;").function("g", "src/main.ts"));
 refused!(a_top_level_await_that_never_settles, top("await new Promise(() => {});"));
 refused!(endless_top_level_recursion, top("function deep(): T { return 1 + deep(); }\ndeep();"));
+refused!(an_endless_loop_at_the_top_level, top("for (;;);"));
+refused!(
+    a_memory_bomb_at_the_top_level,
+    top("const all = [];\nfor (;;) all.push('x'.repeat(1 << 16) + all.length);")
+);
+refused!(
+    a_memory_limit_below_what_the_app_holds,
+    top("const all = Array.from({ length: 600_000 }, (_, n) => n);").limited(
+        "f",
+        "src/main.ts",
+        Limits { memory_bytes: 4 << 20, ..Limits::default() }
+    )
+);
 refused!(
     a_limit_out_of_range,
     top("").limited("f", "src/main.ts", Limits { timeout_ms: 0, ..Limits::default() })

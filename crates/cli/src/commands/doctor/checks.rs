@@ -7,6 +7,7 @@ use std::{
     thread,
 };
 
+use belay_server::kernel_tells_written_pages;
 use rustix::{
     fs::MemfdFlags,
     process::{Resource, getrlimit},
@@ -21,8 +22,6 @@ const PAGE_BYTES: usize = 4_096;
 const DESCRIPTORS_MIN: u64 = 4_096;
 /// Every instance maps its memory.
 const MAPS_MIN: u64 = 65_530;
-/// `PAGEMAP_SCAN` came with Linux 6.7.
-const PAGEMAP_SCAN_SINCE: (u32, u32) = (6, 7);
 
 pub(super) fn all(args: &Doctor) -> Vec<Finding> {
     vec![
@@ -61,29 +60,15 @@ fn memfd() -> Finding {
     }
 }
 
-/// By version and by permission: making the call takes a mapping of one's own, which is for the engine to have.
+/// By asking the engine, which makes the call.
 fn pagemap() -> Finding {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let open = fs::File::open("/proc/self/pagemap");
-    match (version(&release) >= Some(PAGEMAP_SCAN_SINCE), open) {
-        (true, Ok(_)) => Finding::new("PAGEMAP_SCAN", Mark::Good, "available"),
-        (true, Err(error)) => Finding::new(
-            "PAGEMAP_SCAN",
-            Mark::Poor,
-            format!("/proc/self/pagemap: {error}"),
-        )
-        .advice(
-            "it works without, but a call takes some 60 µs longer; mount /proc in the container",
-        ),
-        (false, _) => Finding::new("PAGEMAP_SCAN", Mark::Poor, format!("not in Linux {release}"))
-            .advice("it works without, but a call takes some 60 µs longer; Linux 6.7 has it"),
+    let name = "PAGEMAP_SCAN";
+    if kernel_tells_written_pages() {
+        return Finding::new(name, Mark::Good, "available");
     }
-}
-
-/// `(6, 18)` of `6.18.44-generic`.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    Finding::new(name, Mark::Poor, "not available").advice(
+        "it works without, but a call takes some 60 µs longer; it needs Linux 6.7 and /proc/self/pagemap",
+    )
 }
 
 fn page_size() -> Finding {
@@ -197,16 +182,4 @@ fn build() -> Finding {
         Mark::Told,
         format!("belay {version}, {rustc}, {}", env!("BELAY_TARGET")),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version;
-
-    #[test]
-    fn versions_of_kernels() {
-        assert_eq!(version("6.18.44-fc-v657"), Some((6, 18)));
-        assert_eq!(version("5.15.0"), Some((5, 15)));
-        assert_eq!(version("strange"), None);
-    }
 }
