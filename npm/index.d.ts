@@ -69,7 +69,7 @@ export interface Kv {
   }): Promise<{ revision: Revision }>;
   /**
    * Runs `work` and commits all of its writes or none. What it read must not have changed meanwhile; if it has,
-   * `work` runs again. After a few attempts it gives up with a {@link BelayError} of code `CONFLICT`.
+   * `work` runs again, with pauses. After 50 attempts it gives up with a {@link BelayError} of code `CONFLICT`.
    * Keep other effects out of `work`: they would happen once per attempt.
    */
   transaction<T>(work: (tx: KvTransaction) => T | Promise<T>): Promise<T>;
@@ -125,6 +125,7 @@ export class BelayError extends Error {
     | "UNKNOWN_EFFECT"
     | "BAD_ARGUMENTS"
     | "TOO_MANY_CALLS"
+    | "TOO_MANY_BYTES"
     | "CONFLICT"
     | "KV_KEY"
     | "KV_VALUE_TOO_LARGE"

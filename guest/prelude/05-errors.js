@@ -21,6 +21,18 @@ function hostError(code, message) {
   return error;
 }
 
+/** The stack at this moment; empty when an app has its own idea of stacks. */
+function stackHere() {
+  const { stack } = new Error();
+  return typeof stack === "string" ? stack : "";
+}
+
+/** Gives an error the stack of the call that it answers. */
+function withOrigin(error, stack) {
+  if (stack) define(error, "stack", stack);
+  return error;
+}
+
 /** The legacy constants, from 1; the name of the exception follows from each. */
 const DOM_CONSTANTS = [
   "INDEX_SIZE",
@@ -100,7 +112,8 @@ function cut(text) {
 /** Which limit of the engine this error stands for, if any. */
 function limitKind(error) {
   const message = errorText(error, "message", "");
-  if (message === "out of memory" && errorText(error, "name", "") === "InternalError") return "out_of_memory";
+  // Also `out of memory in regexp execution`.
+  if (message.startsWith("out of memory") && errorText(error, "name", "") === "InternalError") return "out_of_memory";
   if (message === "stack overflow" && errorText(error, "name", "") === "InternalError") return "stack_overflow";
   if (message === "Maximum call stack size exceeded" && error instanceof RangeError) return "stack_overflow";
   return undefined;
@@ -124,15 +137,28 @@ function framesOf(error) {
   const stack = errorText(error, "stack", "");
   const lines = stack.split("\n").filter((line) => line.trim().length > 0);
   const first = lines.findIndex((line) => /^\s*at /.test(line));
-  return first < 0 ? [] : lines.slice(first);
+  return first < 0 ? [] : withoutOwn(lines.slice(first));
+}
+
+/** Frames without those of this runtime, and without the native ones that it was in at the time. */
+function withoutOwn(frames) {
+  const kept = [];
+  for (const frame of frames) {
+    if (!/\(belay:/.test(frame)) kept.push(frame);
+    else while (kept.length > 0 && /\(native\)$/.test(kept[kept.length - 1])) kept.pop();
+  }
+  return kept;
 }
 
 /** The causes of an error, and the errors that it aggregates, as Node prints them. */
 function causeLines(error, depth, indent, lines) {
+  const outer = framesOf(error).join("\n");
   const add = (label, inner) => {
     lines.push(`${indent}[${label}]: ${isError(inner) ? headingOf(inner) : thrownText(inner)}`);
     if (!isError(inner)) return;
-    for (const frame of framesOf(inner)) lines.push(indent + frame);
+    const frames = framesOf(inner);
+    // An error that wraps another at the same place need not say so twice.
+    if (frames.join("\n") !== outer) for (const frame of frames) lines.push(indent + frame);
     causeLines(inner, depth + 1, `${indent}  `, lines);
   };
   if (depth >= CAUSE_DEPTH_PRINTED) return;
@@ -194,7 +220,7 @@ function namedError(message, name) {
 }
 
 /** What the shim throws for rejected effects, and when top-level code tries one. */
-function errorFor(code, message) {
-  if (code !== "TOP_LEVEL_EFFECT") return hostError(code, message);
+function errorFor(code, message, origin) {
+  if (code !== "TOP_LEVEL_EFFECT") return withOrigin(hostError(code, message), origin);
   return hostError(code, `${message} is not available while a module is loaded: call it inside the handler`);
 }

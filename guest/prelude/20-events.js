@@ -200,11 +200,12 @@ class AbortSignal extends EventTarget {
   }
   static timeout(ms) {
     need(1, arguments.length, "AbortSignal.timeout");
-    if (!(Number(ms) >= 0)) throw new TypeError("AbortSignal.timeout: the time must be a number that is not negative");
+    const safe = Number(ms) >= 0 && Number(ms) <= Number.MAX_SAFE_INTEGER;
+    if (!safe) throw new TypeError("AbortSignal.timeout: the time must be a number of milliseconds that is not negative");
     const signal = newSignal();
     startTimer(
       () => aborting.abort(signal, new DOMException("The operation timed out", "TimeoutError")),
-      Number(ms),
+      Math.min(Number(ms), DELAY_MAX_MS),
       [],
     );
     return signal;

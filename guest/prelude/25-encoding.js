@@ -53,6 +53,8 @@ function joinBytes(first, second) {
 
 const NO_BYTES = new Uint8Array(0);
 const UTF8_LABELS = ["utf-8", "utf8", "UTF-8"];
+/** So much is decoded at a time: limits are looked at between two pieces. */
+const PIECE_BYTES = 1 << 20;
 const BOM_ENCODINGS = ["utf-8", "utf-16le", "utf-16be"];
 
 class TextDecoder {
@@ -104,11 +106,19 @@ class TextDecoder {
       this.#pending = bytes.slice();
       return "";
     }
-    const how = `${this.#encoding} ${this.#fatal ? "fatal" : "replace"} ${more ? "more" : "last"}`;
-    const answer = native.pure("text.decode", how, bytes);
-    const tail = Number(answer[0]);
-    if (tail > 0) this.#pending = bytes.slice(bytes.length - tail);
-    return answer.slice(1);
+    const piece = this.#encoding === "iso-2022-jp" ? bytes.length : PIECE_BYTES;
+    let text = "";
+    for (let at = 0; ; ) {
+      const end = Math.min(at + piece, bytes.length);
+      const last = end === bytes.length;
+      const how = `${this.#encoding} ${this.#fatal ? "fatal" : "replace"} ${last && !more ? "last" : "more"}`;
+      const answer = native.pure("text.decode", how, bytes.subarray(at, end));
+      text += answer.slice(1);
+      at = end - Number(answer[0]);
+      if (!last) continue;
+      if (at < end) this.#pending = bytes.slice(at);
+      return text;
+    }
   }
   #withoutBom(text) {
     if (this.#started || text === "") return text;

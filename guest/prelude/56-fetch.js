@@ -5,8 +5,20 @@
 async function send(request) {
   request.signal.throwIfAborted();
   const { body } = request;
-  const bytes = body === null ? undefined : await takeBody(request);
+  if (body !== null) return sendBody(request, stackHere());
+  return exchange(request, undefined);
+}
+
+/** Reading the body takes turns, after which the stack no longer tells who called. */
+async function sendBody(request, origin) {
+  const bytes = await takeBody(request);
   request.signal.throwIfAborted();
+  return exchange(request, bytes).catch((error) => {
+    throw hostErrors.has(error) ? withOrigin(error, origin) : error;
+  });
+}
+
+async function exchange(request, bytes) {
   const args = {
     method: request.method,
     url: request.url,
@@ -41,7 +53,7 @@ function fetchError(error) {
   if (!hostErrors.has(error)) return error;
   const wrapped = new TypeError(`fetch failed: ${error.message}`, { cause: error });
   wrapped.code = error.code;
-  return wrapped;
+  return withOrigin(wrapped, error.stack);
 }
 
 publishFunctions({

@@ -3,7 +3,9 @@
 //
 // Every method is one effect, except `kv.update` and `kv.transaction`: their reads, then one conditional write.
 
-const CONFLICT_TRIES_MAX = 5;
+/** With pauses of up to PAUSE_MS_MAX between them, so that many writers of one key get their turns. */
+const CONFLICT_TRIES_MAX = 50;
+const PAUSE_MS_MAX = 64;
 const CONFLICT = "CONFLICT";
 
 function effect(op, args, bytes) {
@@ -115,14 +117,21 @@ const kv = {
   },
 };
 
-/** Again when another writer came between, a few times. */
+function pause(ms) {
+  return new Promise((resolve) => startTimer(resolve, ms, []));
+}
+
+/** Again when another writer came between. */
 async function untilNoConflict(attempt) {
+  const origin = stackHere();
   for (let tries = 1; ; tries++) {
     try {
       return await attempt();
     } catch (error) {
-      if (tries === CONFLICT_TRIES_MAX || !hostErrors.has(error) || error.code !== CONFLICT) throw error;
+      if (!hostErrors.has(error)) throw error;
+      if (tries === CONFLICT_TRIES_MAX || error.code !== CONFLICT) throw withOrigin(error, origin);
     }
+    await pause(Math.random() * Math.min(2 ** tries, PAUSE_MS_MAX));
   }
 }
 
@@ -187,7 +196,7 @@ const log = Object.assign((message, fields) => log.info(message, fields), {
 let env = Object.freeze({});
 
 /** What `import … from "belay"` and `require("belay")` give. */
-const belay = { kv, http, secrets, log };
+const belay = { kv, http, secrets, log, BelayError };
 Object.defineProperty(belay, "env", { get: () => env, enumerable: true });
 for (const service of [kv, http, secrets, log]) Object.freeze(service);
 

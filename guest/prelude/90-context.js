@@ -9,7 +9,7 @@ class Context {
     this.functionVersion = meta.functionVersion;
     this.invokedFunctionArn = meta.invokedFunctionArn;
     this.memoryLimitInMB = `${meta.memoryLimitInMB}`;
-    this.callbackWaitsForEmptyEventLoop = true;
+    this.callbackWaitsForEmptyEventLoop = false;
     this.clientContext = meta.clientContext;
     this.traceparent = meta.traceparent;
     this.#deadline = meta.deadlineMs;

@@ -8,6 +8,7 @@ const hooks = {
   preload,
   setEnv,
   context: makeContext,
+  origin: stackHere,
   error: errorFor,
   domException: namedError,
   describe,

@@ -4,7 +4,7 @@
 use belay_model::{Category, Limits, ModuleKind};
 
 use crate::{
-    BuildError, Engine, FunctionImage, LogLine, Program, abi,
+    BuildError, Engine, FunctionImage, LogLine, Program, ProgramModule, abi,
     guest::{Exports, Guest, Status, Stopped},
     state::{Building, State},
 };
@@ -25,10 +25,12 @@ pub struct Note {
     pub stack: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoteKind {
     Clock,
     Random,
+    /// This operation was refused, and top-level code caught the error.
+    Effect(String),
 }
 
 /// What evaluating top-level code may use.
@@ -52,7 +54,7 @@ const INPUT_BYTES: u32 = 4 << 10;
 pub(crate) fn build(engine: &Engine, program: &Program) -> Result<Built, BuildError> {
     let mut state = State::new(LIMITS, [0; 32]);
     state.building =
-        Some(Building { sources: program.sources(), notes: Vec::new(), refused: Vec::new() });
+        Some(Building { sources: program.sources(), notes: Vec::new(), refused: None });
     let guest = Guest::new(&engine.shared, &engine.shared.memory, state)?;
     let mut builder = Builder { guest };
     builder.evaluate(program)?;
@@ -74,7 +76,11 @@ impl Builder {
                 self.load(&entry.module)?;
             }
         }
-        for module in program.modules.iter().filter(|m| m.kind == ModuleKind::Esm) {
+        // After the deploy there are no sources: what a request may import has to be there now.
+        let dynamic = program.dynamic_targets();
+        let importable =
+            |m: &&ProgramModule| m.kind == ModuleKind::Esm || dynamic.contains(m.path.as_str());
+        for module in program.modules.iter().filter(importable) {
             self.on_path(&module.path, |e| &e.compile)?;
         }
         self.hook(c"preload", "")?;
@@ -143,7 +149,7 @@ impl Builder {
             Ok(out) => abi::decode_failure(out),
             Err(stopped) => self.guest.failure_of(&stopped),
         };
-        let refused = self.guest.state().building.as_ref().and_then(|b| b.refused.first().cloned());
+        let refused = self.guest.state().building.as_ref().and_then(|b| b.refused.clone());
         match (failure.category, refused) {
             (Category::Dependency, Some((op, stack))) => BuildError::Effect { op, stack },
             (Category::StackOverflow | Category::OutOfMemory | Category::Timeout, _) => {
@@ -158,7 +164,11 @@ impl Builder {
         let image = FunctionImage::of(engine, &self.guest);
         let state = self.guest.state_mut();
         let logs = std::mem::take(&mut state.logs);
-        let notes = state.building.take().map(|building| building.notes).unwrap_or_default();
+        let building = state.building.take();
+        let (mut notes, refused) =
+            building.map(|building| (building.notes, building.refused)).unwrap_or_default();
+        // It was refused, and top-level code went on without it.
+        notes.extend(refused.map(|(op, stack)| Note { kind: NoteKind::Effect(op), stack }));
         Ok(Built { image, notes, logs })
     }
 }

@@ -30,6 +30,8 @@ pub enum EngineError {
     OtherEngine { found: Hash, own: Hash },
     #[error("the instance has ended; nothing can be forked or saved")]
     Ended,
+    #[error("the instance has not run yet; there is nothing to save")]
+    NotBegun,
 }
 
 fn list(names: &[EnvironmentName]) -> String {

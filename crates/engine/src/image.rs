@@ -218,7 +218,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(template) = self.template.swap(None) {
-            self.engine.shared.pool.evict(&template);
+            self.engine.shared.pool.retire(&template);
         }
     }
 }

@@ -76,7 +76,7 @@ fn note(mut caller: Guest<'_>, kind: u32, at: u32, len: u32) -> wasmtime::Result
     match kind {
         0 => building.note(Note { kind: NoteKind::Clock, stack }),
         1 => building.note(Note { kind: NoteKind::Random, stack }),
-        _ => building.refused.push((op.to_owned(), stack)),
+        _ => building.refuse(op, stack),
     }
     Ok(())
 }

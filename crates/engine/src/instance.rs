@@ -122,7 +122,9 @@ impl Instance {
         guest: Guest,
         in_flight: BTreeSet<CallId>,
     ) -> Self {
-        Self { in_flight, ..Self::with_guest(image, guest, Phase::Waiting) }
+        let mut instance = Self::with_guest(image, guest, Phase::Waiting);
+        instance.in_flight = in_flight;
+        instance
     }
 
     /// The image it started from.
@@ -147,7 +149,7 @@ impl Instance {
 
     /// Runs guest code until it ends or waits. To be called on a thread with at least 16 MiB of stack.
     pub fn step(&mut self) -> Step {
-        self.frozen = None;
+        self.thaw();
         if let Some(failure) = self.aborted.take() {
             return self.end(Step::Failed(failure));
         }
@@ -179,14 +181,23 @@ impl Instance {
     #[doc(hidden)]
     pub fn run_without_isolation(&mut self, entry: usize, event: &str, context: &str) -> Step {
         let fresh = Fresh { entry, event: event.to_owned(), context: context.to_owned() };
+        // What is written from here on is to be undone as well.
+        self.guest.slot().reopen();
         self.guest_step(|guest| begin(guest, &fresh))
     }
 
     /// Answers a call; the guest sees it in the next step. An answer to a call that is not in flight is dropped.
     pub fn resolve(&mut self, id: CallId, outcome: Outcome) {
         if self.in_flight.remove(&id) {
-            self.frozen = None;
+            self.thaw();
             self.outcomes.push((id, outcome));
+        }
+    }
+
+    /// What was frozen for forks is no longer what a fork would start from.
+    fn thaw(&mut self) {
+        if let Some(frozen) = self.frozen.take() {
+            self.guest.shared().pool.retire(&frozen);
         }
     }
 
@@ -272,14 +283,20 @@ impl Instance {
 
     /// The paused invocation as bytes. Answers that were given already are part of it.
     pub fn snapshot(&mut self) -> Result<Vec<u8>, EngineError> {
-        if !matches!(self.phase, Phase::Waiting) || self.aborted.is_some() {
-            return Err(EngineError::Ended);
+        match self.phase {
+            Phase::Waiting if self.aborted.is_none() => {}
+            Phase::Waiting | Phase::Ended => return Err(EngineError::Ended),
+            Phase::Fresh(_) => return Err(EngineError::NotBegun),
         }
         let outcomes = std::mem::take(&mut self.outcomes);
         let settled = self.guest.run(|guest| settle(guest, &outcomes));
-        settled.map_err(|Stopped(error)| EngineError::Memory {
-            operation: "settling calls before a snapshot",
-            source: std::io::Error::other(format!("{error:#}")),
+        settled.map_err(|Stopped(error)| {
+            // The answers are gone, and a guest that was stopped must not be called again.
+            self.phase = Phase::Ended;
+            EngineError::Memory {
+                operation: "settling calls before a snapshot",
+                source: std::io::Error::other(format!("{error:#}")),
+            }
         })?;
         Ok(snapshot::write(&self.image, &self.guest, &self.in_flight))
     }
@@ -320,17 +337,21 @@ impl Instance {
         }
     }
 
+    /// A call that was cancelled in the step that made it was never made.
     fn pending(&mut self, out: &[u8]) -> Step {
-        match abi::decode_pending(out) {
-            Ok(abi::Pending { calls, cancelled }) => {
-                self.in_flight.extend(calls.iter().map(|call| call.id));
-                cancelled.iter().for_each(|id| {
-                    self.in_flight.remove(id);
-                });
-                Step::Pending { calls, cancelled }
-            }
-            Err(error) => Step::Failed(broken(&error.to_string())),
+        let abi::Pending { mut calls, mut cancelled } = match abi::decode_pending(out) {
+            Ok(pending) => pending,
+            Err(error) => return Step::Failed(broken(&error.to_string())),
+        };
+        if !calls.iter().all(|call| self.in_flight.insert(call.id)) {
+            return Step::Failed(broken("a call has the number of another one"));
         }
+        let known = cancelled.iter().filter(|id| self.in_flight.remove(id));
+        let dropped: BTreeSet<CallId> = known.copied().collect();
+        let made: BTreeSet<CallId> = calls.iter().map(|call| call.id).collect();
+        calls.retain(|call| !dropped.contains(&call.id));
+        cancelled.retain(|id| !made.contains(id));
+        Step::Pending { calls, cancelled }
     }
 
     /// A failure after the host refused memory is the limit's when nothing was left to say so with: QuickJS then
@@ -401,4 +422,10 @@ fn settle_one(guest: &mut Guest, id: CallId, outcome: &Outcome) -> Result<(), St
         guest.status(|e| &e.resolve, (id.0, is_error, value, value_len, bytes, body_len))
     })?;
     Ok(())
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.thaw();
+    }
 }

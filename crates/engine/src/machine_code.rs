@@ -8,7 +8,7 @@ use std::{
     collections::hash_map::DefaultHasher,
     fs,
     hash::{Hash as _, Hasher as _},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -41,20 +41,26 @@ fn key(engine: &Engine, wasm: &[u8]) -> Hash {
 fn read(engine: &Engine, path: &Path) -> Option<Module> {
     let file = fs::read(path).ok()?;
     let (checksum, code) = file.split_at_checked(CHECKSUM)?;
-    if Hash::of(code).as_bytes() != checksum {
+    if self::checksum(path, code).as_bytes() != checksum {
         return None;
     }
     deserialize(engine, code).ok()
 }
 
+/// Covers the name, which is the key: code under another key is not what was asked for.
+fn checksum(path: &Path, code: &[u8]) -> Hash {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    Hash::of(&[Hash::of(name).as_bytes().as_slice(), Hash::of(code).as_bytes()].concat())
+}
+
 /// Under a temporary name first, so that a reader never sees half a file.
 fn write(cache: &Path, path: &Path, code: &[u8]) -> Result<(), EngineError> {
-    let temporary = cache.join(format!("{}.partial", std::process::id()));
-    let content = [Hash::of(code).as_bytes().as_slice(), code].concat();
+    let content = [checksum(path, code).as_bytes().as_slice(), code].concat();
     let written = fs::create_dir_all(cache)
-        .and_then(|()| fs::write(&temporary, content))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| file_error(path.to_owned(), source))
+        .and_then(|()| tempfile::Builder::new().suffix(".partial").tempfile_in(cache))
+        .and_then(|mut file| file.write_all(&content).map(|()| file))
+        .and_then(|file| file.persist(path).map_err(|failed| failed.error));
+    written.map(drop).map_err(|source| file_error(path.to_owned(), source))
 }
 
 fn file_error(path: PathBuf, source: io::Error) -> EngineError {

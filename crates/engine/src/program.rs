@@ -1,8 +1,8 @@
 //! What becomes a function image: compiled modules, how their imports resolve, and the handlers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use belay_model::{ImportTarget, ModuleKind};
+use belay_model::{ImportEdge, ImportKind, ImportTarget, ModuleKind};
 use serde_json::{Map, Value, json};
 
 /// JavaScript that is ready to run.
@@ -24,8 +24,7 @@ pub struct ProgramModule {
     pub code: String,
     /// Named exports of a CommonJS module, found statically.
     pub export_names: Vec<String>,
-    /// Specifier, as written, and what it means.
-    pub imports: Vec<(String, ImportTarget)>,
+    pub imports: Vec<ImportEdge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +36,14 @@ pub struct Entry {
 /// Names that the guest gives to modules which are not files.
 const BUILTIN: &str = "belay";
 const EMPTY: &str = "belay:empty";
-const BUILTIN_EXPORTS: &[&str] = &["default", "kv", "http", "secrets", "env", "log"];
+const BUILTIN_EXPORTS: &[&str] = &["default", "kv", "http", "secrets", "env", "log", "BelayError"];
 
 impl Program {
     /// The module graph in the form that the prelude's `setGraph` takes.
     pub(crate) fn graph_json(&self) -> String {
         let edges = |m: &ProgramModule| -> Map<String, Value> {
             let edge =
-                |(specifier, target): &(String, _)| (specifier.clone(), guest_name(target).into());
+                |edge: &ImportEdge| (edge.specifier.clone(), guest_name(&edge.target).into());
             m.imports.iter().map(edge).collect()
         };
         let graph: Map<_, _> =
@@ -52,6 +51,17 @@ impl Program {
         let kinds: Map<_, _> =
             self.modules.iter().map(|m| (m.path.clone(), kind_code(m.kind).into())).collect();
         json!({ "graph": graph, "kinds": kinds }).to_string()
+    }
+
+    /// Modules that some `import()` may ask for.
+    pub(crate) fn dynamic_targets(&self) -> BTreeSet<&str> {
+        let edges = self.modules.iter().flat_map(|module| &module.imports);
+        let dynamic = edges.filter(|edge| edge.kind == ImportKind::Dynamic);
+        let target = dynamic.filter_map(|edge| match &edge.target {
+            ImportTarget::Module(path) => Some(path.as_str()),
+            ImportTarget::Builtin(_) | ImportTarget::Empty | ImportTarget::Missing(_) => None,
+        });
+        target.collect()
     }
 
     /// Every module as the shim's `get_source` reads it, by path.

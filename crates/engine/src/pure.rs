@@ -28,6 +28,10 @@ const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Most bytes that an operation accepts.
 const BYTES_MAX: usize = 64 << 20;
 
+/// Longest URL: the limits of the function are not looked at while a pure function runs, and a URL takes more time
+/// for its length than the others.
+const URL_BYTES_MAX: usize = 4 << 20;
+
 /// What a pure function answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PureValue {
@@ -70,6 +74,9 @@ impl PureError {
 pub(crate) fn call(op: &str, text: &str, bytes: &[u8]) -> Result<PureValue, PureError> {
     if text.len() > TEXT_BYTES_MAX || bytes.len() > BYTES_MAX {
         return Err(PureError::range_error(format!("{op}: the input is larger than 64 MiB")));
+    }
+    if op.starts_with("url.") && text.len() > URL_BYTES_MAX {
+        return Err(PureError::type_error("the URL is longer than 4 MiB"));
     }
     match op {
         "url.parse" => url::parse(text).map(PureValue::Text),

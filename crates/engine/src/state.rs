@@ -93,11 +93,16 @@ pub(crate) struct Building {
     /// What the shim's `module` import answers, by path.
     pub(crate) sources: HashMap<String, Vec<u8>>,
     pub(crate) notes: Vec<Note>,
-    /// Effects that top-level code tried: operation and stack.
-    pub(crate) refused: Vec<(String, Vec<String>)>,
+    /// The first effect that top-level code tried: operation and stack.
+    pub(crate) refused: Option<(String, Vec<String>)>,
 }
 
 impl Building {
+    /// It may try again and again; once is enough to tell.
+    pub(crate) fn refuse(&mut self, op: &str, stack: Vec<String>) {
+        self.refused.get_or_insert_with(|| (op.to_owned(), stack));
+    }
+
     /// Keeps a note once; a loop that reads the clock is one finding.
     pub(crate) fn note(&mut self, note: Note) {
         if self.notes.len() < NOTES_MAX && !self.notes.contains(&note) {

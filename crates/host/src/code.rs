@@ -8,6 +8,7 @@ pub const UNKNOWN_EFFECT: &str = "UNKNOWN_EFFECT";
 pub const BAD_ARGUMENTS: &str = "BAD_ARGUMENTS";
 /// More calls in flight than `limits.calls_in_flight`.
 pub const TOO_MANY_CALLS: &str = "TOO_MANY_CALLS";
+pub const TOO_MANY_BYTES: &str = "TOO_MANY_BYTES";
 /// A key has another revision than the call expects.
 pub const CONFLICT: &str = "CONFLICT";
 /// A key is empty or too long.

@@ -49,7 +49,7 @@ pub async fn drive(
         Step::Done(json) => finish(instance, Ok(json)),
         Step::Failed(failure) => finish(instance, Err(failure)),
         Step::Pending { calls, cancelled } => {
-            let flight = Flight::new(host, instance.limits().calls_in_flight);
+            let flight = Flight::new(host, instance.limits());
             // Boxed, so that the future of a function without calls stays small.
             Box::pin(attend(instance, flight, calls, cancelled, runner, deadline)).await
         }

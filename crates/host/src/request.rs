@@ -15,6 +15,9 @@ use crate::{
     timer::TimerArgs,
 };
 
+/// The one operation that cannot fail and costs next to nothing.
+pub(crate) const TIMER: &str = "timer";
+
 /// What a call does to the world. Fails as the call itself would: unknown operation, bad arguments.
 pub fn classify(call: &Call) -> Result<EffectClass, EffectError> {
     Request::decode(call).map(|request| request.class())
@@ -31,7 +34,7 @@ pub(crate) enum Request {
 impl Request {
     pub(crate) fn decode(call: &Call) -> Result<Self, EffectError> {
         match call.op.as_str() {
-            "timer" => args::<TimerArgs>(call)?.duration().map(Self::Timer),
+            TIMER => args::<TimerArgs>(call)?.duration().map(Self::Timer),
             "http.fetch" => args::<FetchArgs>(call)?
                 .request(call.body.as_deref())
                 .map(|request| Self::Fetch(Box::new(request))),

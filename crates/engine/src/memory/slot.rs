@@ -43,22 +43,44 @@ impl Reservation {
     }
 
     /// Maps `template` at the start, and makes what an earlier, longer template left inaccessible again.
-    #[expect(unsafe_code, reason = "maps inside of the reservation that this value owns")]
     fn map(&self, template: &Template, mapped: usize) -> Result<(), EngineError> {
-        let (len, prot) = (template.len(), ProtFlags::READ | ProtFlags::WRITE);
-        let fixed = MapFlags::PRIVATE | MapFlags::FIXED;
-        // SAFETY: both ranges lie inside of the reservation, and no instance uses it.
-        unsafe {
-            if mapped > len {
-                let rest = self.base.add(len).cast();
-                let flags = fixed | MapFlags::NORESERVE;
-                rustix::mm::mmap_anonymous(rest, mapped - len, ProtFlags::empty(), flags)
-                    .map_err(EngineError::memory("unmapping an image"))?;
-            }
-            rustix::mm::mmap(self.base.cast(), len, prot, fixed, template.file(), 0)
-                .map_err(EngineError::memory("mapping an image for an instance"))?;
+        let len = template.len();
+        if mapped > len {
+            self.map_zeroes(len..mapped, ProtFlags::empty())?;
         }
-        Ok(())
+        let mut end = 0;
+        for run in template.runs() {
+            self.map_zeroes(end..run.start, ProtFlags::READ | ProtFlags::WRITE)?;
+            self.map_file(run.clone(), template)?;
+            end = run.end;
+        }
+        self.map_zeroes(end..len, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    #[expect(unsafe_code, reason = "maps inside of the reservation that this value owns")]
+    fn map_file(&self, range: Range<usize>, template: &Template) -> Result<(), EngineError> {
+        let (prot, offset) = (ProtFlags::READ | ProtFlags::WRITE, range.start as u64);
+        let fixed = MapFlags::PRIVATE | MapFlags::FIXED;
+        // SAFETY: inside of the reservation, and no instance uses it.
+        let mapped = unsafe {
+            let start = self.base.add(range.start).cast();
+            rustix::mm::mmap(start, range.len(), prot, fixed, template.file(), offset)
+        };
+        mapped.map(drop).map_err(EngineError::memory("mapping an image for an instance"))
+    }
+
+    #[expect(unsafe_code, reason = "maps inside of the reservation that this value owns")]
+    fn map_zeroes(&self, range: Range<usize>, prot: ProtFlags) -> Result<(), EngineError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: inside of the reservation, and no instance uses it.
+        let mapped = unsafe {
+            let start = self.base.add(range.start).cast();
+            rustix::mm::mmap_anonymous(start, range.len(), prot, flags)
+        };
+        mapped.map(drop).map_err(EngineError::memory("mapping empty memory for an instance"))
     }
 }
 
@@ -138,11 +160,16 @@ impl Pool {
 
     /// A slot that equals `template`.
     pub(crate) fn take(self: &Arc<Self>, template: &Arc<Template>) -> Result<Slot, EngineError> {
-        let clean = match self.free.lock().take(template) {
+        // Not within the `match`: its lock would last until the end of it.
+        let taken = self.free.lock().take(template);
+        let clean = match taken {
             Taken::Same(clean) => clean,
             Taken::Other(other) => {
                 let reservation = other.reservation;
-                reservation.map(template, other.template.len())?;
+                if let Err(error) = reservation.map(template, other.template.len()) {
+                    self.slots.fetch_sub(1, Ordering::Relaxed);
+                    return Err(error);
+                }
                 Clean { reservation, template: template.clone(), returned: 0 }
             }
             Taken::None => {
@@ -157,8 +184,14 @@ impl Pool {
         Ok(Slot { clean: Some(clean), len, written: Mutex::new(None), pool: self.clone() })
     }
 
-    /// Forgets free slots of a template that will not be used again.
-    pub(crate) fn evict(&self, template: &Arc<Template>) {
+    /// Forgets a template that nobody will start from again: its free slots now, those in use when they come back.
+    pub(crate) fn retire(&self, template: &Template) {
+        template.retire();
+        self.evict(template);
+    }
+
+    /// Forgets the free slots of a template.
+    pub(crate) fn evict(&self, template: &Template) {
         let mut free = self.free.lock();
         let gone = free.by_template.remove(&template.id()).unwrap_or_default();
         free.count -= gone.len();
@@ -311,6 +344,11 @@ impl Slot {
         bytes
     }
 
+    /// The guest runs again after all: what was noted is not everything.
+    pub(crate) fn reopen(&self) {
+        *self.written.lock() = None;
+    }
+
     /// Makes the accessible memory equal to the template again.
     #[expect(unsafe_code, reason = "writes the slot's memory, which no instance uses any more")]
     fn reset(&self) -> Result<(), rustix::io::Errno> {
@@ -362,9 +400,9 @@ impl Drop for Slot {
         let reset = self.reset();
         let Some(clean) = self.clean.take() else { return };
         match reset {
-            Ok(()) => self.pool.give_back(clean),
-            // A slot that could not be reset must not be used again.
-            Err(_) => {
+            Ok(()) if !clean.template.is_retired() => self.pool.give_back(clean),
+            // A slot that could not be reset must not be used again, one of a retired template will not be.
+            Ok(()) | Err(_) => {
                 self.pool.slots.fetch_sub(1, Ordering::Relaxed);
             }
         }

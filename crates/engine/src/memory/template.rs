@@ -2,8 +2,9 @@
 
 use std::{
     fs::File,
+    ops::Range,
     os::{fd::OwnedFd, unix::fs::FileExt},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use belay_model::Hash;
@@ -14,6 +15,9 @@ use rustix::{
 
 use super::PAGE;
 use crate::EngineError;
+
+/// Holes longer than this are not mapped from the file. Bytes.
+const HOLE_MIN: usize = 32 * PAGE;
 
 /// Tells the templates of a process apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +39,10 @@ pub(crate) struct Template {
     /// One bit a page: not all zero. Pages that are zero are holes of the file, and reading a hole through the
     /// view would allocate it.
     present: Vec<u64>,
-    resident: usize,
+    /// What slots map of the file, in bytes, ascending.
+    runs: Vec<Range<usize>>,
+    /// Its image is gone or its invocation has moved on: nobody will start from it again.
+    retired: AtomicBool,
 }
 
 #[expect(unsafe_code, reason = "the view is read-only and lives as long as the value")]
@@ -88,17 +95,31 @@ impl Template {
             rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, &file, 0)
         };
         let view = view.map_err(EngineError::memory("mapping an image"))?.cast::<u8>().cast_const();
-        let resident = present.iter().map(|word| word.count_ones() as usize).sum::<usize>() * PAGE;
-        Ok(Self { id: TemplateId::next(), file, view, len, present, resident })
+        let runs = runs(&present, len / PAGE);
+        let retired = AtomicBool::new(false);
+        Ok(Self { id: TemplateId::next(), file, view, len, present, runs, retired })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes of physical memory that the template holds.
+    /// Most bytes of physical memory that the template may come to hold.
     pub(crate) fn resident(&self) -> usize {
-        self.resident
+        self.runs.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    /// The byte ranges that are to be mapped from the file; the rest is zero.
+    pub(super) fn runs(&self) -> &[Range<usize>] {
+        &self.runs
+    }
+
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     pub(super) fn id(&self) -> TemplateId {
@@ -140,6 +161,21 @@ impl Drop for Template {
         // SAFETY: mapped in `seal`, and nothing borrows from it any more. Failing to unmap only leaks.
         let _ = unsafe { rustix::mm::munmap(self.view.cast_mut().cast(), self.len) };
     }
+}
+
+/// Ranges around the pages that are present. A guest that touches a hole of the file allocates it for good, so long
+/// holes are left out; short ones are not worth a mapping of their own.
+fn runs(present: &[u64], pages: usize) -> Vec<Range<usize>> {
+    let is_present = |page: &usize| present[page / 64] & (1 << (page % 64)) != 0;
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for page in (0..pages).filter(is_present) {
+        let end = (page + 1) * PAGE;
+        match runs.last_mut() {
+            Some(run) if page * PAGE - run.end <= HOLE_MIN => run.end = end,
+            _ => runs.push(page * PAGE..end),
+        }
+    }
+    runs
 }
 
 /// Addresses a memory: its length and its pages that are not zero, each with its index.

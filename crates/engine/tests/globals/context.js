@@ -5,7 +5,7 @@ import { env, http, kv, log, secrets } from "belay";
 export const handler = table({
   "the context is Lambda's"(context) {
     equal([context.awsRequestId, context.functionName, context.functionVersion], ["r-1", "f", "3"]);
-    equal([context.memoryLimitInMB, context.callbackWaitsForEmptyEventLoop, context.clientContext], ["128", true, undefined]);
+    equal([context.memoryLimitInMB, context.callbackWaitsForEmptyEventLoop, context.clientContext], ["128", false, undefined]);
     equal([context.logGroupName, context.logStreamName], ["/belay/f", "3/r-1"]);
     const left = context.getRemainingTimeInMillis();
     ok(Number.isInteger(left) && left >= 0);

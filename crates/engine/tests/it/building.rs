@@ -3,7 +3,7 @@
 use belay_engine::{BuildError, Entry, NoteKind, Program, ProgramModule};
 use belay_model::{Category, ImportTarget, ModuleKind};
 
-use crate::support::{build, module, program, run};
+use crate::support::{build, edge, module, program, run};
 
 fn common_js(
     path: &str,
@@ -18,7 +18,7 @@ fn common_js(
             "(function (exports, require, module, __filename, __dirname) {{\n{body}\n}})"
         ),
         export_names: names.iter().map(|n| (*n).to_owned()).collect(),
-        imports: imports.iter().map(|(s, t)| ((*s).to_owned(), t.clone())).collect(),
+        imports: imports.iter().map(|(s, t)| edge(body, s, t.clone())).collect(),
     }
 }
 
@@ -132,6 +132,18 @@ fn effects_at_top_level_are_refused() {
         assert_eq!(op, effect);
         assert!(stack.iter().any(|frame| frame.contains("main.js")), "{stack:?}");
     }
+}
+
+#[test]
+fn an_effect_at_top_level_whose_refusal_is_caught_is_noted_once() {
+    let code = "import { kv, BelayError } from 'belay';\nlet kind;\n\
+                for (let i = 0; i < 1000; i++) try { await kv.get('a') } catch (e) { kind = e instanceof BelayError }\n\
+                export const handler = () => kind";
+    let built = build(&program(code, &["handler"])).expect("it builds");
+    let [note] = built.notes.as_slice() else { panic!("{:?}", built.notes) };
+    assert_eq!(note.kind, NoteKind::Effect("kv.get".to_owned()));
+    assert!(note.stack.iter().any(|frame| frame.contains("main.js:3:")), "{note:?}");
+    assert_eq!(run(&built.image, "{}"), Ok("true".to_owned()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use belay_engine::{Entry, Program, ProgramModule};
 use belay_model::{ImportTarget, ModuleKind};
 
-use crate::support::{build, run};
+use crate::support::{build, edge, run};
 
 fn target(name: &str) -> ImportTarget {
     match name {
@@ -28,7 +28,7 @@ fn module(path: &str, code: &str, exports: &[&str], imports: &[(&str, &str)]) ->
         kind,
         code: if kind == ModuleKind::CommonJs { wrapped } else { code.to_owned() },
         export_names: exports.iter().map(|name| (*name).to_owned()).collect(),
-        imports: imports.iter().map(|(s, t)| ((*s).to_owned(), target(t))).collect(),
+        imports: imports.iter().map(|(s, t)| edge(code, s, target(t))).collect(),
     }
 }
 
@@ -104,6 +104,21 @@ fn what_is_first_required_by_a_request_was_compiled_at_deploy() {
         module("late.mjs", "export const x = 'late';", &[], &[]),
     ];
     assert_eq!(answer(modules), r#"[["function",[1,2],"esm"],"late"]"#);
+}
+
+#[test]
+fn a_request_imports_commonjs_and_json_dynamically() {
+    let main = "export const handler = async () => {
+        const lib = await import('./lib');
+        return [lib.named, lib.default.named, (await import('./data')).default.list, globalThis.runs];
+    };";
+    let lib = "globalThis.runs = (globalThis.runs ?? 0) + 1; exports.named = 'n';";
+    let modules = vec![
+        module("main.mjs", main, &[], &[("./lib", "lib.cjs"), ("./data", "data.json")]),
+        module("lib.cjs", lib, &["named"], &[]),
+        module("data.json", r#"{"list":[1,2]}"#, &[], &[]),
+    ];
+    assert_eq!(answer(modules), r#"["n","n",[1,2],1]"#);
 }
 
 #[test]

@@ -139,6 +139,21 @@ fn an_idle_image_gives_its_memory_back_and_comes_again() {
     });
 }
 
+/// A guest that touches an empty page of a mapped file allocates it in the file, for as long as that is there.
+#[test]
+fn empty_memory_that_a_request_touches_is_not_kept() {
+    let engine = Engine::open(&EnvironmentName::default(), &cache()).expect("opens");
+    let code = "const big = new Uint8Array(40 << 20);
+        export const handler = () => { const was = big.some((n) => n !== 0); big.fill(1); return was }";
+    let image = image_on(&engine, code);
+    for _ in 0..2 {
+        assert_eq!(deep(|| support::run_here(&image, "{}")), Ok("false".to_owned()));
+    }
+    assert!(image.sizes().0 > 40 << 20);
+    assert!(engine.resident().1 < 4 << 20, "{:?}", engine.resident());
+    deep(|| assert_eq!(start(&image, "{}", Limits::default()).memory_hash(), image.hash()));
+}
+
 #[test]
 fn resident_images_stay_within_the_budget() {
     let options = EngineOptions { resident_bytes_max: 4 << 20, ..EngineOptions::default() };

@@ -56,6 +56,7 @@ fn a_memory_bomb_is_out_of_memory() {
         "const a = []; for (;;) a.push(new Array(1000).fill(a.length))",
         "return 'x'.repeat(1 << 28)",
         "return new ArrayBuffer(1 << 29).byteLength",
+        "return /(?:a|a)*/.test('a'.repeat(1e7))",
     ];
     for body in bodies {
         let failure = failure(&guarded(body), limits);

@@ -5,7 +5,10 @@ use std::{path::PathBuf, sync::LazyLock, thread};
 use belay_engine::{
     BuildError, Built, Engine, Entry, FunctionImage, Instance, Program, ProgramModule, Start, Step,
 };
-use belay_model::{Call, EnvironmentName, Failure, ImportTarget, Limits, ModuleKind, Outcome};
+use belay_model::{
+    Call, EnvironmentName, Failure, ImportEdge, ImportKind, ImportTarget, Limits, ModuleKind,
+    Outcome,
+};
 
 /// Machine code is kept with the build, so that tests do not compile it each time.
 pub(crate) fn cache() -> PathBuf {
@@ -34,8 +37,15 @@ pub(crate) fn module(path: &str, code: &str, imports: &[(&str, &str)]) -> Progra
         kind: ModuleKind::Esm,
         code: code.to_owned(),
         export_names: Vec::new(),
-        imports: imports.iter().map(|(s, t)| ((*s).to_owned(), target(t))).collect(),
+        imports: imports.iter().map(|(s, t)| edge(code, s, target(t))).collect(),
     }
+}
+
+/// `import('…')` in the code makes it a dynamic one.
+pub(crate) fn edge(code: &str, specifier: &str, target: ImportTarget) -> ImportEdge {
+    let dynamic = code.contains(&format!("import('{specifier}')"));
+    let kind = if dynamic { ImportKind::Dynamic } else { ImportKind::Import };
+    ImportEdge { specifier: specifier.to_owned(), kind, target }
 }
 
 /// A program of one module whose exports in `handlers` are the entries.

@@ -59,6 +59,57 @@ async fn effects_reach_the_world_and_come_back() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_cancelled_in_the_step_that_made_it_is_never_made() {
+    let web = servers::web().await;
+    let world = World::reaching(&[&web.to_string()]);
+    let body = "
+        const stop = new AbortController();
+        const made = fetch(event.url, { method: 'POST', body: 'x', signal: stop.signal }).catch((error) => error.name);
+        await null; await null; await null; await null; await null;
+        stop.abort();
+        for (let i = 0; i < 300; i++) clearTimeout(setTimeout(() => {}, 5000));
+        await context.kv.put('a', 1);
+        await fetch(event.seen);
+        return [await made, (await fetch(event.seen)).status];";
+    let event =
+        json!({ "url": format!("http://{web}/echo"), "seen": format!("http://{web}/echo") });
+    let limits = Limits { calls_in_flight: 2, ..Limits::default() };
+    let finished = run(&world.host, body, &event.to_string(), limits).await;
+    assert_eq!(value(&finished), json!(["AbortError", 200]));
+}
+
+#[tokio::test]
+async fn timers_do_not_count_as_calls() {
+    let world = World::new();
+    let body = "await Promise.all(Array.from({ length: 300 }, () => new Promise((ok) => setTimeout(ok, 1))));
+        return 'done'";
+    let limits = Limits { calls_in_flight: 1, ..Limits::default() };
+    assert_eq!(value(&run(&world.host, body, "{}", limits).await), json!("done"));
+}
+
+#[tokio::test]
+async fn many_updates_of_one_key_all_count() {
+    let world = World::new();
+    let body = "const add = () => context.kv.update('n', (n) => (n ?? 0) + 1);
+        await Promise.all(Array.from({ length: 12 }, add));
+        return context.kv.get('n')";
+    assert_eq!(value(&run(&world.host, body, "{}", within(60_000)).await), json!(12));
+}
+
+#[tokio::test]
+async fn a_rejected_call_tells_who_made_it() {
+    let world = World::new();
+    let body = "async function save() { await null; await context.kv.put('', 1); }
+        await save();";
+    let finished = run(&world.host, body, "{}", Limits::default()).await;
+    let failure = finished.result.expect_err("it is rejected");
+    assert_eq!(failure.category, Category::Dependency);
+    let [first, ..] = failure.stack.as_slice() else { panic!("{failure:?}") };
+    assert!(first.contains("save (main.js:"), "{failure:?}");
+    assert!(failure.stack.iter().all(|frame| !frame.contains("belay:")), "{failure:?}");
+}
+
+#[tokio::test]
 async fn calls_are_performed_at_the_same_time() {
     // Answers nobody before all three have asked.
     let all = Arc::new(Barrier::new(3));

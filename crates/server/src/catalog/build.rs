@@ -182,7 +182,7 @@ fn program(manifest: &AppManifest, modules: Vec<CompiledModule>) -> (Program, Ma
             kind: module.kind,
             code: module.code,
             export_names: module.export_names,
-            imports: module.imports.into_iter().map(|edge| (edge.specifier, edge.target)).collect(),
+            imports: module.imports,
         }
     });
     let modules = modules.collect();

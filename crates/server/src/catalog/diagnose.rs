@@ -49,9 +49,14 @@ pub(super) fn explain(error: BuildError, sources: &Sources<'_>) -> Result<Diagno
 
 /// What the image froze although it differs from request to request.
 pub(super) fn warn(note: &Note, sources: &Sources<'_>) -> Diagnostic {
-    let (code, what) = match note.kind {
+    let (code, what) = match &note.kind {
         NoteKind::Clock => ("top-level-clock", "the clock"),
         NoteKind::Random => ("top-level-random", "randomness"),
+        NoteKind::Effect(op) => {
+            let message = format!("top-level code calls the host ({op}), which was refused");
+            let diagnostic = Diagnostic::warning("top-level-effect", message).help(MOVE);
+            return sources.mark(diagnostic, &note.stack, "called here; the error was caught");
+        }
     };
     let message = format!("top-level code reads {what}: all requests will see the same value");
     let diagnostic = Diagnostic::warning(code, message).help(MOVE);

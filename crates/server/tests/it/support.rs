@@ -154,6 +154,20 @@ pub(crate) async fn deploy(
     control: SocketAddr,
     app: App,
 ) -> (StatusCode, Value) {
+    loop {
+        let answer = deploy_once(&client, control, &app).await;
+        // The sources were there a moment ago, left by an app that is gone, and have been collected since.
+        if answer.1["error"]["code"] != "missing-blobs" {
+            return answer;
+        }
+    }
+}
+
+async fn deploy_once(
+    client: &reqwest::Client,
+    control: SocketAddr,
+    app: &App,
+) -> (StatusCode, Value) {
     let base = format!("http://{control}/api/v1");
     let hashes: Vec<_> = app.manifest.modules.iter().map(|module| module.source).collect();
     let missing = client.post(format!("{base}/blobs/missing")).json(&json!({ "hashes": hashes }));
