@@ -36,14 +36,17 @@ apt_install() {
   quietly apt-get update -q && quietly "${install[@]}" "$@"
 }
 
-# venv NAME PACKAGE…: a private virtual environment .x/NAME with these wheels.
+# venv NAME PACKAGE…: a private virtual environment .x/NAME with these wheels. A mark tells a whole one from one
+# whose set-up was cut short.
 venv() {
   local dir=.x/$1
   shift
   have python3 || die "python3 is missing, and so are root and apt-get: install Python 3.8 or newer."
   rm -rf "$dir"
   mkdir -p .x
-  quietly python3 -m venv "$dir" && quietly "$dir/bin/pip" install --disable-pip-version-check "$@"
+  quietly python3 -m venv "$dir" || die "cannot make a virtual environment: is Python's venv module installed?"
+  quietly "$dir/bin/pip" install --disable-pip-version-check "$@" || die "cannot install $*"
+  touch "$dir/complete"
 }
 
 need_cargo() {
@@ -65,9 +68,9 @@ need_cc() {
 # zig is a C compiler for any target, as a wheel. The wrappers give it the names that cargo looks for, and
 # drop the name of this machine's target, which zig spells in another way and takes for granted.
 need_zig() {
-  [ -x .x/zig/bin/python ] && [ -x .x/cc/cc ] && return
+  [ -e .x/zig/complete ] && [ -x .x/cc/cc ] && return
   say "installing $ZIGLANG into .x/zig (no root or no apt-get here)"
-  venv zig "$ZIGLANG"
+  [ -e .x/zig/complete ] || venv zig "$ZIGLANG"
   mkdir -p .x/cc
   local tool
   for tool in cc ar ranlib; do
@@ -86,7 +89,7 @@ SH
 # The C compiler that makes WebAssembly of QuickJS and the shim. guest/build finds each of these by
 # itself; BELAY_WASM_CC, when set, is the user's choice.
 need_wasm() {
-  [ -n "${BELAY_WASM_CC:-}" ] || has_wasm_clang || [ -x .x/zig/bin/python ] && return
+  [ -n "${BELAY_WASM_CC:-}" ] || has_wasm_clang || [ -e .x/zig/complete ] && return
   if can_apt; then
     install_wasm_clang && has_wasm_clang && return
     say "this distribution has no complete clang for wasm32-wasi; falling back to zig"
@@ -121,7 +124,7 @@ install_wasm_clang() {
 
 # Node and npm fetch the npm packages of examples and tests; the JavaScript AWS SDK runs in Node.
 need_node() {
-  [ -x .x/node/bin/npm ] && export PATH="$PWD/.x/node/bin:$PATH"
+  [ -e .x/node/complete ] && export PATH="$PWD/.x/node/bin:$PATH"
   have node && have npm && return
   if can_apt; then
     say "installing nodejs and npm: examples and tests use real npm packages"
@@ -138,6 +141,14 @@ need_python() {
   can_apt || die "python3 with its venv module is missing: the test of the Python AWS SDK needs it."
   say "installing python3-venv: the test of the Python AWS SDK makes a virtual environment"
   apt_install python3 python3-venv
+}
+
+# The demo calls HTTP triggers with it.
+need_curl() {
+  have curl && return
+  can_apt || die "curl is missing: the demo calls functions with it."
+  say "installing curl: the demo calls functions with it"
+  apt_install curl
 }
 
 # The load generator of `./x bench http`. That benchmark says so and goes on when it is missing.
