@@ -187,7 +187,7 @@ const log = Object.assign((message, fields) => log.info(message, fields), {
 let env = Object.freeze({});
 
 /** What `import … from "belay"` and `require("belay")` give. */
-const belay = { kv, http, secrets, log };
+const belay = { kv, http, secrets, log, BelayError };
 Object.defineProperty(belay, "env", { get: () => env, enumerable: true });
 for (const service of [kv, http, secrets, log]) Object.freeze(service);
 

@@ -66,6 +66,11 @@ fn a_refused_deploy_shows_why_and_changes_nothing() {
         ("syntax", "export const handler = async (event) => ({ twice: event.n * 2 );\n"),
         ("import", "import { z } from \"zodd\";\nexport const handler = () => z;\n"),
         ("builtin", "import fs from \"node:fs\";\nexport const handler = () => fs;\n"),
+        (
+            "builtin-export",
+            "import { log, secret } from \"belay\";\nexport const handler = () => secret(log);\n",
+        ),
+        ("throws-bare", "export const handler = () => 1;\nthrow 5;\n"),
         ("throws", "const config = undefined;\nexport const handler = () => 1;\nconfig.name;\n"),
     ];
     for (name, source) in mistakes {
