@@ -119,6 +119,36 @@ fn a_failing_function_ends_with_1_and_its_stack() {
     assert_eq!((told.code, &told.json()["status"]), (1, &Value::from("failed")));
 }
 
+/// Neither events nor results are limited to what Rust's own JSON values hold.
+#[test]
+fn every_json_goes_in_and_comes_out_as_it_is() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write(
+        "any.js",
+        "export const half = () => \"\\ud800\";
+export const nested = () => { let a = 1; for (let i = 0; i < 200; i++) a = [a]; return a; };
+export const depth = (event) => { let n = 0; for (; Array.isArray(event); n++) event = event[0]; return n; };
+export const infinite = (event) => event === Infinity;
+export const refuse = () => ({ statusCode: 503, body: \"half of \\udfff\" });
+",
+    );
+    bench.run(&["deploy", "any.js"]).ok();
+    let nested = |depth| "[".repeat(depth) + "1" + &"]".repeat(depth);
+    assert_eq!(bench.run(&["invoke", "half"]).ok().stdout, "\"\\ud800\"\n");
+    assert_eq!(bench.run(&["invoke", "nested"]).ok().stdout, nested(200) + "\n");
+    assert_eq!(bench.run(&["invoke", "depth", &nested(300)]).ok().stdout, "300\n");
+    assert_eq!(bench.run_with_input(&["invoke", "infinite", "-"], "1e400").ok().stdout, "true\n");
+    let document = bench.run(&["invoke", "half", "--json"]).ok().stdout;
+    assert!(document.contains("\"result\":\"\\ud800\""), "{document}");
+    let refused = bench.run(&["invoke", "refuse"]);
+    assert!(refused.stderr.contains("refuse failed (exception)"), "{}", refused.shown());
+    assert!(refused.stderr.contains(r#""body":"half of \udfff""#), "{}", refused.shown());
+    let told = bench.run(&["invoke", "refuse", "--json"]);
+    assert_eq!((refused.code, told.code, told.stderr.as_str()), (1, 1, ""));
+    assert!(told.stdout.contains(r#""status":"failed""#), "{}", told.stdout);
+}
+
 #[test]
 fn versions_and_aliases() {
     let server = Server::start();
