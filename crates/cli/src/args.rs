@@ -176,6 +176,10 @@ fn qualifier(text: &str) -> Result<String, belay_model::NameError> {
     text.parse::<Qualifier>().map(|_| text.to_owned())
 }
 
+fn alias(text: &str) -> Result<String, belay_model::NameError> {
+    Qualifier::alias(text).map(|_| text.to_owned())
+}
+
 /// Show what a function logged.
 #[derive(Debug, Args)]
 pub struct Logs {
@@ -219,6 +223,7 @@ Examples:
   belay alias shop stable --remove")]
 pub struct Alias {
     pub app: AppName,
+    #[arg(value_parser = alias)]
     pub name: Option<String>,
     #[arg(requires = "name")]
     pub version: Option<VersionNumber>,

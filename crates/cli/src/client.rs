@@ -6,9 +6,12 @@
 use std::{error::Error, time::Duration};
 
 use belay_model::{AppManifest, Diagnostic, Hash};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     args::Server,
@@ -79,6 +82,19 @@ impl Client {
         self.json(self.request(Method::POST, path).query(query).json(body)).await
     }
 
+    /// Calls a function with `event`, which is sent as it is. The answer is not read: what a function returns may be
+    /// nested too deep for a [`Value`], or hold half a character.
+    pub async fn invoke(
+        &self,
+        function: &str,
+        query: &[(&str, &str)],
+        event: String,
+    ) -> CliResult<Box<RawValue>> {
+        let request = self.request(Method::POST, &["functions", function, "invocations"]);
+        let request = request.query(query).header(CONTENT_TYPE, "application/json").body(event);
+        self.read(&self.body(request).await?)
+    }
+
     pub async fn delete(&self, path: &[&str]) -> CliResult<Value> {
         self.json(self.request(Method::DELETE, path)).await
     }
@@ -123,12 +139,24 @@ impl Client {
     }
 
     async fn json(&self, request: RequestBuilder) -> CliResult<Value> {
+        let body = self.body(request).await?;
+        if body.is_empty() { Ok(Value::Null) } else { self.read(&body) }
+    }
+
+    async fn body(&self, request: RequestBuilder) -> CliResult<Vec<u8>> {
         let response = self.send(request).await?;
         let body = response.bytes().await.map_err(|error| self.broken(&error))?;
-        if body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&body).map_err(|error| self.stranger().because(&error))
+        Ok(body.into())
+    }
+
+    /// Only what is no JSON at all comes from a stranger.
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> CliResult<T> {
+        serde_json::from_slice(body).map_err(|error| {
+            match serde_json::from_slice::<IgnoredAny>(body) {
+                Ok(_) => not_understood(&error),
+                Err(error) => self.stranger().because(&error),
+            }
+        })
     }
 
     async fn send(&self, request: RequestBuilder) -> CliResult<Response> {
@@ -177,7 +205,7 @@ impl Client {
             _ => Exit::Failed,
         };
         let help = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            StatusCode::UNAUTHORIZED => {
                 Some("give the server's token with --token or BELAY_TOKEN".to_owned())
             }
             _ if !error.candidates.is_empty() => {
@@ -211,12 +239,14 @@ struct RefusalBody {
 }
 
 /// Reads an answer, or says that client and server do not fit together.
-pub fn read<T: serde::de::DeserializeOwned>(answer: Value) -> CliResult<T> {
-    serde_json::from_value(answer).map_err(|error| {
-        CliError::failed("answer", "the server's answer is not understood")
-            .because(&error)
-            .help("the server may be of another version: compare `belay --version` on both sides")
-    })
+pub fn read<T: DeserializeOwned>(answer: Value) -> CliResult<T> {
+    serde_json::from_value(answer).map_err(|error| not_understood(&error))
+}
+
+pub fn not_understood(error: &serde_json::Error) -> CliError {
+    CliError::failed("answer", "the server's answer is not understood")
+        .because(error)
+        .help("the server may be of another version: compare `belay --version` on both sides")
 }
 
 /// A URL; `127.0.0.1:8801` is taken for `http://127.0.0.1:8801`.

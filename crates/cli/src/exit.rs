@@ -5,7 +5,7 @@
 use std::{error::Error, fmt};
 
 use belay_model::Diagnostic;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 /// Why the process ends, as its exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +42,13 @@ pub struct CliError {
     pub exit: Exit,
     /// Stable, kebab-case; for `--json`.
     pub code: Box<str>,
-    pub message: String,
+    pub message: Box<str>,
     /// From the nearest cause to the first one.
     pub causes: Vec<String>,
     pub help: Option<Box<str>>,
     pub diagnostics: Vec<Diagnostic>,
     /// What `--json` prints instead of the error: an answer of the server that tells of the failure itself.
-    pub document: Option<Box<Value>>,
+    pub document: Option<Box<RawValue>>,
     /// Everything was said already; only the exit status is left to give.
     pub silent: bool,
 }
@@ -61,7 +61,7 @@ impl CliError {
         Self {
             exit,
             code: code.into(),
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             causes: Vec::new(),
             help: None,
             diagnostics: Vec::new(),
@@ -100,11 +100,8 @@ impl CliError {
         self
     }
 
-    /// What `--json` prints: the document, or `{"error": {"code", "message", "causes"?, "help"?, "diagnostics"?}}`.
+    /// What `--json` prints unless there is a document: `{"error": {"code", "message", "causes"?, "help"?, "diagnostics"?}}`.
     pub fn to_json(&self) -> Value {
-        if let Some(document) = &self.document {
-            return Value::clone(document);
-        }
         let mut error = json!({ "code": self.code, "message": self.message });
         if !self.causes.is_empty() {
             error["causes"] = json!(self.causes);

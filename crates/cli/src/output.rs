@@ -10,7 +10,7 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use belay_model::Diagnostic;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::{exit::CliError, frame};
 
@@ -48,10 +48,14 @@ impl Output {
         }
     }
 
-    /// The result as text that other programs read too, on one line when they do.
-    pub fn value(self, value: &Value) {
-        let text =
-            if io::stdout().is_terminal() { format!("{value:#}") } else { value.to_string() };
+    /// The result as text that other programs read too: as it is when they do, and spread over lines for people,
+    /// unless it is something that Rust's strings cannot hold.
+    pub fn value(self, value: &RawValue) {
+        let shown = io::stdout().is_terminal().then(|| serde_json::from_str::<Value>(value.get()));
+        let text = match shown {
+            Some(Ok(value)) => format!("{value:#}"),
+            Some(Err(_)) | None => value.get().to_owned(),
+        };
         ignore_closed(writeln!(anstream::stdout(), "{text}"));
     }
 
@@ -59,6 +63,13 @@ impl Output {
     pub fn json(self, value: &Value) {
         if self.json {
             ignore_closed(writeln!(io::stdout(), "{value}"));
+        }
+    }
+
+    /// As [`Self::json`], for what is JSON already.
+    pub fn document(self, document: &RawValue) {
+        if self.json {
+            ignore_closed(writeln!(io::stdout(), "{document}"));
         }
     }
 
@@ -78,9 +89,11 @@ impl Output {
         if error.silent {
             return;
         }
-        self.json(&error.to_json());
         if self.json {
-            return;
+            return match &error.document {
+                Some(document) => self.document(document),
+                None => self.json(&error.to_json()),
+            };
         }
         self.diagnostics(&error.diagnostics);
         self.note(format!("{}: {}", styled(BAD, "error"), error.message));

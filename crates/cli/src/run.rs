@@ -1,19 +1,23 @@
 //! From the parsed command line to the command, and from its end to the exit status.
 
-use std::{future::Future, io, process::ExitCode};
+use std::{env, future::Future, io, process::ExitCode};
 
 use clap::Parser;
 
 use crate::{
     args::{Cli, Command},
     commands,
-    exit::{CliError, CliResult},
+    exit::{CliError, CliResult, Exit},
     output::Output,
 };
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && wants_json() => return misused(&error),
+        Err(error) => error.exit(),
+    };
     let output = Output::new(cli.json);
     match dispatch(cli.command, output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -22,6 +26,21 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit as u8)
         }
     }
+}
+
+/// Asked of a command line that could not be parsed, whose `--json` counts all the same.
+fn wants_json() -> bool {
+    let mut options = env::args_os().skip(1).take_while(|argument| argument != "--");
+    options.any(|argument| argument == "--json")
+}
+
+/// clap says `error: what`, then, after an empty line, what to do.
+fn misused(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let (what, help) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let what = what.strip_prefix("error: ").unwrap_or("a command is missing");
+    Output::new(true).error(&CliError::usage(what.trim()).help(help.trim()));
+    ExitCode::from(Exit::Usage as u8)
 }
 
 fn dispatch(command: Command, output: Output) -> CliResult {

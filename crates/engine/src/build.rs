@@ -34,7 +34,7 @@ pub enum NoteKind {
 }
 
 /// What evaluating top-level code may use.
-const LIMITS: Limits = Limits {
+pub const BUILD_LIMITS: Limits = Limits {
     timeout_ms: 30_000,
     cpu_ms: 5_000,
     memory_bytes: 256 << 20,
@@ -52,17 +52,19 @@ const SLACK_BYTES: u32 = 192 << 10;
 const INPUT_BYTES: u32 = 4 << 10;
 
 pub(crate) fn build(engine: &Engine, program: &Program) -> Result<Built, BuildError> {
-    let mut state = State::new(LIMITS, [0; 32]);
+    let mut state = State::new(BUILD_LIMITS, [0; 32]);
     state.building =
         Some(Building { sources: program.sources(), notes: Vec::new(), refused: None });
     let guest = Guest::new(&engine.shared, &engine.shared.memory, state)?;
-    let mut builder = Builder { guest };
+    let mut builder = Builder { guest, module: None };
     builder.evaluate(program)?;
     builder.finish(engine)
 }
 
 struct Builder {
     guest: Guest,
+    /// What is being loaded, for errors that do not say where they come from.
+    module: Option<String>,
 }
 
 impl Builder {
@@ -100,6 +102,7 @@ impl Builder {
     fn entry(&mut self, program: &Program, index: usize) -> Result<(), BuildError> {
         let entry = &program.entries[index];
         let (module, export) = (entry.module.clone(), entry.export.clone());
+        self.module = Some(module.clone());
         let status = self.call(|guest| {
             guest.with_parts([module.as_bytes(), export.as_bytes()], |guest, [module, export]| {
                 guest.status(|e| &e.entry, (module, export))
@@ -114,6 +117,7 @@ impl Builder {
 
     fn hook(&mut self, name: &std::ffi::CStr, text: &str) -> Result<(), BuildError> {
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        self.module = None;
         let status = self.call(|guest| {
             guest.with_parts([name.to_bytes(), text.as_bytes()], |guest, [name, text]| {
                 guest.status(|e| &e.hook, (name, text, len))
@@ -127,6 +131,7 @@ impl Builder {
         path: &str,
         export: impl Fn(&Exports) -> &wasmtime::ModuleExport,
     ) -> Result<Status, BuildError> {
+        self.module = Some(path.to_owned());
         self.call(|guest| {
             guest.with_parts([path.as_bytes()], |guest, [path]| guest.status(export, path))
         })
@@ -140,7 +145,10 @@ impl Builder {
         match self.guest.run(work) {
             Ok(Status::Failed | Status::Broken) => Err(self.failed()),
             Ok(status) => Ok(status),
-            Err(stopped) => Err(BuildError::Limit(self.guest.failure_of(&stopped))),
+            Err(stopped) => {
+                let failure = self.guest.failure_of(&stopped);
+                Err(BuildError::Limit { module: self.module.clone(), failure })
+            }
         }
     }
 
@@ -153,9 +161,9 @@ impl Builder {
         match (failure.category, refused) {
             (Category::Dependency, Some((op, stack))) => BuildError::Effect { op, stack },
             (Category::StackOverflow | Category::OutOfMemory | Category::Timeout, _) => {
-                BuildError::Limit(failure)
+                BuildError::Limit { module: self.module.clone(), failure }
             }
-            _ => BuildError::Module { failure },
+            _ => BuildError::Module { module: self.module.clone(), failure },
         }
     }
 

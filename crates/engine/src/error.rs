@@ -47,9 +47,10 @@ impl EngineError {
 /// Why a program did not become a function image. All but the last are the user's to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Top-level code threw, or a module could not be compiled or linked.
+    /// Top-level code threw, or a module could not be compiled or linked. `module` is the one that was being loaded:
+    /// it, or one that it imports, is to blame when the failure has no stack.
     #[error("{failure}")]
-    Module { failure: Failure },
+    Module { module: Option<String>, failure: Failure },
     /// Top-level code tried to reach the world.
     #[error("{op} is called while the module is loaded")]
     Effect { op: String, stack: Vec<String> },
@@ -60,9 +61,9 @@ pub enum BuildError {
     /// A top-level await waits for something that nothing can settle.
     #[error("a top-level await of {module} never settles")]
     NeverSettles { module: String },
-    /// Top-level code passed the CPU, memory or stack limit of a deploy.
-    #[error("{0}")]
-    Limit(Failure),
+    /// Top-level code passed one of [`BUILD_LIMITS`](crate::BUILD_LIMITS) while `module` was being loaded.
+    #[error("{failure}")]
+    Limit { module: Option<String>, failure: Failure },
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

@@ -25,7 +25,7 @@ mod state;
 mod strip;
 mod ticker;
 
-pub use build::{Built, Note, NoteKind};
+pub use build::{BUILD_LIMITS, Built, Note, NoteKind};
 pub use engine::{Engine, EngineOptions};
 pub use error::{BuildError, EngineError, SnapshotError};
 pub use image::FunctionImage;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use belay_model::{ImportEdge, ImportKind, ImportTarget, ModuleKind};
+use belay_model::{BUILTIN_EXPORTS, ImportEdge, ImportKind, ImportTarget, ModuleKind};
 use serde_json::{Map, Value, json};
 
 /// JavaScript that is ready to run.
@@ -36,7 +36,6 @@ pub struct Entry {
 /// Names that the guest gives to modules which are not files.
 const BUILTIN: &str = "belay";
 const EMPTY: &str = "belay:empty";
-const BUILTIN_EXPORTS: &[&str] = &["default", "kv", "http", "secrets", "env", "log", "BelayError"];
 
 impl Program {
     /// The module graph in the form that the prelude's `setGraph` takes.
@@ -66,7 +65,7 @@ impl Program {
 
     /// Every module as the shim's `get_source` reads it, by path.
     pub(crate) fn sources(&self) -> HashMap<String, Vec<u8>> {
-        let builtins = [(BUILTIN, 3, BUILTIN_EXPORTS), (EMPTY, 4, &["default"])];
+        let builtins = [(BUILTIN, 3, &BUILTIN_EXPORTS[..]), (EMPTY, 4, &["default"])];
         let builtins = builtins
             .into_iter()
             .map(|(path, kind, names)| (path.to_owned(), message(kind, names, "")));

@@ -18,8 +18,8 @@ pub use failure::{Category, Failure};
 pub use hash::{Hash, HashError};
 pub use limits::Limits;
 pub use manifest::{
-    AppManifest, EgressPolicy, FunctionSpec, ImportEdge, ImportKind, ImportTarget, ModuleEntry,
-    ModuleKind,
+    AppManifest, BUILTIN_EXPORTS, EgressPolicy, FunctionSpec, ImportEdge, ImportKind, ImportTarget,
+    ModuleEntry, ModuleKind,
 };
 pub use name::{
     AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, VersionNumber,

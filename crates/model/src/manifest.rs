@@ -80,13 +80,17 @@ pub enum ImportKind {
     Require,
 }
 
+/// What the module `belay` exports, as `npm/index.d.ts` declares it; the default export holds all the others.
+pub const BUILTIN_EXPORTS: [&str; 7] =
+    ["default", "kv", "http", "secrets", "env", "log", "BelayError"];
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ImportTarget {
     /// Path of another module of the manifest.
     Module(String),
-    /// A module of the platform: `belay`.
+    /// A module of the platform: `belay`, which exports [`BUILTIN_EXPORTS`].
     Builtin(String),
     /// A file that a package maps to nothing (`"browser": {"fs": false}`): an empty module.
     Empty,

@@ -185,6 +185,17 @@ pub enum Qualifier {
     Alias(String),
 }
 
+impl Qualifier {
+    /// Reads a text where only an alias, or `live`, can be meant. What begins with a digit is then a wrong name for an
+    /// alias, and no wrong version.
+    pub fn alias(text: &str) -> Result<Self, NameError> {
+        match text {
+            "live" => Ok(Self::Live),
+            _ => check("an alias", text).map(|()| Self::Alias(text.to_owned())),
+        }
+    }
+}
+
 impl FromStr for Qualifier {
     type Err = NameError;
 
@@ -192,7 +203,7 @@ impl FromStr for Qualifier {
         match text {
             "" | "$LATEST" | "live" => Ok(Self::Live),
             _ if text.starts_with(|c: char| c.is_ascii_digit()) => Ok(Self::Version(text.parse()?)),
-            _ => check("an alias", text).map(|()| Self::Alias(text.to_owned())),
+            _ => Self::alias(text),
         }
     }
 }

@@ -152,8 +152,9 @@ fn figures(
     let own = own.map(|(step, time)| format!("{step} {} ms", time.as_millis()));
     let steps: Vec<_> = own.into_iter().chain(server).collect();
     let text = format!(
-        "  {} modules, {}; {} new, {} sent\n  {} ms: {}",
+        "  {} {}, {}; {} new, {} sent\n  {} ms: {}",
         upload.files,
+        if upload.files == 1 { "module" } else { "modules" },
         units::about_size(upload.bytes),
         upload.files_sent,
         units::about_size(upload.bytes_sent),

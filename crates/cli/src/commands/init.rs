@@ -101,17 +101,33 @@ fn tell(args: &Init, app: &AppName, files: &[Template], output: Output) {
     for path in &paths {
         output.line(format!("  {}", path.display()));
     }
-    let here = args.dir == Path::new(".");
-    let dir = if here { ".".to_owned() } else { args.dir.display().to_string() };
+    let dir = quoted(&args.dir.to_string_lossy());
     output.line("\nnext:");
     output.line("  belay up                                   the server, in another terminal");
     output.line(format!("  {:<42} build it and make it live", format!("belay deploy {dir}")));
     output.line("  belay invoke hello '{\"name\": \"Ada\"}'");
 }
 
+/// A path as it is typed in a shell.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::named_after;
+    use super::{named_after, quoted};
+
+    #[test]
+    fn paths_in_a_shell() {
+        assert_eq!(quoted("../my-app_2"), "../my-app_2");
+        assert_eq!(quoted("b ad"), "'b ad'");
+        assert_eq!(quoted("~/it's"), r"'~/it'\''s'");
+    }
 
     #[test]
     fn names_of_directories() {

@@ -3,15 +3,29 @@
 use std::io::{self, Read};
 
 use belay_model::{Diagnostic, Label};
-use serde_json::Value;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     args::Invoke,
-    client::Client,
+    client::{Client, not_understood},
     commands::show,
     exit::{CliError, CliResult},
     output::{DIM, Output, styled},
 };
+
+/// What the server says of an invocation, as far as people are shown it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Invocation {
+    request_id: String,
+    status: String,
+    category: String,
+    /// `null` is none, too.
+    result: Option<Box<RawValue>>,
+    failure: Value,
+    logs: Vec<Value>,
+}
 
 pub(crate) async fn run(args: &Invoke, output: Output) -> CliResult {
     let event = event(&args.event)?;
@@ -20,59 +34,68 @@ pub(crate) async fn run(args: &Invoke, output: Output) -> CliResult {
     let kind = if args.queued { "event" } else { "sync" };
     let qualifier = args.qualifier.iter().map(|text| ("qualifier", text.as_str()));
     let query: Vec<_> = qualifier.chain([("type", kind)]).collect();
-    let path = ["functions", &function, "invocations"];
-    let answer = client.post(&path, &query, &event).await?;
+    let answer = client.invoke(&function, &query, event).await?;
+    let told: Invocation =
+        serde_json::from_str(answer.get()).map_err(|error| not_understood(&error))?;
     if args.tail {
-        show::items(&answer, "logs").iter().for_each(|line| output.note(log_line(line)));
+        told.logs.iter().for_each(|line| output.note(log_line(line)));
     }
-    if answer["status"] == "failed" {
-        return failed(&function, answer, output);
+    if told.status == "failed" {
+        let document = output.is_json().then_some(answer);
+        return Err(CliError { document, ..failed(&function, &told) });
     }
-    told(args, &function, &answer, output);
+    output.document(&answer);
+    tell(args, &function, &told, output);
     Ok(())
 }
 
-fn told(args: &Invoke, function: &str, answer: &Value, output: Output) {
-    if output.is_json() {
-        output.json(answer);
-    } else if args.queued {
-        let id = show::text(answer, "request_id");
-        output.line(format!("queued for {function}: request {id}"));
-    } else {
-        output.value(&answer["result"]);
+fn tell(args: &Invoke, function: &str, told: &Invocation, output: Output) {
+    if args.queued {
+        output.line(format!("queued for {function}: request {}", told.request_id));
+    } else if !output.is_json() {
+        output.value(told.result.as_deref().unwrap_or(RawValue::NULL));
     }
 }
 
 /// With `--json` the answer holds the failure already: it is the document, not an `error` around it.
-fn failed(function: &str, answer: Value, output: Output) -> CliResult {
-    let failure = &answer["failure"];
-    let category = show::text(failure, "category");
-    let what = format!("{}: {}", show::text(failure, "error_type"), show::text(failure, "message"));
-    let mut error = CliError::failed(category, format!("{function} failed ({category})\n  {what}"));
-    for frame in show::items(failure, "stack") {
-        error.message.push_str("\n    ");
-        error.message.push_str(frame.as_str().unwrap_or_default());
+fn failed(function: &str, told: &Invocation) -> CliError {
+    let category = &told.category;
+    let what = match &told.result {
+        // It returned, and its `statusCode` says that it failed.
+        Some(result) => result.get().to_owned(),
+        None => ["error_type", "message"].map(|key| show::text(&told.failure, key)).join(": "),
+    };
+    let mut message = format!("{function} failed ({category})\n  {what}");
+    for frame in show::items(&told.failure, "stack") {
+        message.push_str("\n    ");
+        message.push_str(frame.as_str().unwrap_or_default());
     }
-    let request = show::text(&answer, "request_id");
-    if !request.is_empty() {
-        error = error.help(format!("what it logged: `belay logs {function} --request {request}`"));
+    let error = CliError::failed(category, message);
+    let request = &told.request_id;
+    if request.is_empty() {
+        return error;
     }
-    error.document = output.is_json().then(|| Box::new(answer));
-    Err(error)
+    error.help(format!("what it logged: `belay logs {function} --request {request}`"))
 }
 
-/// The event as JSON; where it is not, a frame around the place.
-fn event(argument: &str) -> CliResult<Value> {
+/// The event as it was given, if it is JSON, however deep and however large its numbers are; otherwise a frame around
+/// the place where it is not.
+fn event(argument: &str) -> CliResult<String> {
     let text = if argument == "-" { piped()? } else { argument.to_owned() };
-    serde_json::from_str(&text).map_err(|error| {
-        let place = if argument == "-" { "standard input" } else { "event" };
-        let message = format!("the event is not JSON: {}", reason(&error));
-        let (line, column) = (clamp(error.line()), clamp(error.column()));
-        let label = Label::at_line(place, &text, line.max(1), column.max(1), "");
-        let diagnostics = vec![Diagnostic::error("bad-event", message).at(label)];
-        CliError { diagnostics, ..CliError::usage("nothing was called") }
-            .help("quote it for the shell: '{\"name\": \"Ada\"}'")
-    })
+    match serde_json::from_str::<IgnoredAny>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(not_json(argument, &text, &error)),
+    }
+}
+
+fn not_json(argument: &str, text: &str, error: &serde_json::Error) -> CliError {
+    let place = if argument == "-" { "standard input" } else { "event" };
+    let message = format!("the event is not JSON: {}", reason(error));
+    let (line, column) = (clamp(error.line()), clamp(error.column()));
+    let label = Label::at_line(place, text, line.max(1), column.max(1), "");
+    let diagnostics = vec![Diagnostic::error("bad-event", message).at(label)];
+    CliError { diagnostics, ..CliError::usage("nothing was called") }
+        .help("quote it for the shell: '{\"name\": \"Ada\"}'")
 }
 
 fn reason(error: &serde_json::Error) -> String {

@@ -1,6 +1,6 @@
 //! Help texts, and what a wrong command line gets.
 
-use crate::support::Bench;
+use crate::support::{Bench, answering};
 
 #[test]
 fn help_of_every_command() {
@@ -42,6 +42,41 @@ fn a_wrong_command_line_ends_with_2() {
     for line in lines {
         assert_eq!(bench.run(line).code, 2, "{line:?}");
     }
+}
+
+#[test]
+fn with_json_a_wrong_command_line_is_told_as_json() {
+    let bench = Bench::new();
+    let lines: [&[&str]; 4] = [
+        &["frobnicate", "--json"],
+        &["up", "--http", "foo", "--json"],
+        &["--json"],
+        &["alias", "rt", "1x", "1", "--json"],
+    ];
+    let told = lines.map(|line| {
+        let ended = bench.run(line);
+        assert_eq!((ended.code, ended.stderr.as_str()), (2, ""), "{line:?}");
+        let error = &ended.json()["error"];
+        assert!(error["help"].is_string(), "{error}");
+        format!("{}: {}", error["code"].as_str().unwrap(), error["message"].as_str().unwrap())
+    });
+    insta::assert_snapshot!("usage-json", told.join("\n"));
+    assert!(bench.run(&["list", "--help", "--json"]).ok().stdout.contains("Usage: belay list"));
+    assert!(bench.run(&["frobnicate", "--", "--json"]).stderr.contains("Usage: belay"));
+}
+
+#[test]
+fn what_a_server_says_is_passed_on() {
+    let bench = Bench::new();
+    let list = |status: &str, body: &str| {
+        let control = answering(status, body);
+        let ended = bench.run(&["list", "--control", &control]);
+        ended.shown().replace(&control, "CONTROL")
+    };
+    let refusal = r#"{"error":{"code":"foreign-host","message":"local names only","help":"ask as 127.0.0.1"}}"#;
+    insta::assert_snapshot!("answer-forbidden", list("403 Forbidden", refusal));
+    insta::assert_snapshot!("answer-stranger", list("200 OK", "<html>"));
+    insta::assert_snapshot!("answer-odd", list("200 OK", r#"{"functions":["\ud800"]}"#));
 }
 
 #[test]

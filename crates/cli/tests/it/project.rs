@@ -19,6 +19,12 @@ fn init_writes_a_project_and_overwrites_nothing() {
 }
 
 #[test]
+fn init_quotes_the_directory_for_the_shell() {
+    let told = Bench::new().run(&["init", "b ad"]).ok().stdout;
+    assert!(told.contains("  belay deploy 'b ad' "), "{told}");
+}
+
+#[test]
 fn init_copies_the_published_types() {
     let bench = Bench::new();
     bench.run(&["init", "hello", "--js"]).ok();

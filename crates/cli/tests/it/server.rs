@@ -66,6 +66,11 @@ fn a_refused_deploy_shows_why_and_changes_nothing() {
         ("syntax", "export const handler = async (event) => ({ twice: event.n * 2 );\n"),
         ("import", "import { z } from \"zodd\";\nexport const handler = () => z;\n"),
         ("builtin", "import fs from \"node:fs\";\nexport const handler = () => fs;\n"),
+        (
+            "builtin-export",
+            "import { log, secret } from \"belay\";\nexport const handler = () => secret(log);\n",
+        ),
+        ("throws-bare", "export const handler = () => 1;\nthrow 5;\n"),
         ("throws", "const config = undefined;\nexport const handler = () => 1;\nconfig.name;\n"),
     ];
     for (name, source) in mistakes {
@@ -112,6 +117,36 @@ fn a_failing_function_ends_with_1_and_its_stack() {
     assert_eq!(failed.code, 1);
     let told = bench.run(&["invoke", "pay", "{}", "--json"]);
     assert_eq!((told.code, &told.json()["status"]), (1, &Value::from("failed")));
+}
+
+/// Neither events nor results are limited to what Rust's own JSON values hold.
+#[test]
+fn every_json_goes_in_and_comes_out_as_it_is() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write(
+        "any.js",
+        "export const half = () => \"\\ud800\";
+export const nested = () => { let a = 1; for (let i = 0; i < 200; i++) a = [a]; return a; };
+export const depth = (event) => { let n = 0; for (; Array.isArray(event); n++) event = event[0]; return n; };
+export const infinite = (event) => event === Infinity;
+export const refuse = () => ({ statusCode: 503, body: \"half of \\udfff\" });
+",
+    );
+    bench.run(&["deploy", "any.js"]).ok();
+    let nested = |depth| "[".repeat(depth) + "1" + &"]".repeat(depth);
+    assert_eq!(bench.run(&["invoke", "half"]).ok().stdout, "\"\\ud800\"\n");
+    assert_eq!(bench.run(&["invoke", "nested"]).ok().stdout, nested(200) + "\n");
+    assert_eq!(bench.run(&["invoke", "depth", &nested(300)]).ok().stdout, "300\n");
+    assert_eq!(bench.run_with_input(&["invoke", "infinite", "-"], "1e400").ok().stdout, "true\n");
+    let document = bench.run(&["invoke", "half", "--json"]).ok().stdout;
+    assert!(document.contains("\"result\":\"\\ud800\""), "{document}");
+    let refused = bench.run(&["invoke", "refuse"]);
+    assert!(refused.stderr.contains("refuse failed (exception)"), "{}", refused.shown());
+    assert!(refused.stderr.contains(r#""body":"half of \udfff""#), "{}", refused.shown());
+    let told = bench.run(&["invoke", "refuse", "--json"]);
+    assert_eq!((refused.code, told.code, told.stderr.as_str()), (1, 1, ""));
+    assert!(told.stdout.contains(r#""status":"failed""#), "{}", told.stdout);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Making an image: modules of every kind, and what is refused or warned of at deploy.
 
 use belay_engine::{BuildError, Entry, NoteKind, Program, ProgramModule};
-use belay_model::{Category, ImportTarget, ModuleKind};
+use belay_model::{BUILTIN_EXPORTS, Category, ImportTarget, ModuleKind};
 
 use crate::support::{build, edge, module, program, run};
 
@@ -93,6 +93,29 @@ fn cyclic_imports_work() {
     assert_eq!(result(vec![main, b]), r#""ab""#);
 }
 
+/// Deploys are checked against this list, and users read those types.
+#[test]
+fn the_built_in_module_exports_what_its_types_declare() {
+    let code = "import * as belay from 'belay'; import all from 'belay';
+         const there = (module) => Object.keys(module).filter((name) => module[name]).sort();
+         export const handler = () => [there(belay), there(all)]";
+    let names: Vec<&str> = BUILTIN_EXPORTS.into_iter().collect();
+    let types = include_str!("../../../../npm/index.d.ts").lines().filter_map(|line| {
+        let value = line.strip_prefix("export const ").or(line.strip_prefix("export class "))?;
+        value.split([':', ' ']).next()
+    });
+    let sorted = |mut names: Vec<&str>| -> Vec<String> {
+        names.sort_unstable();
+        names.into_iter().map(str::to_owned).collect()
+    };
+    let declared = sorted(types.collect());
+    assert_eq!(sorted(names.iter().copied().filter(|name| *name != "default").collect()), declared);
+    let built = build(&of_modules(vec![module("main.js", code, &[("belay", "belay")])]));
+    let answer = run(&built.expect("it builds").image, "{}").expect("it runs");
+    let found: [Vec<String>; 2] = serde_json::from_str(&answer).expect("two lists");
+    assert_eq!(found, [sorted(names), declared]);
+}
+
 #[test]
 fn env_is_part_of_the_image() {
     let mut with = program(
@@ -110,13 +133,22 @@ fn env_is_part_of_the_image() {
 
 #[test]
 fn top_level_code_that_throws_names_its_place() {
-    let Err(BuildError::Module { failure }) =
+    let Err(BuildError::Module { failure, .. }) =
         build(&program("const a = 1;\nnull.x;", &["handler"]))
     else {
         panic!("it is refused")
     };
     assert_eq!((failure.category, failure.error_type.as_str()), (Category::Exception, "TypeError"));
     assert!(failure.stack[0].contains("main.js:2:"), "{:?}", failure.stack);
+}
+
+#[test]
+fn what_is_thrown_without_a_stack_names_the_module_that_was_loaded() {
+    let Err(BuildError::Module { module, failure }) = build(&program("throw 5", &["handler"]))
+    else {
+        panic!("it is refused")
+    };
+    assert_eq!((module.as_deref(), failure.stack.len()), (Some("main.js"), 0));
 }
 
 #[test]
@@ -171,11 +203,11 @@ fn what_is_not_there_or_does_not_end_is_refused() {
     assert!(matches!(refused("await new Promise(() => {})"), BuildError::NeverSettles { .. }));
     assert!(matches!(
         refused("const f = () => f() + 1; f()"),
-        BuildError::Limit(f) if f.category == Category::StackOverflow
+        BuildError::Limit { failure, .. } if failure.category == Category::StackOverflow
     ));
     assert!(matches!(
         refused("const a = []; for (;;) a.push(new Array(10000).fill(1))"),
-        BuildError::Limit(f) if f.category == Category::OutOfMemory
+        BuildError::Limit { failure, .. } if failure.category == Category::OutOfMemory
     ));
     assert!(matches!(refused("Promise.reject(new Error('x'))"), BuildError::Module { .. }));
 }

@@ -205,15 +205,8 @@ fn point(
 
 /// An alias must not read as a version or as `$LATEST`.
 fn check_alias(alias: &str) -> Result<(), CatalogError> {
-    let invalid = |message: String| Err(CatalogError::Invalid(message));
-    match alias.parse() {
-        _ if alias == LIVE => Ok(()),
-        Ok(Qualifier::Alias(_)) => Ok(()),
-        Ok(Qualifier::Live | Qualifier::Version(_)) => {
-            invalid(format!("{alias:?} cannot be an alias: it already has a meaning"))
-        }
-        Err(error) => invalid(error.to_string()),
-    }
+    let read = Qualifier::alias(alias);
+    read.map(drop).map_err(|error| CatalogError::Invalid(error.to_string()))
 }
 
 /// The value is never part of a message.

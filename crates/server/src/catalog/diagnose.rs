@@ -2,8 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use belay_engine::{BuildError, EngineError, Note, NoteKind};
-use belay_model::{AppManifest, Diagnostic, Failure, FunctionName, Hash, Label};
+use belay_engine::{BUILD_LIMITS, BuildError, EngineError, Note, NoteKind};
+use belay_model::{
+    AppManifest, Category, Diagnostic, Failure, FunctionName, Hash, ImportEdge, ImportTarget,
+    Label, ModuleEntry,
+};
 use belay_weave::map_frame;
 
 use super::maps::Maps;
@@ -22,14 +25,7 @@ const MOVE: &str = "top-level code runs once, at deploy, and its result is kept 
 /// The user's mistake as a diagnostic, or the error back when it is the engine's own.
 pub(super) fn explain(error: BuildError, sources: &Sources<'_>) -> Result<Diagnostic, EngineError> {
     Ok(match error {
-        BuildError::Module { failure } => {
-            let message = format!("top-level code failed: {failure}");
-            sources.mark(
-                Diagnostic::error("top-level-throw", message),
-                &failure.stack,
-                "thrown here",
-            )
-        }
+        BuildError::Module { module, failure } => threw(sources, module.as_deref(), &failure),
         BuildError::Effect { op, stack } => {
             let message = format!("top-level code calls the host ({op})");
             let diagnostic = Diagnostic::error("top-level-effect", message).help(MOVE);
@@ -42,7 +38,7 @@ pub(super) fn explain(error: BuildError, sources: &Sources<'_>) -> Result<Diagno
             not_a_function(sources, entry, &module, &export)
         }
         BuildError::NeverSettles { module } => never_settles(sources, &module),
-        BuildError::Limit(failure) => limit(sources, &failure),
+        BuildError::Limit { module, failure } => limit(sources, module.as_deref(), &failure),
         BuildError::Engine(error) => return Err(error),
     })
 }
@@ -85,10 +81,33 @@ fn never_settles(sources: &Sources<'_>, module: &str) -> Diagnostic {
     sources.mark_top(diagnostic, module)
 }
 
-fn limit(sources: &Sources<'_>, failure: &Failure) -> Diagnostic {
+fn threw(sources: &Sources<'_>, module: Option<&str>, failure: &Failure) -> Diagnostic {
+    let message = format!("top-level code failed: {failure}");
+    let diagnostic = Diagnostic::error("top-level-throw", message);
+    sources.mark_or_module(diagnostic, &failure.stack, "thrown here", module)
+}
+
+fn limit(sources: &Sources<'_>, module: Option<&str>, failure: &Failure) -> Diagnostic {
+    if failure.category == Category::Timeout {
+        return endless(sources, module, failure);
+    }
     let message = format!("top-level code exceeds a limit of a deploy: {failure}");
     let diagnostic = Diagnostic::error("top-level-limit", message).help(MOVE);
-    sources.mark(diagnostic, &failure.stack, "running here")
+    sources.mark_or_module(diagnostic, &failure.stack, "running here", module)
+}
+
+/// The engine stops such code from outside, so nothing tells at which line it was.
+fn endless(sources: &Sources<'_>, module: Option<&str>, failure: &Failure) -> Diagnostic {
+    let what = module.unwrap_or("a module");
+    let message = format!(
+        "loading {what} takes more than the {} s of CPU time (or {} s in all) that top-level code has",
+        BUILD_LIMITS.cpu_ms / 1_000,
+        BUILD_LIMITS.timeout_ms / 1_000,
+    );
+    let help = "look for a loop that does not end; long work belongs in the handler, where it runs for each request \
+                within the function's own limits";
+    let diagnostic = Diagnostic::error("top-level-limit", message).help(help);
+    sources.mark_or_module(diagnostic, &failure.stack, "running here", module)
 }
 
 impl Sources<'_> {
@@ -97,6 +116,29 @@ impl Sources<'_> {
         match stack.iter().find_map(|frame| self.label(frame, text)) {
             Some(label) => diagnostic.at(label),
             None => diagnostic,
+        }
+    }
+
+    /// As [`Self::mark`]; where no frame helps (`throw 5` has none), the module that was being loaded is marked.
+    fn mark_or_module(
+        &self,
+        diagnostic: Diagnostic,
+        stack: &[String],
+        text: &str,
+        module: Option<&str>,
+    ) -> Diagnostic {
+        let marked = self.mark(diagnostic, stack, text);
+        match module.and_then(|path| self.module(path)) {
+            Some((module, source)) if marked.labels.is_empty() => {
+                let leads_on = |edge: &ImportEdge| matches!(edge.target, ImportTarget::Module(_));
+                let text = if module.imports.iter().any(leads_on) {
+                    "in this module, or in one that it imports"
+                } else {
+                    "in this module"
+                };
+                marked.at(Label::new(&module.path, source, 0, 0, text))
+            }
+            Some(_) | None => marked,
         }
     }
 
@@ -127,8 +169,12 @@ impl Sources<'_> {
     }
 
     fn text(&self, path: &str) -> Option<&str> {
+        self.module(path).map(|(_, text)| text)
+    }
+
+    fn module(&self, path: &str) -> Option<(&ModuleEntry, &str)> {
         let module = self.manifest.modules.iter().find(|module| module.path == path)?;
-        self.texts.get(&module.source).map(AsRef::as_ref)
+        Some((module, self.texts.get(&module.source)?))
     }
 
     fn wanted_by(&self, entry: usize) -> String {

@@ -69,8 +69,9 @@ impl HttpAnswer {
         if !has_status(&result) {
             return Ok(Self::json(result));
         }
+        let text = whole_characters(&result);
         let shape: Shape<'_> =
-            serde_json::from_str(&result).map_err(|error| AnswerError::Shape(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| AnswerError::Shape(error.to_string()))?;
         shape.answer()
     }
 
@@ -91,6 +92,24 @@ impl From<AnswerError> for Failure {
 fn has_status(result: &str) -> bool {
     let may = result.starts_with('{') && result.contains("\"statusCode\"");
     may && serde_json::from_str::<Status<'_>>(result).is_ok_and(|found| found.status_code.is_some())
+}
+
+/// Replaces halves of characters (lone surrogates) by U+FFFD, as encoding a JavaScript string to UTF-8 does.
+/// `JSON.stringify` writes them, and nothing else, as an escape that begins with `\ud`.
+fn whole_characters(result: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let (mut taken, mut at) = (0, 0);
+    while let Some(found) = result[at..].find('\\') {
+        let escape = at + found;
+        let half = result[escape..].starts_with("\\ud");
+        at = (escape + if half { 6 } else { 2 }).min(result.len());
+        if half {
+            out.push_str(&result[taken..escape]);
+            out.push('\u{fffd}');
+            taken = at;
+        }
+    }
+    if taken == 0 { Cow::Borrowed(result) } else { Cow::Owned(out + &result[taken..]) }
 }
 
 impl Shape<'_> {
@@ -208,6 +227,7 @@ mod tests {
             r#"{"statusCode":200,"headers":[]}"#,
             r#"{"statusCode":200,"body":{"n":1}}"#,
             r#"{"statusCode":200,"headers":null,"body":null,"isBase64Encoded":null}"#,
+            r#"{"statusCode":200,"headers":{"x":"\udfff"},"cookies":["\ud83d"],"body":"a\ud800\\ud800\n😀"}"#,
             r#"{"statusCode":101}"#,
             r#"{"statusCode":600}"#,
             r#"{"statusCode":"ok"}"#,

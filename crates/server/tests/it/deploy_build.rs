@@ -67,6 +67,17 @@ refused!(a_missing_export, top("").function("g", "src/main.ts"));
 refused!(an_export_that_is_no_function, top("export const g = 42;").function("g", "src/main.ts"));
 refused!(a_top_level_await_that_never_settles, top("await new Promise(() => {});"));
 refused!(endless_top_level_recursion, top("function deep(): T { return 1 + deep(); }\ndeep();"));
+refused!(a_top_level_throw_of_what_is_no_error, top("throw 5;"));
+refused!(a_throw_without_a_stack_below_the_entry, {
+    App::new("shop")
+        .module("lib.ts", "export const a = 1;\nthrow { no: 'stack' };\n", &[])
+        .module(
+            "main.ts",
+            "import { a } from './lib';\nexport const f = () => a;\n",
+            &[("./lib", "lib.ts")],
+        )
+        .function("f", "main.ts")
+});
 refused!(an_endless_loop_at_the_top_level, top("for (;;);"));
 refused!(
     a_memory_bomb_at_the_top_level,

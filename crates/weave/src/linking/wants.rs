@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use belay_model::{Diagnostic, ImportTarget, ModuleKind};
+use belay_model::{BUILTIN_EXPORTS, Diagnostic, ImportTarget, ModuleKind};
 
 use super::{Unit, Units, suggest::nearest};
-use crate::syntax::Wanted;
+use crate::syntax::{Dialect, Wanted};
 
 /// Whether a module has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +23,28 @@ pub(crate) fn check_wants(units: &Units<'_>) -> Vec<Diagnostic> {
     let mut known = Known::default();
     let mut out = Vec::new();
     for (at, unit) in units.list.iter().enumerate().filter(|(at, _)| units.is_reached(*at)) {
-        for (wanted, target) in wants(units, unit) {
-            if known.has(units, target, &wanted.name) == Has::No {
-                out.push(missing(units, at, target, wanted));
-            }
-        }
+        let wanted = unit.module.iter().flat_map(|module| &module.exports.wanted);
+        out.extend(wanted.filter_map(|wanted| unmet(units, &mut known, at, wanted)));
     }
     out
+}
+
+fn unmet(units: &Units<'_>, known: &mut Known, at: usize, wanted: &Wanted) -> Option<Diagnostic> {
+    match units.list[at].import_target(&wanted.specifier)? {
+        ImportTarget::Module(path) => {
+            let target = units.find(path)?;
+            let has = known.has(units, target, &wanted.name);
+            (has == Has::No).then(|| missing(units, at, target, wanted))
+        }
+        ImportTarget::Builtin(name) => {
+            (!is_builtin(&wanted.name)).then(|| missing_builtin(units, at, name, wanted))
+        }
+        ImportTarget::Empty | ImportTarget::Missing(_) => None,
+    }
+}
+
+fn is_builtin(name: &str) -> bool {
+    BUILTIN_EXPORTS.contains(&name)
 }
 
 /// The names that a module takes from others that are modules too.
@@ -78,10 +93,9 @@ fn search(units: &Units<'_>, start: usize, name: &str) -> Has {
                 Some(ImportTarget::Module(path)) => {
                     pending.extend(units.find(path).filter(|at| seen.insert(*at)));
                 }
-                Some(ImportTarget::Empty) => {}
-                Some(ImportTarget::Builtin(_) | ImportTarget::Missing(_)) | None => {
-                    found = Has::Unknown;
-                }
+                Some(ImportTarget::Builtin(_)) if is_builtin(name) => return Has::Yes,
+                Some(ImportTarget::Builtin(_) | ImportTarget::Empty) => {}
+                Some(ImportTarget::Missing(_)) | None => found = Has::Unknown,
             }
         }
     }
@@ -103,18 +117,37 @@ fn own(unit: &Unit, at: usize, name: &str) -> Has {
 }
 
 fn missing(units: &Units<'_>, at: usize, target: usize, wanted: &Wanted) -> Diagnostic {
-    let (unit, from) = (&units.list[at], &units.list[target].path);
+    let exported = exported_names(units, target);
+    absent(units, at, &units.list[target].path, wanted, &exported)
+        .help(help(units, target, wanted, &exported))
+}
+
+fn missing_builtin(units: &Units<'_>, at: usize, builtin: &str, wanted: &Wanted) -> Diagnostic {
+    let exported: BTreeSet<String> = BUILTIN_EXPORTS.into_iter().map(str::to_owned).collect();
+    let mut help = list(&exported);
+    if Dialect::of(&units.list[at].path).is_some_and(|dialect| dialect.typescript) {
+        help += "; its types need `import type` or `export type`";
+    }
+    absent(units, at, &format!("\"{builtin}\""), wanted, &exported).help(help)
+}
+
+/// `from` lacks a name; the place where it is wanted, and what may be meant.
+fn absent(
+    units: &Units<'_>,
+    at: usize,
+    from: &str,
+    wanted: &Wanted,
+    exported: &BTreeSet<String>,
+) -> Diagnostic {
     let message = match wanted.name.as_str() {
         "default" => format!("{from} has no default export"),
         name => format!("{from} does not export `{name}`"),
     };
-    let exported = exported_names(units, target);
     let near = nearest(&wanted.name, exported.iter().map(String::as_str));
     let text = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
     Diagnostic::error("no-such-export", message)
-        .at(unit.label(wanted.span, text))
+        .at(units.list[at].label(wanted.span, text))
         .via(units.chain(at))
-        .help(help(units, target, wanted, &exported))
 }
 
 fn help(units: &Units<'_>, target: usize, wanted: &Wanted, exported: &BTreeSet<String>) -> String {
@@ -152,8 +185,13 @@ pub(super) fn exported_names(units: &Units<'_>, start: usize) -> BTreeSet<String
             ModuleKind::Esm | ModuleKind::Json => &module.exports.names,
         };
         out.extend(names.iter().filter(|name| at == start || *name != "default").cloned());
-        let targets = module.exports.stars.iter().filter_map(|s| unit.import_target(s));
-        pending.extend(targets.filter_map(|t| units.target(t)).filter(|at| seen.insert(*at)));
+        for target in module.exports.stars.iter().filter_map(|s| unit.import_target(s)) {
+            if matches!(target, ImportTarget::Builtin(_)) {
+                let names = BUILTIN_EXPORTS.into_iter().filter(|name| *name != "default");
+                out.extend(names.map(str::to_owned));
+            }
+            pending.extend(units.target(target).filter(|at| seen.insert(*at)));
+        }
     }
     out
 }
