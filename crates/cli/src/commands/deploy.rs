@@ -43,11 +43,18 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     let (manifest, sources, warnings) = resolve(project)?;
     let resolved = start.elapsed();
     progress.step("uploading");
-    let upload = upload(&client, sources).await?;
+    let sent = upload(&client, &sources).await?;
     let uploaded = start.elapsed();
     progress.step("building");
-    let answer =
-        client.deploy(&manifest).await.map_err(|error| nothing_changed(error, &manifest))?;
+    let answer = match client.deploy(&manifest).await {
+        // What the server had was garbage, as of a removed app, and has been collected since it was asked.
+        Err(error) if &*error.code == "missing-blobs" => {
+            upload(&client, &sources).await?;
+            client.deploy(&manifest).await
+        }
+        answer => answer,
+    };
+    let answer = answer.map_err(|error| nothing_changed(error, &manifest))?;
     let health = client.get(&["health"], &[]).await?;
     drop(progress);
     output.json(&answer);
@@ -56,7 +63,7 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     if !output.is_json() {
         output.diagnostics(warnings.iter().chain(&warned));
         summary(&manifest, &answer, &health, output);
-        output.line(figures(&upload, resolved, uploaded - resolved, start.elapsed(), &answer));
+        output.line(figures(&sent, resolved, uploaded - resolved, start.elapsed(), &answer));
     }
     Ok(())
 }
@@ -99,17 +106,16 @@ fn nothing_changed(error: CliError, manifest: &AppManifest) -> CliError {
     refusal(manifest.app.as_str(), error.diagnostics)
 }
 
-async fn upload(client: &Client, sources: BTreeMap<Hash, Vec<u8>>) -> CliResult<Upload> {
+async fn upload(client: &Client, sources: &BTreeMap<Hash, Vec<u8>>) -> CliResult<Upload> {
     let size = |content: &Vec<u8>| content.len() as u64;
     let (files, bytes) = (sources.len(), sources.values().map(size).sum());
     let hashes: Vec<Hash> = sources.keys().copied().collect();
     let missing = client.missing(&hashes).await?;
-    let mut sources = sources;
-    let wanted: Vec<_> = missing.iter().filter_map(|hash| sources.remove_entry(hash)).collect();
+    let wanted: Vec<_> = missing.iter().filter_map(|hash| sources.get_key_value(hash)).collect();
     let (files_sent, bytes_sent) =
         (wanted.len(), wanted.iter().map(|(_, content)| size(content)).sum());
     stream::iter(wanted)
-        .map(|(hash, content)| async move { client.upload(&hash, content).await })
+        .map(|(hash, content)| async move { client.upload(hash, content.clone()).await })
         .buffer_unordered(PARALLEL)
         .try_collect::<()>()
         .await?;

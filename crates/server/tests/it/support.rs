@@ -148,11 +148,23 @@ pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     (status, body.unwrap_or_else(|error| panic!("{status}: {error} in {text:?}")))
 }
 
-/// Uploads what is missing, then deploys.
+/// Uploads what is missing, then deploys; anew if what was there has been collected as garbage in between.
 pub(crate) async fn deploy(
     client: reqwest::Client,
     control: SocketAddr,
     app: App,
+) -> (StatusCode, Value) {
+    let deployed = upload_and_deploy(&client, control, &app).await;
+    match deployed.1["error"]["code"].as_str() {
+        Some("missing-blobs") => upload_and_deploy(&client, control, &app).await,
+        _ => deployed,
+    }
+}
+
+async fn upload_and_deploy(
+    client: &reqwest::Client,
+    control: SocketAddr,
+    app: &App,
 ) -> (StatusCode, Value) {
     let base = format!("http://{control}/api/v1");
     let hashes: Vec<_> = app.manifest.modules.iter().map(|module| module.source).collect();
