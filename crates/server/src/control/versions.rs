@@ -56,7 +56,7 @@ impl VersionInfo {
             created_ms: record.created_ms,
             environment: record.environment.clone(),
             functions: record.functions.keys().cloned().collect(),
-            image: record.image,
+            image: version.image.record().image,
         }
     }
 }
