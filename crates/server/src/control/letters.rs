@@ -42,7 +42,8 @@ pub(super) async fn retry(
     State(control): State<Control>,
     InPath(id): InPath<String>,
 ) -> Result<Done, ApiError> {
-    let there = control.queue.retry(parse(&id)?).await?;
+    let (queue, letter) = (control.queue, parse(&id)?);
+    let there = control.changes.make(async move { queue.retry(letter).await }).await?;
     if there { Ok(Done::OK) } else { Err(unknown(&id)) }
 }
 
@@ -53,7 +54,8 @@ pub(super) async fn delete(
     State(control): State<Control>,
     InPath(id): InPath<String>,
 ) -> Result<Done, ApiError> {
-    let there = control.queue.delete(parse(&id)?).await?;
+    let (queue, letter) = (control.queue, parse(&id)?);
+    let there = control.changes.make(async move { queue.delete(letter).await }).await?;
     if there { Ok(Done::OK) } else { Err(unknown(&id)) }
 }
 

@@ -78,10 +78,9 @@ pub(super) async fn deploy(
         let message = format!("the manifest is of app {}, not of {app}", manifest.app);
         return Err(ApiError::bad_request(message));
     }
-    // Apart from the request: a client that goes away leaves no deploy half done.
-    let catalog = control.catalog.clone();
-    let deploy = tokio::spawn(async move { catalog.deploy(manifest).await });
-    let deployed = deploy.await.unwrap_or(Err(CatalogError::BuildPanicked))?;
+    let catalog = control.catalog;
+    let deploy = async move { catalog.deploy(manifest).await };
+    let deployed = control.changes.make(deploy).await?;
     let status = if deployed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(deployed)))
 }
