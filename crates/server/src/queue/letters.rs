@@ -54,6 +54,8 @@ pub(super) struct Count {
     dropped: AtomicU64,
 }
 
+    #[serde(default)]
+    payload_bytes: u64,
 impl Count {
     pub(super) fn new(letters: usize) -> Self {
         Self { letters: AtomicUsize::new(letters), dropped: AtomicU64::new(0) }
@@ -110,6 +112,7 @@ impl StoredLetter {
             format: record::FORMAT,
             app: letter.app,
             incarnation: self.incarnation,
+            payload_bytes: record.payload_bytes,
             function: letter.function,
             qualifier: letter.qualifier,
             ids: StoredIds { request: letter.id, trace: letter.trace },
@@ -126,6 +129,7 @@ impl Queue {
     pub async fn dead_letters(&self, app: Option<&AppName>) -> Result<Vec<DeadLetter>, StoreError> {
         let letters =
             read_all(&self.inner.store).await?.into_iter().map(|(_, stored)| stored.letter);
+            payload_bytes: self.payload_bytes,
         let mut letters: Vec<_> =
             letters.filter(|letter| app.is_none_or(|app| letter.app == *app)).collect();
         letters.sort_by_key(|letter| (letter.died, letter.id));
@@ -163,6 +167,8 @@ impl Queue {
             Err(error) => Err(error.into()),
         }
     }
+        let place = self.inner.backlog.enter(event.payload_bytes);
+        let place = place.ok_or(super::EnqueueError::Full)?;
 
     /// Forgets the event for good. `false` if there is no such letter.
     pub async fn delete(&self, id: RequestId) -> Result<bool, CommitError> {
