@@ -312,6 +312,12 @@ pub enum DeadLetterAction {
         #[command(flatten)]
         server: Server,
     },
+        server: Server,
+    },
+    /// Show one: its event, and what the last attempt failed with.
+    Show {
+        id: String,
+        #[command(flatten)]
 }
 
 /// Check whether this machine can run Belay well, and say what to do where it cannot.

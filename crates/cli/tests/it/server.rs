@@ -181,12 +181,12 @@ fn removal_asks_and_is_complete() {
     assert_eq!(bench.run(&["invoke", "twice"]).code, 6);
     assert_eq!(bench.run(&["remove", "twice", "--yes"]).code, 6);
     assert_eq!(bench.run(&["versions", "twice"]).code, 6);
+    // While the sources that the server still had are collected as garbage.
+    bench.run(&["deploy", "twice.js"]).ok();
 }
 
 #[test]
 fn an_ambiguous_name_is_answered_with_the_candidates() {
-    // While the sources that the server still had are collected as garbage.
-    bench.run(&["deploy", "twice.js"]).ok();
     let server = Server::start();
     let bench = server.bench();
     bench.write("twice.js", TWICE);
@@ -265,7 +265,38 @@ fn events_and_dead_letters() {
     let none = bench.run(&["dead-letters", "list"]).ok().stdout;
     assert!(none.starts_with("none"), "{none}");
     assert_eq!(bench.run(&["dead-letters", "delete", "absent"]).code, 6);
+    assert_eq!(bench.run(&["dead-letters", "show", "absent"]).code, 6);
     bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
     let queued = bench.run(&["invoke", "twice", "{\"n\": 1}", "--event", "--json"]).ok().json();
     assert_eq!(queued["status"], "queued");
+}
+
+#[test]
+fn a_dead_letter_is_shown_with_its_event_and_its_stack() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write(
+        "pay.js",
+        "export const handler = ({ n }) => { throw new RangeError(`no ${n}`); };\n",
+    );
+    bench.run(&["deploy", "pay.js"]).ok();
+    let queued = bench.run(&["invoke", "pay", "{\"n\": 7}", "--event", "--json"]).ok().json();
+    let id = queued["request_id"].as_str().unwrap();
+    // It dies after its retries, and until then there is no such letter.
+    let letter = loop {
+        let ended = bench.run(&["dead-letters", "show", id, "--json"]);
+        if ended.code != 6 {
+            break ended.ok().json();
+        }
+    };
+    assert_eq!(
+        (&letter["id"], &letter["event"]),
+        (&Value::from(id), &serde_json::json!({ "n": 7 }))
+    );
+    let shown = bench.run(&["dead-letters", "show", id]).ok().stdout;
+    let lasting = |line: &&str| !(line.contains("queued: ") || line.contains("given up: "));
+    insta::assert_snapshot!(
+        "dead-letter",
+        shown.lines().filter(lasting).collect::<Vec<_>>().join("\n")
+    );
 }

@@ -8,7 +8,10 @@ use super::{
     ApiError, Control, ErrorBody,
     input::{Done, InPath, InQuery},
 };
-use crate::{queue::DeadLetter, telemetry::RequestId};
+use crate::{
+    queue::{DeadLetter, OpenLetter},
+    telemetry::RequestId,
+};
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -33,6 +36,17 @@ pub(super) async fn list(
 ) -> Result<Json<DeadLetterList>, ApiError> {
     let dead_letters = control.queue.dead_letters(query.app.as_ref()).await?;
     Ok(Json(DeadLetterList { dead_letters }))
+}
+
+/// One dead letter: its event, and what the last attempt failed with.
+#[utoipa::path(get, path = "/dead-letters/{id}", tag = "dead letters", params(("id" = String, Path)),
+    responses((status = 200, body = OpenLetter), (status = 404, body = ErrorBody)))]
+pub(super) async fn get(
+    State(control): State<Control>,
+    InPath(id): InPath<String>,
+) -> Result<Json<OpenLetter>, ApiError> {
+    let letter = control.queue.dead_letter(parse(&id)?).await?;
+    letter.map(Json).ok_or_else(|| unknown(&id))
 }
 
 /// Puts the event back into the queue.

@@ -89,7 +89,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(stats::node))
         .routes(routes!(letters::list))
         .routes(routes!(letters::retry))
-        .routes(routes!(letters::delete))
+        .routes(routes!(letters::get, letters::delete))
 }
 
 async fn unknown_path(request: Request) -> ApiError {

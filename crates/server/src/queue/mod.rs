@@ -36,7 +36,7 @@ use crate::{
 };
 use backlog::{Backlog, Place};
 pub use backoff::Backoff;
-pub use letters::DeadLetter;
+pub use letters::{DeadLetter, OpenLetter};
 use record::{EVENTS, EventRecord, PAYLOADS};
 use schedule::Entry;
 

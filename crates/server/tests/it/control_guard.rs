@@ -121,6 +121,7 @@ async fn bad_requests_get_json() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_bounded() {
+        (Method::GET, "dead-letters/none", b"", NOT_FOUND, "unknown-dead-letter"),
     let server = Server::start().await;
     server.deploy(&App::of("shop", "return 1;")).await;
     let cases = [
