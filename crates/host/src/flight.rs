@@ -12,12 +12,13 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 
-use crate::{AppHost, code};
+use crate::{AppHost, Trace, code};
 
 type Answer = (CallId, Outcome);
 
 pub(crate) struct Flight<'h> {
     host: &'h AppHost,
+    trace: Option<Trace<'h>>,
     limit: usize,
     performing: FuturesUnordered<Abortable<BoxFuture<'h, Answer>>>,
     /// One for each call that is being performed.
@@ -35,9 +36,10 @@ pub(crate) enum Landed {
 }
 
 impl<'h> Flight<'h> {
-    pub(crate) fn new(host: &'h AppHost, limit: u32) -> Self {
+    pub(crate) fn new(host: &'h AppHost, trace: Option<Trace<'h>>, limit: u32) -> Self {
         Self {
             host,
+            trace,
             limit: limit as usize,
             performing: FuturesUnordered::new(),
             handles: HashMap::new(),
@@ -58,8 +60,8 @@ impl<'h> Flight<'h> {
     fn perform(&mut self, call: Call) {
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(call.id, handle);
-        let host = self.host;
-        let performing = async move { (call.id, host.perform(&call).await) }.boxed();
+        let (host, trace) = (self.host, self.trace);
+        let performing = async move { (call.id, host.perform_for(&call, trace).await) }.boxed();
         self.performing.push(Abortable::new(performing, registration));
     }
 
