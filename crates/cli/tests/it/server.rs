@@ -1,6 +1,10 @@
 //! Commands against a real server: the way from a project to an answer, and what mistakes get.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
 
@@ -299,4 +303,26 @@ fn a_dead_letter_is_shown_with_its_event_and_its_stack() {
         "dead-letter",
         shown.lines().filter(lasting).collect::<Vec<_>>().join("\n")
     );
+}
+
+#[test]
+fn a_proxy_may_call_the_control_plane_by_its_own_name() {
+    let server =
+        Server::start_with(&["--control-host", "belay.example", "--control-host", "b.example"]);
+    for (host, status) in
+        [("belay.example", "200"), ("B.example:443", "200"), ("evil.example", "403")]
+    {
+        assert_eq!(status_for(&server.control, host), status, "{host}");
+    }
+    assert_eq!(server.bench().run(&["up", "--control-host", "http://belay.example"]).code, 2);
+}
+
+/// The status that the list of apps is answered with when it is asked for by this host name.
+fn status_for(control: &str, host: &str) -> String {
+    let mut stream = TcpStream::connect(control.strip_prefix("http://").unwrap()).unwrap();
+    let request = format!("GET /api/v1/apps HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
 }
