@@ -27,7 +27,7 @@ pub struct Access {
 }
 
 /// What anyone may ask: whether the server is there.
-const OPEN: &str = "/api/v1/health";
+pub(super) const OPEN: &str = "/api/v1/health";
 
 impl Access {
     pub fn new(token: Option<&str>, address: IpAddr, hosts: Vec<String>) -> Self {

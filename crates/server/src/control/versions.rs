@@ -67,7 +67,9 @@ impl VersionInfo {
     responses(
         (status = 201, body = DeployResult, description = "Deployed, and live"),
         (status = 200, body = DeployResult, description = "This is the live version already"),
+        (status = 400, body = ErrorBody, description = "No manifest, or that of another app"),
         (status = 409, body = ErrorBody, description = "Sources are missing"),
+        (status = 413, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "Refused, with diagnostics; nothing has changed")))]
 pub(super) async fn deploy(
     State(control): State<Control>,
