@@ -107,6 +107,10 @@ pub struct Up {
     /// Where the server is controlled. Beyond loopback it needs a token.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8801")]
     pub control: SocketAddr,
+    /// A further host name by which a control plane on loopback may be called, such as that of a proxy before it.
+    /// May be given several times.
+    #[arg(long = "control-host", value_name = "NAME", value_parser = host_name)]
+    pub control_hosts: Vec<String>,
     /// Bearer token that the control plane asks for.
     #[arg(long, env = "BELAY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -116,6 +120,16 @@ pub struct Up {
     /// How log lines look, on standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Pretty)]
     pub log: LogFormat,
+}
+
+/// As it is in a `Host` header, without the port, which is not looked at.
+fn host_name(text: &str) -> Result<String, &'static str> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    if !text.is_empty() && text.chars().all(fine) {
+        Ok(text.to_owned())
+    } else {
+        Err("give a host name alone, such as belay.example, without scheme, port and path")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -302,6 +316,12 @@ pub enum DeadLetterAction {
         /// Only of this app.
         #[arg(long)]
         app: Option<AppName>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show one: its event, and what the last attempt failed with.
+    Show {
+        id: String,
         #[command(flatten)]
         server: Server,
     },

@@ -71,6 +71,10 @@ impl fmt::Debug for HostShared {
     }
 }
 
+/// A W3C `traceparent` that names the invocation as the parent. It becomes text only when a request goes out.
+#[derive(Clone, Copy)]
+pub struct Trace<'a>(pub &'a (dyn fmt::Display + Sync));
+
 /// Settings of an app.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
@@ -111,13 +115,18 @@ impl AppHost {
         })
     }
 
-    /// Performs a call. Dropping the future gives the call up: a wait ends, a connection closes; a kv write that
-    /// was already queued may or may not be made.
+    /// As [`Self::perform_for`], of no trace.
     pub async fn perform(&self, call: &Call) -> Outcome {
+        self.perform_for(call, None).await
+    }
+
+    /// Performs a call; a request goes out with `trace`. Dropping the future gives the call up: a wait ends, a connection closes; a kv write that
+    /// was already queued may or may not be made.
+    pub async fn perform_for(&self, call: &Call, trace: Option<Trace<'_>>) -> Outcome {
         match Request::decode(call) {
             Ok(Request::Timer(duration)) => timer::wait(duration).await,
             Ok(Request::Kv(command)) => self.kv.perform(command).await,
-            Ok(Request::Fetch(request)) => self.fetch.perform(*request).await,
+            Ok(Request::Fetch(request)) => self.fetch.perform(*request, trace).await,
             Ok(Request::Secret { name }) => self.secrets.answer(&name),
             Err(error) => Outcome::Err(error),
         }

@@ -17,7 +17,7 @@ use belay_engine::{Instance, LogLine, Step, Usage};
 use belay_model::{Call, CallId, Category, Failure};
 
 use crate::{
-    AppHost,
+    AppHost, Trace,
     flight::{Flight, Landed},
 };
 
@@ -37,10 +37,11 @@ pub struct Finished {
 }
 
 /// Drives `instance` to its end. Past `deadline`, an instance that waits is ended with a timeout (one that runs is
-/// ended by the engine).
+/// ended by the engine). Requests that it makes go out with `trace`.
 pub async fn drive(
     instance: Instance,
     host: &AppHost,
+    trace: Option<Trace<'_>>,
     runner: &impl Runner,
     deadline: Instant,
 ) -> Finished {
@@ -49,7 +50,7 @@ pub async fn drive(
         Step::Done(json) => finish(instance, Ok(json)),
         Step::Failed(failure) => finish(instance, Err(failure)),
         Step::Pending { calls, cancelled } => {
-            let flight = Flight::new(host, instance.limits());
+            let flight = Flight::new(host, trace, instance.limits());
             // Boxed, so that the future of a function without calls stays small.
             Box::pin(attend(instance, flight, calls, cancelled, runner, deadline)).await
         }

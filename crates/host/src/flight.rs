@@ -13,7 +13,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 
-use crate::{AppHost, code, request::TIMER};
+use crate::{AppHost, Trace, code, request::TIMER};
 
 type Answer = (CallId, Outcome);
 
@@ -22,6 +22,7 @@ const TIMERS_MAX: usize = 10_000;
 
 pub(crate) struct Flight<'h> {
     host: &'h AppHost,
+    trace: Option<Trace<'h>>,
     calls_max: usize,
     performing: FuturesUnordered<Abortable<BoxFuture<'h, Answer>>>,
     /// One for each call that is being performed.
@@ -47,9 +48,10 @@ pub(crate) enum Landed {
 }
 
 impl<'h> Flight<'h> {
-    pub(crate) fn new(host: &'h AppHost, limits: &Limits) -> Self {
+    pub(crate) fn new(host: &'h AppHost, trace: Option<Trace<'h>>, limits: &Limits) -> Self {
         Self {
             host,
+            trace,
             calls_max: limits.calls_in_flight as usize,
             performing: FuturesUnordered::new(),
             calls: HashMap::new(),
@@ -82,8 +84,8 @@ impl<'h> Flight<'h> {
         let (handle, registration) = AbortHandle::new_pair();
         let handles = if call.op == TIMER { &mut self.timers } else { &mut self.calls };
         handles.insert(call.id, handle);
-        let host = self.host;
-        let performing = async move { (call.id, host.perform(&call).await) }.boxed();
+        let (host, trace) = (self.host, self.trace);
+        let performing = async move { (call.id, host.perform_for(&call, trace).await) }.boxed();
         self.performing.push(Abortable::new(performing, registration));
     }
 

@@ -19,7 +19,7 @@ mod request;
 mod secret;
 mod timer;
 
-pub use app::{AppHost, HostConfig, HostOptions, HostShared, KV_QUOTA_BYTES};
+pub use app::{AppHost, HostConfig, HostOptions, HostShared, KV_QUOTA_BYTES, Trace};
 pub use drive::{Finished, Runner, drive};
 pub use error::HostError;
 pub use fetch::{Egress, PatternError};

@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     catalog::{Catalog, CatalogError, Engines, IdlePolicy, Services},
-    control::{self, Access, Control, Rate},
+    control::{self, Access, Changes, Control, Rate},
     data::{self, DataPlane, DataPlaneConfig, Invoker},
     queue::{Queue, QueueConfig},
     run::{Executor, Policy},
@@ -182,14 +182,15 @@ impl Platform {
     /// Serves until `shutdown` is ready, then lets what runs come to its end, and closes.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Drained {
         let background = self.background();
-        let (store, logs, queue) =
-            (self.store.clone(), self.parts.logs.clone(), self.parts.queue.clone());
+        let store = self.store.clone();
+        let Control { logs, queue, changes, .. } = self.parts.clone();
         let (drain, stop) = (self.config.drain, self.stop.clone());
         let mut listeners = self.listen();
         shutdown.await;
         stop.send_replace(true);
         let drained = async {
             while listeners.join_next().await.is_some() {}
+            changes.ended().await;
             queue.close().await;
         };
         let drained = timeout(drain, drained).await.map_or(Drained::Cut, |()| Drained::Clean);
@@ -230,8 +231,18 @@ impl Platform {
         let queue = Queue::open(store.clone(), routes, invoker.clone(), events).await?;
         let (stop, stopping) = watch::channel(false);
         let data_plane = format!("http://{}", reachable(http_address)).into();
-        let parts =
-            Control { catalog, invoker, executor, queue, logs, telemetry, data_plane, stopping };
+        let changes = Changes::default();
+        let parts = Control {
+            catalog,
+            changes,
+            invoker,
+            executor,
+            queue,
+            logs,
+            telemetry,
+            data_plane,
+            stopping,
+        };
         Ok(Self { config, store, http, http_address, control, control_address, parts, stop })
     }
 

@@ -50,6 +50,7 @@ pub struct AppRoutes {
 
 /// One version of an app. Its targets are made when one of them is first asked for.
 pub struct VersionRoutes {
+    /// As it was read; which image and maps belong to the version now is asked of [`ImageSlot::record`].
     pub record: Arc<VersionRecord>,
     pub image: Arc<ImageSlot>,
     pub maps: Arc<AppMaps>,

@@ -12,6 +12,12 @@ pub(crate) async fn run(action: &DeadLetterAction, output: Output) -> CliResult 
             let query: Vec<_> = app.iter().map(|app| ("app", app.as_str())).collect();
             list(&Client::new(server)?, &query, output).await
         }
+        DeadLetterAction::Show { id, server } => {
+            let letter = Client::new(server)?.get(&["dead-letters", id], &[]).await?;
+            output.json(&letter);
+            output.line(shown(&letter));
+            Ok(())
+        }
         DeadLetterAction::Retry { id, server } => {
             let path = ["dead-letters", id, "retry"];
             let answer = Client::new(server)?.post(&path, &[], &json!({})).await?;
@@ -41,13 +47,41 @@ async fn list(client: &Client, query: &[(&str, &str)], output: Output) -> CliRes
     Ok(())
 }
 
-fn row(letter: &Value) -> Vec<String> {
+fn shown(letter: &Value) -> String {
+    let version = match show::cell(letter, "version") {
+        version if version.is_empty() => String::new(),
+        version => format!(" (version {version})"),
+    };
+    let times = [("queued", "enqueued"), ("given up", "died"), ("attempts", "attempts")];
+    let mut text = format!("{}{version}\n", function(letter));
+    for (label, key) in times {
+        text += &format!("  {label}: {}\n", show::cell(letter, key));
+    }
+    text += &format!("{}\n", why(letter));
+    for frame in show::items(&letter["failure"], "stack") {
+        text += &format!("    {}\n", frame.as_str().unwrap_or_default());
+    }
+    match letter.get("event") {
+        Some(event) => format!("{text}its event:\n{event:#}"),
+        None => text + "its event cannot be read any more",
+    }
+}
+
+fn function(letter: &Value) -> String {
+    format!("{}.{}", show::text(letter, "app"), show::text(letter, "function"))
+}
+
+fn why(letter: &Value) -> String {
     let kind = show::text(&letter["failure"], "error_type");
+    format!("{kind}: {}", show::text(letter, "message"))
+}
+
+fn row(letter: &Value) -> Vec<String> {
     vec![
         show::cell(letter, "id"),
-        format!("{}.{}", show::text(letter, "app"), show::text(letter, "function")),
+        function(letter),
         show::cell(letter, "attempts"),
         show::cell(letter, "died"),
-        format!("{kind}: {}", show::text(letter, "message")),
+        why(letter),
     ]
 }

@@ -43,15 +43,17 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     let (manifest, sources, warnings) = resolve(project)?;
     let resolved = start.elapsed();
     progress.step("uploading");
-    let mut upload = upload(&client, &sources).await?;
+    let sent = upload(&client, &sources).await?;
     let uploaded = start.elapsed();
     progress.step("building");
-    let mut answer = client.deploy(&manifest).await;
-    // The server collects garbage: what it still had a moment ago may be gone.
-    if answer.as_ref().is_err_and(|error| &*error.code == "missing-blobs") {
-        upload = self::upload(&client, &sources).await?;
-        answer = client.deploy(&manifest).await;
-    }
+    let answer = match client.deploy(&manifest).await {
+        // What the server had was garbage, as of a removed app, and has been collected since it was asked.
+        Err(error) if &*error.code == "missing-blobs" => {
+            upload(&client, &sources).await?;
+            client.deploy(&manifest).await
+        }
+        answer => answer,
+    };
     let answer = answer.map_err(|error| nothing_changed(error, &manifest))?;
     let health = client.get(&["health"], &[]).await?;
     drop(progress);
@@ -61,7 +63,7 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     if !output.is_json() {
         output.diagnostics(warnings.iter().chain(&warned));
         summary(&manifest, &answer, &health, output);
-        output.line(figures(&upload, resolved, uploaded - resolved, start.elapsed(), &answer));
+        output.line(figures(&sent, resolved, uploaded - resolved, start.elapsed(), &answer));
     }
     Ok(())
 }

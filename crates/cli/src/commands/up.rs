@@ -59,6 +59,7 @@ fn config(args: &Up) -> CliResult<PlatformConfig> {
         cache_dir: Some(cache),
         http: args.http,
         control: args.control,
+        control_hosts: args.control_hosts.clone(),
         token: args.token.clone(),
         ready_bytes_max: (args.ready_mb as usize).saturating_mul(1 << 20),
         ..PlatformConfig::new(data)

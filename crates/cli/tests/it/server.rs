@@ -1,6 +1,10 @@
 //! Commands against a real server: the way from a project to an answer, and what mistakes get.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
 
@@ -216,6 +220,8 @@ fn removal_asks_and_is_complete() {
     assert_eq!(bench.run(&["invoke", "twice"]).code, 6);
     assert_eq!(bench.run(&["remove", "twice", "--yes"]).code, 6);
     assert_eq!(bench.run(&["versions", "twice"]).code, 6);
+    // While the sources that the server still had are collected as garbage.
+    bench.run(&["deploy", "twice.js"]).ok();
 }
 
 #[test]
@@ -298,7 +304,60 @@ fn events_and_dead_letters() {
     let none = bench.run(&["dead-letters", "list"]).ok().stdout;
     assert!(none.starts_with("none"), "{none}");
     assert_eq!(bench.run(&["dead-letters", "delete", "absent"]).code, 6);
+    assert_eq!(bench.run(&["dead-letters", "show", "absent"]).code, 6);
     bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
     let queued = bench.run(&["invoke", "twice", "{\"n\": 1}", "--event", "--json"]).ok().json();
     assert_eq!(queued["status"], "queued");
+}
+
+#[test]
+fn a_dead_letter_is_shown_with_its_event_and_its_stack() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write(
+        "pay.js",
+        "export const handler = ({ n }) => { throw new RangeError(`no ${n}`); };\n",
+    );
+    bench.run(&["deploy", "pay.js"]).ok();
+    let queued = bench.run(&["invoke", "pay", "{\"n\": 7}", "--event", "--json"]).ok().json();
+    let id = queued["request_id"].as_str().unwrap();
+    // It dies after its retries, and until then there is no such letter.
+    let letter = loop {
+        let ended = bench.run(&["dead-letters", "show", id, "--json"]);
+        if ended.code != 6 {
+            break ended.ok().json();
+        }
+    };
+    assert_eq!(
+        (&letter["id"], &letter["event"]),
+        (&Value::from(id), &serde_json::json!({ "n": 7 }))
+    );
+    let shown = bench.run(&["dead-letters", "show", id]).ok().stdout;
+    let lasting = |line: &&str| !(line.contains("queued: ") || line.contains("given up: "));
+    insta::assert_snapshot!(
+        "dead-letter",
+        shown.lines().filter(lasting).collect::<Vec<_>>().join("\n")
+    );
+}
+
+#[test]
+fn a_proxy_may_call_the_control_plane_by_its_own_name() {
+    let server =
+        Server::start_with(&["--control-host", "belay.example", "--control-host", "b.example"]);
+    for (host, status) in
+        [("belay.example", "200"), ("B.example:443", "200"), ("evil.example", "403")]
+    {
+        assert_eq!(status_for(&server.control, host), status, "{host}");
+    }
+    assert_eq!(server.bench().run(&["up", "--control-host", "http://belay.example"]).code, 2);
+}
+
+/// The status that the list of apps is answered with when it is asked for by this host name.
+fn status_for(control: &str, host: &str) -> String {
+    let mut stream = TcpStream::connect(control.strip_prefix("http://").unwrap()).unwrap();
+    let request = format!("GET /api/v1/apps HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
 }

@@ -30,7 +30,7 @@ use self::{
     redirect::REDIRECTS_MAX,
     request::{Head, Hop, Redirect},
 };
-use crate::code;
+use crate::{Trace, code};
 
 const RESPONSE_BODY_MAX: usize = 8 << 20;
 const RESPONSE_HEADER_BYTES_MAX: usize = 128 << 10;
@@ -60,7 +60,12 @@ impl Fetch {
         Self { shared, egress }
     }
 
-    pub(crate) async fn perform(&self, request: FetchRequest) -> Outcome {
+    pub(crate) async fn perform(
+        &self,
+        mut request: FetchRequest,
+        trace: Option<Trace<'_>>,
+    ) -> Outcome {
+        request.hop.traced(trace);
         let limit = request.timeout;
         match tokio::time::timeout(limit, self.follow(request)).await {
             Ok(Ok(outcome)) => outcome,

@@ -11,12 +11,13 @@ use reqwest::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{code, request::bad_arguments};
+use crate::{Trace, code, request::bad_arguments};
 
 pub(crate) const REQUEST_BODY_MAX: usize = 6 << 20;
 const URL_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 128;
 const HEADER_BYTES_MAX: usize = 64 << 10;
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TIMEOUT_MS: f64 = 10_000.0;
 const TIMEOUT_MS_MAX: f64 = 900_000.0;
 
@@ -85,6 +86,18 @@ impl FetchRequest {
     /// Whether the exchange is not expected to change anything at the other end.
     pub(crate) fn is_safe(&self) -> bool {
         matches!(self.hop.method, Method::GET | Method::HEAD)
+    }
+}
+
+impl Hop {
+    /// Names the invocation as the parent, unless the function has said otherwise.
+    pub(crate) fn traced(&mut self, trace: Option<Trace<'_>>) {
+        let Some(Trace(trace)) = trace.filter(|_| !self.headers.contains_key(TRACEPARENT)) else {
+            return;
+        };
+        if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
+            self.headers.insert(TRACEPARENT, value);
+        }
     }
 }
 

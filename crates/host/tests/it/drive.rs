@@ -10,7 +10,11 @@ use tokio::{
     sync::{Barrier, Notify},
 };
 
-use crate::{functions::run, servers, world::World};
+use crate::{
+    functions::{TRACE, run},
+    servers,
+    world::World,
+};
 
 fn within(timeout_ms: u64) -> Limits {
     Limits { timeout_ms, ..Limits::default() }
@@ -29,6 +33,20 @@ async fn a_function_without_calls_ends() {
     assert_eq!(value(&finished), json!({ "twice": 42 }));
     assert_eq!(finished.logs[0].text, "hello");
     assert!(finished.usage.written_bytes > 0);
+}
+
+#[tokio::test]
+async fn requests_carry_the_trace_of_the_invocation() {
+    let web = servers::web().await;
+    let world = World::reaching(&[&web.to_string()]);
+    let body = "
+        const sent = async (path, headers) => (await (await fetch(event.url + path, { headers })).json()).headers
+            .filter((header) => header.startsWith('traceparent'));
+        return [await sent('/echo'), await sent('/to/302/echo'), await sent('/echo', { TraceParent: 'own' })];";
+    let event = json!({ "url": format!("http://{web}") }).to_string();
+    let finished = run(&world.host, body, &event, Limits::default()).await;
+    let ours = format!("traceparent: {TRACE}");
+    assert_eq!(value(&finished), json!([[ours], [ours], ["traceparent: own"]]));
 }
 
 #[tokio::test]

@@ -9,12 +9,15 @@ use std::{
 };
 
 use belay_engine::{Engine, Entry, FunctionImage, Instance, Program, ProgramModule, Start, Step};
-use belay_host::{AppHost, Finished, Runner, drive};
+use belay_host::{AppHost, Finished, Runner, Trace, drive};
 use belay_model::{EnvironmentName, Limits, ModuleKind};
 use tokio::sync::oneshot;
 
 const CONTEXT: &str = r#"{"awsRequestId":"r-1","functionName":"f","functionVersion":"1",
     "invokedFunctionArn":"arn","memoryLimitInMB":128,"deadlineMs":9e15,"traceparent":"00-1"}"#;
+
+/// What names each invocation in the requests that it makes.
+pub(crate) const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// Guest code needs more stack than a test's thread has.
 const STACK_BYTES: usize = 32 << 20;
@@ -66,5 +69,5 @@ pub(crate) async fn run(host: &AppHost, body: &str, event: &str, limits: Limits)
     let code = format!("export async function handler(event, context) {{ {body} }}");
     let instance = start(&image(&code), event, limits);
     let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
-    drive(instance, host, &Threads, deadline).await
+    drive(instance, host, Some(Trace(&TRACE)), &Threads, deadline).await
 }

@@ -96,7 +96,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Deletes versions, secrets and kv of an app whose own record is gone.
+    /// Deletes versions, secrets and kv of an app whose own record is gone. Does nothing where nothing is left.
     pub(super) async fn delete_remains(&self, app: &AppName) -> Result<(), CatalogError> {
         // First, as records are what finds the remains again if we end here.
         if let Outcome::Err(error) = self.inner.services.host.erase_kv(app).await {

@@ -79,6 +79,7 @@ impl Catalog {
         if let Some(unchanged) = self.unchanged(&manifest.app, &stored.manifest) {
             return Ok(unchanged);
         }
+        self.finish_removal(&manifest.app).await?;
         let (app, record) = self.commit_version(&manifest, &stored, work.engine).await?;
         self.serve(&manifest.app, &app, &record, work.image)?;
         Ok(DeployResult {
@@ -105,7 +106,7 @@ impl Catalog {
             version: live.record.version,
             unchanged: true,
             functions: live.record.functions.keys().cloned().collect(),
-            image: live.record.image,
+            image: live.image.record().image,
             diagnostics: Vec::new(),
             logs: Vec::new(),
             timings_ms: DeployTimings::default(),
@@ -119,6 +120,14 @@ impl Catalog {
         let puts = tokio::try_join!(blobs.put(manifest), blobs.put(&maps), blobs.put(&image));
         let (manifest, maps, image) = puts?;
         Ok(Stored { manifest, maps, image })
+    }
+
+    /// Of an app that had this name: a removal that failed half-way leaves versions whose numbers are in the way.
+    async fn finish_removal(&self, app: &AppName) -> Result<(), CatalogError> {
+        match self.inner.store.get(&APPS, app.as_str()).await? {
+            Some(_) => Ok(()),
+            None => self.delete_remains(app).await,
+        }
     }
 
     /// One transaction: the version, the app that leads to it, and a note in the log.

@@ -1,7 +1,8 @@
 //! What nothing refers to any more: blobs of removed apps and of refused deploys. Found by mark and sweep, after a
 //! removal and at start.
 //!
-//! Safe against deploys, which share a lock from looking for their sources until a record refers to them: marking and
+//! Safe against deploys, which share a lock from looking for their sources until a record refers to them (rebuilds share it
+//! while they keep what they made): marking and
 //! listing take their time without that lock; under it, only what appeared in between is marked too, and what is dead
 //! is removed. A client that was told "you need not upload this" before a sweep, and deploys after it, is asked to
 //! upload again.
@@ -65,7 +66,7 @@ impl Catalog {
     fn records(&self) -> Vec<std::sync::Arc<VersionRecord>> {
         let routes = self.inner.routes.load();
         let versions = routes.apps().flat_map(|app| app.versions.values());
-        versions.map(|version| version.record.clone()).collect()
+        versions.map(|version| version.image.record()).collect()
     }
 
     async fn all_blobs(&self) -> Result<Vec<Hash>, CatalogError> {

@@ -4,6 +4,8 @@
 //! call; a sweep empties those that were not called for a while, and the oldest ones beyond a bound. Emptying is
 //! always safe: whoever runs holds the image itself.
 //!
+//! An image of another engine is made anew when first called, and takes the place of the old one in the store.
+//!
 //! Idleness is counted in ticks of the sweep, so that a call does not read the clock.
 
 use std::{
@@ -14,12 +16,15 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use belay_engine::{EngineError, FunctionImage};
 use belay_model::AppName;
 use parking_lot::Mutex;
 
-use super::{AppMaps, Builder, CatalogError, ImageError, VersionRecord, manifest::read_manifest};
+use super::{
+    AppMaps, CatalogError, ImageError, VersionRecord,
+    rebuild::{Rebuilder, Rebuilt},
+};
 
 /// When images are released.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +48,7 @@ pub struct Images {
 }
 
 struct Inner {
-    builder: Builder,
+    rebuilder: Rebuilder,
     policy: IdlePolicy,
     /// Number of the current tick.
     tick: AtomicU64,
@@ -54,7 +59,8 @@ struct Inner {
 pub struct ImageSlot {
     images: Images,
     app: AppName,
-    record: Arc<VersionRecord>,
+    /// Another one after a rebuild.
+    record: ArcSwap<VersionRecord>,
     maps: Arc<AppMaps>,
     image: ArcSwapOption<FunctionImage>,
     /// So that many first calls read once.
@@ -66,9 +72,9 @@ impl Images {
     /// Ticks until a slot counts as idle.
     const TICKS: u32 = 4;
 
-    pub fn new(builder: Builder, policy: IdlePolicy) -> Self {
+    pub(super) fn new(rebuilder: Rebuilder, policy: IdlePolicy) -> Self {
         let (tick, loaded) = (AtomicU64::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { builder, policy, tick, loaded }) }
+        Self { inner: Arc::new(Inner { rebuilder, policy, tick, loaded }) }
     }
 
     pub(super) fn slot(
@@ -80,7 +86,7 @@ impl Images {
         Arc::new(ImageSlot {
             images: self.clone(),
             app: app.clone(),
-            record: record.clone(),
+            record: ArcSwap::new(record.clone()),
             maps: maps.clone(),
             image: ArcSwapOption::empty(),
             loading: tokio::sync::Mutex::default(),
@@ -144,16 +150,30 @@ impl ImageSlot {
         Some(image.clone())
     }
 
+    /// The version's record, with the image, maps and engine of now.
+    pub fn record(&self) -> Arc<VersionRecord> {
+        self.record.load_full()
+    }
+
     /// The image, read from its blob if need be. An error concerns this version alone, and the next call tries again.
     pub async fn get(self: &Arc<Self>) -> Result<FunctionImage, ImageError> {
         if let Some(image) = self.ready() {
             return Ok(image);
         }
+        // Apart from the caller's future: what a rebuild stores must come into memory too, even if the caller goes away.
+        let slot = self.clone();
+        match tokio::spawn(async move { slot.loaded().await }).await {
+            Ok(loaded) => loaded.map_err(|error| self.error(&error)),
+            Err(_) => Err(self.error(&CatalogError::BuildPanicked)),
+        }
+    }
+
+    async fn loaded(self: Arc<Self>) -> Result<FunctionImage, CatalogError> {
         let _turn = self.loading.lock().await;
         if let Some(image) = self.ready() {
             return Ok(image);
         }
-        let image = self.load().await.map_err(|error| self.error(&error))?;
+        let image = self.load().await?;
         self.fill(image.clone());
         Ok(image)
     }
@@ -176,29 +196,33 @@ impl ImageSlot {
     }
 
     async fn load(&self) -> Result<FunctionImage, CatalogError> {
-        let builder = &self.images.inner.builder;
-        let engine = builder.engines().get(&self.record.environment).await?;
-        if engine.hash() != self.record.engine {
-            return self.rebuild().await;
+        let (builder, record) = (&self.images.inner.rebuilder.builder, self.record());
+        let engine = builder.engines().get(&record.environment).await?;
+        if engine.hash() != record.engine {
+            return self.rebuild(&record).await;
         }
-        let stored = builder.blobs().get(&self.record.image).await?;
-        let stored = stored.ok_or_else(|| missing(&self.record))?;
+        let stored = builder.blobs().get(&record.image).await?;
+        let stored = stored.ok_or_else(|| missing(&record))?;
         match engine.load(&stored) {
-            Err(EngineError::OtherEngine { .. }) => self.rebuild().await,
+            Err(EngineError::OtherEngine { .. }) => self.rebuild(&record).await,
             loaded => Ok(loaded?),
         }
     }
 
-    /// Belay was upgraded since the deploy: the same sources, on the engine of today.
-    async fn rebuild(&self) -> Result<FunctionImage, CatalogError> {
-        let builder = &self.images.inner.builder;
-        tracing::info!(app = %self.app, version = %self.record.version, "rebuilding for this engine");
-        let manifest = read_manifest(builder.blobs(), &self.record.manifest).await?;
-        Ok(builder.build(&Arc::new(manifest)).await?.image)
+    /// Belay was upgraded since the image was made.
+    async fn rebuild(&self, record: &VersionRecord) -> Result<FunctionImage, CatalogError> {
+        let adopt = |new: VersionRecord| {
+            self.maps.stored_as(new.maps);
+            self.record.store(Arc::new(new));
+        };
+        let rebuilder = &self.images.inner.rebuilder;
+        let Rebuilt { image, maps } = rebuilder.rebuild(&self.app, record, adopt).await?;
+        self.maps.replace(maps);
+        Ok(image)
     }
 
     fn error(&self, error: &CatalogError) -> ImageError {
-        let (app, version) = (self.app.clone(), self.record.version);
+        let (app, version) = (self.app.clone(), self.record.load().version);
         tracing::error!(%app, %version, %error, "an image cannot be loaded");
         ImageError { app, version, reason: error.to_string().into() }
     }

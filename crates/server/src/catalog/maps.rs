@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use belay_fabric::Blobs;
 use belay_model::Hash;
 use belay_weave::{PositionMap, map_frame};
+use parking_lot::Mutex;
 
 const ZSTD_LEVEL: i32 = 1;
 
@@ -16,13 +17,14 @@ pub(super) type Maps = BTreeMap<String, PositionMap>;
 /// The maps of one version.
 pub struct AppMaps {
     blobs: Blobs,
-    hash: Hash,
+    /// Another one after a rebuild.
+    hash: Mutex<Hash>,
     loaded: ArcSwapOption<Maps>,
 }
 
 impl AppMaps {
     pub(super) fn new(blobs: Blobs, hash: Hash) -> Self {
-        Self { blobs, hash, loaded: ArcSwapOption::empty() }
+        Self { blobs, hash: Mutex::new(hash), loaded: ArcSwapOption::empty() }
     }
 
     /// Rewrites stack frames to original positions. Frames of unknown modules, and all when the maps cannot be read,
@@ -36,10 +38,20 @@ impl AppMaps {
                 stack.iter().map(|frame| map_frame(frame, &|path| maps.get(path))).collect()
             }
             Err(reason) => {
-                tracing::warn!(hash = %self.hash, reason, "position maps cannot be read");
+                tracing::warn!(hash = %self.hash.lock(), reason, "position maps cannot be read");
                 stack
             }
         }
+    }
+
+    /// The maps that belong to a rebuilt image.
+    pub(super) fn replace(&self, maps: Maps) {
+        self.loaded.store(Some(Arc::new(maps)));
+    }
+
+    /// Where they are read from when they were released.
+    pub(super) fn stored_as(&self, hash: Hash) {
+        *self.hash.lock() = hash;
     }
 
     /// Gives the memory back; the next use reads the blob again.
@@ -51,7 +63,8 @@ impl AppMaps {
         if let Some(maps) = self.loaded.load_full() {
             return Ok(maps);
         }
-        let blob = self.blobs.get(&self.hash).await.map_err(|error| error.to_string())?;
+        let hash = *self.hash.lock();
+        let blob = self.blobs.get(&hash).await.map_err(|error| error.to_string())?;
         let maps = Arc::new(decode(&blob.ok_or("the blob is missing")?)?);
         self.loaded.store(Some(maps.clone()));
         Ok(maps)

@@ -6,11 +6,11 @@
 //! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
 //! - [`deploy`]: a manifest becomes a version; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
 //! - [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more;
-//! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed.
+//! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed; [`rebuild`]: images after an upgrade.
 //!
 //! Invariants: changes of one app happen one after another (and each is checked against the record it was based on,
-//! should another process ever write too); the numbers of versions have no gaps; a version never changes; a refused
-//! change changes nothing; the values of secrets are neither listed nor logged.
+//! should another process ever write too); the numbers of versions have no gaps; a version never changes, though its
+//! image may be made anew; a refused change changes nothing; the values of secrets are neither listed nor logged.
 
 mod blocking;
 mod build;
@@ -24,6 +24,7 @@ mod images;
 mod load;
 mod manifest;
 mod maps;
+mod rebuild;
 mod record;
 mod shared;
 
@@ -35,6 +36,7 @@ use belay_model::{AppManifest, AppName};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, RwLock};
 
+use self::rebuild::Rebuilder;
 pub use self::{
     build::{BuildLine, Builder},
     deploy::{DeployResult, DeployTimings},
@@ -62,8 +64,8 @@ struct Inner {
     routes: SharedRoutes,
     /// Held while an app changes, so that its deploys get their numbers one after another.
     turns: Mutex<HashMap<AppName, Arc<tokio::sync::Mutex<()>>>>,
-    /// Shared by deploys, which rely on blobs that no record refers to yet; exclusive for garbage collection.
-    collecting: RwLock<()>,
+    /// Shared by deploys and rebuilds, which rely on blobs that no record refers to yet; exclusive for garbage collection.
+    collecting: Arc<RwLock<()>>,
     /// One garbage collection at a time.
     collector: tokio::sync::Mutex<()>,
 }
@@ -78,7 +80,13 @@ impl Catalog {
         idle: IdlePolicy,
     ) -> Result<Self, CatalogError> {
         let builder = Builder::new(engines, blobs.clone());
-        let images = Images::new(builder.clone(), idle);
+        let collecting = Arc::new(RwLock::default());
+        let rebuilder = Rebuilder {
+            builder: builder.clone(),
+            store: store.clone(),
+            collecting: collecting.clone(),
+        };
+        let images = Images::new(rebuilder, idle);
         let loaded = load::load(&store, &blobs, &images, &services).await?;
         let inner = Inner {
             store,
@@ -88,7 +96,7 @@ impl Catalog {
             services,
             routes: Arc::new(ArcSwap::from_pointee(loaded.routes)),
             turns: Mutex::default(),
-            collecting: RwLock::default(),
+            collecting,
             collector: tokio::sync::Mutex::default(),
         };
         let catalog = Self { inner: Arc::new(inner) };

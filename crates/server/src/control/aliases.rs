@@ -56,24 +56,27 @@ pub(super) async fn get(
 /// Points an alias at a version; makes it if need be. `live` may be set too: that version runs from then on.
 #[utoipa::path(put, path = "/apps/{app}/aliases/{alias}", tag = "aliases",
     params(("app" = String, Path), ("alias" = String, Path)), request_body = AliasTarget,
-    responses((status = 200, body = AliasTarget), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = AliasTarget), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody)))]
 pub(super) async fn put(
     State(control): State<Control>,
     InPath((app, alias)): InPath<(AppName, String)>,
     Body(target): Body<AliasTarget>,
 ) -> Result<Json<AliasTarget>, ApiError> {
-    control.catalog.set_alias(&app, &alias, target.version).await?;
-    Ok(Json(target))
+    let (catalog, version) = (control.catalog, target.version);
+    let set = async move { catalog.set_alias(&app, &alias, version).await };
+    control.changes.make(set).await.map(|()| Json(target))
 }
 
 /// Deletes an alias; `live` cannot be deleted.
 #[utoipa::path(delete, path = "/apps/{app}/aliases/{alias}", tag = "aliases",
     params(("app" = String, Path), ("alias" = String, Path)),
-    responses((status = 200, body = Done), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Done), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn delete(
     State(control): State<Control>,
     InPath((app, alias)): InPath<(AppName, String)>,
 ) -> Result<Done, ApiError> {
-    control.catalog.delete_alias(&app, &alias).await?;
-    Ok(Done::OK)
+    let catalog = control.catalog;
+    let delete = async move { catalog.delete_alias(&app, &alias).await };
+    control.changes.make(delete).await.map(|()| Done::OK)
 }

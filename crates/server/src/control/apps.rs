@@ -79,15 +79,18 @@ pub(super) async fn get(
 
 /// Removes an app with its versions, aliases, secrets and kv. Its functions answer 404 from then on.
 #[utoipa::path(delete, path = "/apps/{app}", tag = "apps", params(("app" = String, Path)),
-    responses((status = 200, body = Done), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Done), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn remove(
     State(control): State<Control>,
     InPath(app): InPath<AppName>,
 ) -> Result<Done, ApiError> {
-    control.catalog.remove(&app).await?;
-    control.logs.forget(&app);
-    control.queue.forget(&app).await?;
-    Ok(Done::OK)
+    let Control { catalog, logs, queue, .. } = control;
+    let remove = async move {
+        catalog.remove(&app).await?;
+        logs.forget(&app);
+        queue.forget(&app).await.map_err(ApiError::from)
+    };
+    control.changes.make(remove).await.map(|()| Done::OK)
 }
 
 pub(super) fn sorted(control: &Control) -> Vec<Arc<AppRoutes>> {

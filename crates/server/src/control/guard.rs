@@ -27,11 +27,13 @@ pub struct Access {
 }
 
 /// What anyone may ask: whether the server is there.
-const OPEN: &str = "/api/v1/health";
+pub(super) const OPEN: &str = "/api/v1/health";
 
 impl Access {
     pub fn new(token: Option<&str>, address: IpAddr, hosts: Vec<String>) -> Self {
         let token = token.map(|token| Hash::of(token.as_bytes()));
+        // Names of hosts are the same in any case.
+        let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         Self { token, loopback: address.is_loopback(), hosts }
     }
 
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn loopback_answers_to_local_names_only() {
-        let access = Access::new(None, LOOPBACK, vec!["belay.example".to_owned()]);
+        let access = Access::new(None, LOOPBACK, vec!["Belay.example".to_owned()]);
         for host in ["127.0.0.1:8801", "localhost:8801", "LOCALHOST", "[::1]:8801", "belay.example"]
         {
             check(&access, &[("host", host)], Ok(()));

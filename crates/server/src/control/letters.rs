@@ -8,7 +8,10 @@ use super::{
     ApiError, Control, ErrorBody,
     input::{Done, InPath, InQuery},
 };
-use crate::{queue::DeadLetter, telemetry::RequestId};
+use crate::{
+    queue::{DeadLetter, OpenLetter},
+    telemetry::RequestId,
+};
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -35,6 +38,17 @@ pub(super) async fn list(
     Ok(Json(DeadLetterList { dead_letters }))
 }
 
+/// One dead letter: its event, and what the last attempt failed with.
+#[utoipa::path(get, path = "/dead-letters/{id}", tag = "dead letters", params(("id" = String, Path)),
+    responses((status = 200, body = OpenLetter), (status = 404, body = ErrorBody)))]
+pub(super) async fn get(
+    State(control): State<Control>,
+    InPath(id): InPath<String>,
+) -> Result<Json<OpenLetter>, ApiError> {
+    let letter = control.queue.dead_letter(parse(&id)?).await?;
+    letter.map(Json).ok_or_else(|| unknown(&id))
+}
+
 /// Puts the event back into the queue.
 #[utoipa::path(post, path = "/dead-letters/{id}/retry", tag = "dead letters", params(("id" = String, Path)),
     responses((status = 200, body = Done), (status = 404, body = ErrorBody)))]
@@ -42,7 +56,8 @@ pub(super) async fn retry(
     State(control): State<Control>,
     InPath(id): InPath<String>,
 ) -> Result<Done, ApiError> {
-    let there = control.queue.retry(parse(&id)?).await?;
+    let (queue, letter) = (control.queue, parse(&id)?);
+    let there = control.changes.make(async move { queue.retry(letter).await }).await?;
     if there { Ok(Done::OK) } else { Err(unknown(&id)) }
 }
 
@@ -53,7 +68,8 @@ pub(super) async fn delete(
     State(control): State<Control>,
     InPath(id): InPath<String>,
 ) -> Result<Done, ApiError> {
-    let there = control.queue.delete(parse(&id)?).await?;
+    let (queue, letter) = (control.queue, parse(&id)?);
+    let there = control.changes.make(async move { queue.delete(letter).await }).await?;
     if there { Ok(Done::OK) } else { Err(unknown(&id)) }
 }
 

@@ -53,7 +53,7 @@ struct Skipped {
     params(("function" = String, Path), LogParameters),
     responses(
         (status = 200, content((LogLines = "application/json"), (LogRecord = "application/x-ndjson"))),
-        (status = 404, body = ErrorBody)))]
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn get(
     State(control): State<Control>,
     InPath(name): InPath<String>,

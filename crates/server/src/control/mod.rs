@@ -1,6 +1,7 @@
 //! The control plane: REST under `/api/v1`, its OpenAPI document, and `/metrics`.
 //!
-//! - [`router`] puts it together: routes, then what guards them;
+//! - [`router`] puts it together: routes, then what guards them; [`changes`] sees that what a request changes is wholly
+//!   changed, whoever goes away;
 //! - [`guard`]: who may ask (token, host, origin), [`rate`]: how often; [`error`]: how everything is refused;
 //! - [`apps`], [`versions`], [`aliases`], [`secrets`], [`functions`], [`logs`], [`letters`], [`blobs`], [`node`]: the
 //!   resources;
@@ -13,6 +14,7 @@
 mod aliases;
 mod apps;
 mod blobs;
+mod changes;
 mod error;
 mod functions;
 mod guard;
@@ -40,6 +42,7 @@ use crate::{
 };
 
 pub use self::{
+    changes::Changes,
     error::{ApiError, ErrorBody, ErrorDetail},
     guard::Access,
     rate::Rate,
@@ -51,6 +54,7 @@ pub use self::{
 #[derive(Clone)]
 pub struct Control {
     pub catalog: Catalog,
+    pub changes: Changes,
     pub invoker: Invoker,
     pub executor: Executor,
     pub queue: Queue,

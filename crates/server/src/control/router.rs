@@ -1,4 +1,5 @@
-//! The control plane put together: routes with their body limits, then what guards all of them.
+//! The control plane put together: routes with their body limits, then what guards all of them. The document tells of
+//! both: what a route answers is said where the route is, what any may answer is added here.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -12,7 +13,7 @@ use belay_weave::SourceLimits;
 use futures_util::FutureExt;
 use http::{Method, StatusCode};
 use utoipa::openapi::{
-    InfoBuilder, OpenApi, OpenApiBuilder,
+    ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, ResponseBuilder,
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_axum::{
@@ -22,14 +23,14 @@ use utoipa_axum::{
 
 use super::{
     Access, ApiError, Control, Rate, aliases, apps, blobs, functions,
-    guard::guard,
+    guard::{OPEN, guard},
     input::BodyMax,
     letters, logs, node,
     rate::{Limiter, limit},
     secrets, stats, versions,
 };
 
-/// Bytes of a manifest, or of a list of hashes: 20,000 modules with their edges.
+/// Bytes of a manifest, or of a list of hashes: all the modules that an app may have, with their edges.
 const MANIFEST_MAX: usize = 32 << 20;
 /// Bytes of the largest event that a function may accept.
 const EVENT_MAX: usize = 64 << 20;
@@ -53,8 +54,36 @@ pub fn document() -> OpenApi {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    document.paths.paths.iter_mut().for_each(|(path, item)| declare_common(path, item));
     document.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
     document
+}
+
+/// Adds what is answered before a route is asked, and when its input cannot be read.
+fn declare_common(path: &str, item: &mut PathItem) {
+    let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+    for operation in operations.into_iter().flatten() {
+        let (has_body, has_input) =
+            (operation.request_body.is_some(), operation.parameters.is_some());
+        let common = [
+            ("400", "The request cannot be read", has_body || has_input),
+            ("401", "The server wants another token", path != OPEN),
+            ("403", "The host or origin is foreign", true),
+            ("413", "The body is too long", has_body),
+            ("429", "Too much at once; see `retry-after`", true),
+            ("500", "The server failed", true),
+            ("503", "The server is stopping", path != OPEN),
+        ];
+        for (status, description, _) in common.into_iter().filter(|(.., answered)| *answered) {
+            let responses = &mut operation.responses.responses;
+            responses.entry(status.to_owned()).or_insert_with(|| refusal(description).into());
+        }
+    }
+}
+
+fn refusal(description: &str) -> utoipa::openapi::Response {
+    let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+    ResponseBuilder::new().description(description).content("application/json", body).build()
 }
 
 fn api() -> OpenApiRouter<Control> {
@@ -89,7 +118,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(stats::node))
         .routes(routes!(letters::list))
         .routes(routes!(letters::retry))
-        .routes(routes!(letters::delete))
+        .routes(routes!(letters::get, letters::delete))
 }
 
 async fn unknown_path(request: Request) -> ApiError {

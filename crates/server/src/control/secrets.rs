@@ -34,24 +34,27 @@ pub(super) async fn list(
 /// Sets a secret. It takes effect at once, without a deploy.
 #[utoipa::path(put, path = "/apps/{app}/secrets/{name}", tag = "secrets",
     params(("app" = String, Path), ("name" = String, Path)), request_body = SecretValue,
-    responses((status = 200, body = Done), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Done), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody)))]
 pub(super) async fn put(
     State(control): State<Control>,
     InPath((app, name)): InPath<(AppName, String)>,
     Body(secret): Body<SecretValue>,
 ) -> Result<Done, ApiError> {
-    control.catalog.set_secret(&app, &name, secret.value).await?;
-    Ok(Done::OK)
+    let catalog = control.catalog;
+    let set = async move { catalog.set_secret(&app, &name, secret.value).await };
+    control.changes.make(set).await.map(|()| Done::OK)
 }
 
 /// Deletes a secret.
 #[utoipa::path(delete, path = "/apps/{app}/secrets/{name}", tag = "secrets",
     params(("app" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = Done), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Done), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn delete(
     State(control): State<Control>,
     InPath((app, name)): InPath<(AppName, String)>,
 ) -> Result<Done, ApiError> {
-    control.catalog.delete_secret(&app, &name).await?;
-    Ok(Done::OK)
+    let catalog = control.catalog;
+    let delete = async move { catalog.delete_secret(&app, &name).await };
+    control.changes.make(delete).await.map(|()| Done::OK)
 }

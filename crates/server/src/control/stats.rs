@@ -62,7 +62,8 @@ impl VersionReport {
 
 /// The figures of a function.
 #[utoipa::path(get, path = "/functions/{function}/stats", tag = "functions", params(("function" = String, Path)),
-    responses((status = 200, body = FunctionReport), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = FunctionReport), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody)))]
 pub(super) async fn function(
     State(control): State<Control>,
     InPath(name): InPath<String>,

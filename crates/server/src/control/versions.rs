@@ -56,7 +56,7 @@ impl VersionInfo {
             created_ms: record.created_ms,
             environment: record.environment.clone(),
             functions: record.functions.keys().cloned().collect(),
-            image: record.image,
+            image: version.image.record().image,
         }
     }
 }
@@ -67,7 +67,9 @@ impl VersionInfo {
     responses(
         (status = 201, body = DeployResult, description = "Deployed, and live"),
         (status = 200, body = DeployResult, description = "This is the live version already"),
+        (status = 400, body = ErrorBody, description = "No manifest, or that of another app"),
         (status = 409, body = ErrorBody, description = "Sources are missing"),
+        (status = 413, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "Refused, with diagnostics; nothing has changed")))]
 pub(super) async fn deploy(
     State(control): State<Control>,
@@ -78,10 +80,9 @@ pub(super) async fn deploy(
         let message = format!("the manifest is of app {}, not of {app}", manifest.app);
         return Err(ApiError::bad_request(message));
     }
-    // Apart from the request: a client that goes away leaves no deploy half done.
-    let catalog = control.catalog.clone();
-    let deploy = tokio::spawn(async move { catalog.deploy(manifest).await });
-    let deployed = deploy.await.unwrap_or(Err(CatalogError::BuildPanicked))?;
+    let catalog = control.catalog;
+    let deploy = async move { catalog.deploy(manifest).await };
+    let deployed = control.changes.make(deploy).await?;
     let status = if deployed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(deployed)))
 }

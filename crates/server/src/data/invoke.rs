@@ -6,7 +6,7 @@ use std::{
 };
 
 use belay_engine::Start;
-use belay_host::{Finished, drive};
+use belay_host::{Finished, Trace, drive};
 use belay_model::{Category, Failure};
 use rand::RngCore;
 use serde_json::value::RawValue;
@@ -162,7 +162,10 @@ impl Invoker {
             seed,
         });
         match instance {
-            Ok(instance) => drive(instance, &target.host, &self.executor, started + timeout).await,
+            Ok(instance) => {
+                let trace = Some(Trace(&invocation.ids.trace));
+                drive(instance, &target.host, trace, &self.executor, started + timeout).await
+            }
             Err(error) => never_started(&error),
         }
     }

@@ -42,10 +42,10 @@ impl Backlog {
         entered.then(|| Place { backlog: self.clone(), bytes })
     }
 
-    /// A place for an event that was taken before the start. It fitted once; its size is not known without reading it.
-    pub(super) fn restore(self: &Arc<Self>) -> Place {
-        self.inside.send_modify(|inside| inside.add(0));
-        Place { backlog: self.clone(), bytes: 0 }
+    /// A place for an event that was taken before the start: it fitted once, and has its place whatever the bounds are now.
+    pub(super) fn restore(self: &Arc<Self>, bytes: u64) -> Place {
+        self.inside.send_modify(|inside| inside.add(bytes));
+        Place { backlog: self.clone(), bytes }
     }
 
     pub(super) fn events(&self) -> usize {
@@ -87,9 +87,12 @@ mod tests {
         let second = backlog.enter(40).unwrap();
         assert!(backlog.enter(0).is_none());
         drop(first);
-        let third = backlog.restore();
+        let third = backlog.restore(90);
         assert_eq!(backlog.events(), 2);
-        drop((second, third));
+        drop(second);
+        assert!(backlog.enter(11).is_none(), "what was taken before the start counts");
+        assert!(backlog.enter(10).is_some());
+        drop(third);
         backlog.empty().await;
     }
 }

@@ -36,6 +36,17 @@ pub struct DeadLetter {
     pub message: String,
 }
 
+/// A dead letter with the event that could not be delivered.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct OpenLetter {
+    #[serde(flatten)]
+    pub letter: DeadLetter,
+    /// As it was sent. Absent if what is stored of it is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub event: Option<Box<RawValue>>,
+}
+
 /// A dead letter as it is stored: with all that is needed to make an event of it again.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredLetter {
@@ -43,6 +54,8 @@ pub(super) struct StoredLetter {
     incarnation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_context: Option<Box<RawValue>>,
+    #[serde(default)]
+    payload_bytes: u64,
     #[serde(flatten)]
     letter: DeadLetter,
 }
@@ -99,6 +112,7 @@ impl StoredLetter {
             format: record::FORMAT,
             incarnation: record.incarnation,
             client_context: record.client_context,
+            payload_bytes: record.payload_bytes,
             letter,
         }
     }
@@ -115,6 +129,7 @@ impl StoredLetter {
             ids: StoredIds { request: letter.id, trace: letter.trace },
             client_context: self.client_context,
             enqueued: letter.enqueued,
+            payload_bytes: self.payload_bytes,
             attempts: 0,
             due: Timestamp::now(),
         }
@@ -132,10 +147,15 @@ impl Queue {
         Ok(letters)
     }
 
-    /// The event of a dead letter: a JSON text.
-    pub async fn dead_letter_event(&self, id: RequestId) -> Result<Option<String>, StoreError> {
-        let payload = self.inner.store.get(&PAYLOADS, &id.to_string()).await?;
-        Ok(payload.and_then(|record| String::from_utf8(record.value).ok()))
+    /// One dead letter with its event; `None` if there is no such letter.
+    pub async fn dead_letter(&self, id: RequestId) -> Result<Option<OpenLetter>, StoreError> {
+        let (store, key) = (&self.inner.store, id.to_string());
+        let Some(found) = store.get(&DEAD_LETTERS, &key).await? else { return Ok(None) };
+        let stored = record::decode::<StoredLetter>(&DEAD_LETTERS, &key, &found.value);
+        let Some(StoredLetter { letter, .. }) = stored else { return Ok(None) };
+        let payload = store.get(&PAYLOADS, &key).await?;
+        let event = payload.and_then(|payload| serde_json::from_slice(&payload.value).ok());
+        Ok(Some(OpenLetter { letter, event }))
     }
 
     /// Puts the event back into the queue with all its retries. `false` if there is no such letter.
@@ -146,8 +166,9 @@ impl Queue {
         let Some(letter) = record::decode::<StoredLetter>(&DEAD_LETTERS, &key, &found.value) else {
             return Ok(false);
         };
-        let place = self.inner.backlog.enter(0).ok_or(super::EnqueueError::Full)?;
         let event = letter.revived();
+        let place = self.inner.backlog.enter(event.payload_bytes);
+        let place = place.ok_or(super::EnqueueError::Full)?;
         // Checked, so that two who retry at the same time do not run it twice.
         let transaction = Transaction::new()
             .check(&DEAD_LETTERS, &key, Expect::Revision(found.revision))

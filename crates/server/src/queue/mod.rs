@@ -36,7 +36,7 @@ use crate::{
 };
 use backlog::{Backlog, Place};
 pub use backoff::Backoff;
-pub use letters::DeadLetter;
+pub use letters::{DeadLetter, OpenLetter};
 use record::{EVENTS, EventRecord, PAYLOADS};
 use schedule::Entry;
 
@@ -146,7 +146,8 @@ impl Queue {
             config,
         });
         for (id, record) in left {
-            inner.schedule(id, record, inner.backlog.restore());
+            let place = inner.backlog.restore(record.payload_bytes);
+            inner.schedule(id, record, place);
         }
         let dispatcher = tokio::spawn(dispatch::run(inner.clone(), arrived));
         *inner.dispatcher.lock() = Some(dispatcher);
@@ -158,7 +159,7 @@ impl Queue {
         let id = event.ids.request.to_string();
         let record = EventRecord::new(&event, self.incarnation(&event.target.app));
         let payload = event.event.as_bytes().to_vec();
-        let place = self.inner.backlog.enter(payload.len() as u64).ok_or(EnqueueError::Full)?;
+        let place = self.inner.backlog.enter(record.payload_bytes).ok_or(EnqueueError::Full)?;
         if *self.inner.closing.borrow() {
             return Err(EnqueueError::Closed);
         }
@@ -242,6 +243,7 @@ impl EventRecord {
             ids: record::StoredIds { request: event.ids.request, trace: event.ids.trace },
             client_context: event.client_context.clone(),
             enqueued: now,
+            payload_bytes: event.event.len() as u64,
             attempts: 0,
             due: now,
         }

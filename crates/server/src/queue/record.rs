@@ -39,6 +39,9 @@ pub(super) struct EventRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) client_context: Option<Box<RawValue>>,
     pub(super) enqueued: Timestamp,
+    /// Of the event. Records of a Belay that did not count them have none.
+    #[serde(default)]
+    pub(super) payload_bytes: u64,
     /// Attempts that have failed.
     pub(super) attempts: u32,
     /// Not to be run before.
@@ -131,6 +134,7 @@ pub(super) mod tests {
             },
             client_context: Some(serde_json::from_str(r#"{"a":[1]}"#).unwrap()),
             enqueued: Timestamp(1_584_039_838_123),
+            payload_bytes: 17,
             attempts: 1,
             due: Timestamp(due_ms),
         }
@@ -144,6 +148,15 @@ pub(super) mod tests {
         assert_eq!(String::from_utf8(encode(&read)).unwrap(), text);
         assert_eq!(read.qualifier(), Qualifier::Alias("blue".to_owned()));
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn an_older_record_has_no_payload_bytes() {
+        let text = String::from_utf8(encode(&record(0))).unwrap();
+        let older = text.replace(r#""payload_bytes":17,"#, "");
+        assert_ne!(older, text);
+        let read: EventRecord = decode(&EVENTS, "id", older.as_bytes()).unwrap();
+        assert_eq!(read.payload_bytes, 0);
     }
 
     #[test]

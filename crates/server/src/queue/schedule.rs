@@ -78,7 +78,7 @@ mod tests {
         let backlog = Backlog::new(10, 0);
         let mut schedule = Schedule::default();
         for (id, due) in [("c", 30), ("a", 10), ("b", 10)] {
-            let place = backlog.restore();
+            let place = backlog.restore(0);
             schedule.push(Entry { id: id.to_owned(), record: record(due), place });
         }
         let mut pop = |now| schedule.pop_due(Timestamp(now)).map(|entry| entry.id);

@@ -144,9 +144,18 @@ async fn an_event_that_fails_ends_as_a_dead_letter_and_can_be_retried() {
     let letter = &letters["dead_letters"][0];
     assert_eq!(letter["id"], queued["request_id"]);
     assert_eq!(letter["message"], "not yet");
+    let id = letter["id"].as_str().unwrap();
+    let (status, open) = server.get(&format!("dead-letters/{id}")).await;
+    assert_eq!((status, &open["event"]), (StatusCode::OK, &json!({"a": 1})));
+    assert!(
+        open["failure"]["stack"][0].as_str().unwrap().starts_with("at f (main.js:2:"),
+        "{open:#}"
+    );
+    for (key, value) in letter.as_object().unwrap() {
+        assert_eq!(&open[key], value, "{key}");
+    }
 
     server.deploy(&App::of("shop", "await context.kv.put('seen', event);")).await;
-    let id = letter["id"].as_str().unwrap();
     assert_eq!(
         server.post(&format!("dead-letters/{id}/retry"), &json!(null)).await.0,
         StatusCode::OK

@@ -39,6 +39,22 @@ async fn web_pages_are_kept_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_named_host_is_let_in_and_others_stay_out() {
+    let hosts = vec!["Belay.example".to_owned()];
+    let server = Server::start_with(|config| config.control_hosts = hosts).await;
+    for (host, expected) in [
+        ("belay.example", StatusCode::OK),
+        ("belay.example:8801", StatusCode::OK),
+        ("localhost", StatusCode::OK),
+        ("evil.example", StatusCode::FORBIDDEN),
+        ("sub.belay.example", StatusCode::FORBIDDEN),
+    ] {
+        let named = server.api(Method::GET, "apps").header(header::HOST, host);
+        assert_eq!(answer(named).await.0, expected, "{host}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_are_told_when_to_come_again() {
     let rate = Rate { per_second: 0.5, burst: 3.0, ..Rate::default() };
     let server = Server::start_with(|config| config.rate = rate).await;
@@ -105,6 +121,7 @@ async fn bad_requests_get_json() {
         (Method::GET, "functions/none/logs", b"", NOT_FOUND, "unknown-function"),
         (Method::GET, "functions/none/stats", b"", NOT_FOUND, "unknown-function"),
         (Method::POST, "dead-letters/none/retry", b"", NOT_FOUND, "unknown-dead-letter"),
+        (Method::GET, "dead-letters/none", b"", NOT_FOUND, "unknown-dead-letter"),
         (Method::DELETE, "dead-letters/none", b"", NOT_FOUND, "unknown-dead-letter"),
     ];
     for (method, path, body, status, code) in cases {

@@ -212,6 +212,24 @@ async fn the_backlog_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_bytes_of_events_count_also_after_a_restart() {
+    let narrow = |config: &mut PlatformConfig| {
+        config.queue.bytes_max = 20;
+        config.queue.backoff = Backoff { pauses: vec![Duration::from_secs(3600)] };
+    };
+    let server = Server::start_with(narrow).await;
+    server.deploy(&App::of("shop", FAILS)).await;
+    server.send_event("f", r#"{"n":1,"pad":"xxx"}"#).await;
+    while server.messages("f").await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let server = Server::start_in(server.stop().await, narrow).await;
+    let second = server.lambda("f", "{}").header("x-amz-invocation-type", "Event");
+    assert_eq!(Reply::of(second).await.status, StatusCode::TOO_MANY_REQUESTS);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_must_be_good_before_it_is_taken() {
     let server = Server::start_with(|config| config.queue.event_bytes_max = 100).await;
     server.deploy(&App::of("shop", "return 1;")).await;

@@ -2,6 +2,10 @@
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::{
     data_support::Reply,
@@ -115,4 +119,38 @@ async fn a_follower_sees_lines_as_they_come() {
     assert_eq!(lines.recv().await.unwrap().message, "n is 0");
     assert_eq!(lines.recv().await.unwrap().message, "careful");
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_function_fetches_belongs_to_the_trace_of_its_request() {
+    let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = web.local_addr().unwrap().to_string();
+    let heads = tokio::spawn(async move { [head_of(&web).await, head_of(&web).await] });
+    let server = Server::start().await;
+    let body =
+        "await fetch(event.url); await fetch(event.url, { headers: { traceparent: 'own' } });";
+    let mut app = App::of("shop", body);
+    app.manifest.egress.allow_internal = vec![address.clone()];
+    server.deploy(&app).await;
+    let event = format!(r#"{{"url":"http://{address}/"}}"#);
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let reply = Reply::of(server.lambda("f", event).header("traceparent", parent)).await;
+    assert_eq!(reply.header("x-amz-function-error"), "", "{}", reply.text());
+    let [traced, own] = heads.await.unwrap();
+    let ours = reply.header("traceparent");
+    assert!(ours.starts_with(&parent[..36]) && ours != parent, "{ours}");
+    assert!(traced.contains(&format!("traceparent: {ours}\r\n")), "{traced}");
+    assert!(own.contains("traceparent: own\r\n") && !own.contains(ours), "{own}");
+    server.stop().await;
+}
+
+/// Answers one request with nothing, and gives its head.
+async fn head_of(web: &TcpListener) -> String {
+    let (mut stream, _) = web.accept().await.unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        head.push(char::from(stream.read_u8().await.unwrap()));
+    }
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+    head
 }

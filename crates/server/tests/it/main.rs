@@ -6,6 +6,7 @@
 )]
 
 mod child;
+mod control_abort;
 mod control_api;
 mod control_guard;
 mod control_openapi;

@@ -148,22 +148,20 @@ pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     (status, body.unwrap_or_else(|error| panic!("{status}: {error} in {text:?}")))
 }
 
-/// Uploads what is missing, then deploys.
+/// Uploads what is missing, then deploys; anew if what was there has been collected as garbage in between.
 pub(crate) async fn deploy(
     client: reqwest::Client,
     control: SocketAddr,
     app: App,
 ) -> (StatusCode, Value) {
-    loop {
-        let answer = deploy_once(&client, control, &app).await;
-        // The sources were there a moment ago, left by an app that is gone, and have been collected since.
-        if answer.1["error"]["code"] != "missing-blobs" {
-            return answer;
-        }
+    let deployed = upload_and_deploy(&client, control, &app).await;
+    match deployed.1["error"]["code"].as_str() {
+        Some("missing-blobs") => upload_and_deploy(&client, control, &app).await,
+        _ => deployed,
     }
 }
 
-async fn deploy_once(
+async fn upload_and_deploy(
     client: &reqwest::Client,
     control: SocketAddr,
     app: &App,

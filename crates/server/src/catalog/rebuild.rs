@@ -1,0 +1,93 @@
+//! Makes an image anew after an upgrade of Belay, and keeps it, so that this happens once for each version.
+//!
+//! What users see of a version never changes; its image, its maps and the engine that they belong to are derived from
+//! the manifest, and may. They are kept by compare-and-set on the version's record.
+
+use std::sync::Arc;
+
+use belay_engine::FunctionImage;
+use belay_fabric::{CommitError, Expect, Store, Transaction};
+use belay_model::AppName;
+use tokio::sync::RwLock;
+
+use super::{
+    Builder, CatalogError, VersionRecord,
+    build::Work,
+    manifest::read_manifest,
+    maps::{self, Maps},
+    record::{self, VERSIONS, version_key},
+};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Rebuilder {
+    pub(super) builder: Builder,
+    pub(super) store: Store,
+    /// See [`super::Inner::collecting`].
+    pub(super) collecting: Arc<RwLock<()>>,
+}
+
+/// A version on the engine of today.
+pub(super) struct Rebuilt {
+    pub(super) image: FunctionImage,
+    pub(super) maps: Maps,
+}
+
+impl Rebuilder {
+    /// The same sources, on the engine of today. `adopt` is told the new record once it is durable, while no garbage
+    /// is collected. An image that cannot be kept can still run.
+    pub(super) async fn rebuild(
+        &self,
+        app: &AppName,
+        old: &VersionRecord,
+        adopt: impl FnOnce(VersionRecord),
+    ) -> Result<Rebuilt, CatalogError> {
+        tracing::info!(%app, version = %old.version, "rebuilding for this engine");
+        let manifest = read_manifest(self.builder.blobs(), &old.manifest).await?;
+        let work = self.builder.build(&Arc::new(manifest)).await?;
+        let _blobs_stay = self.collecting.read().await;
+        match self.keep(app, old, &work).await {
+            Ok(Some(new)) => adopt(new),
+            Ok(None) => tracing::info!(%app, version = %old.version, "the version is gone"),
+            Err(error) => {
+                tracing::warn!(%app, version = %old.version, %error, "a rebuilt image is not kept");
+            }
+        }
+        Ok(Rebuilt { image: work.image, maps: work.maps })
+    }
+
+    /// `None` if the stored record is not `old` any more: its app was removed meanwhile.
+    async fn keep(
+        &self,
+        app: &AppName,
+        old: &VersionRecord,
+        work: &Work,
+    ) -> Result<Option<VersionRecord>, CatalogError> {
+        let key = version_key(app, old.version);
+        let Some(found) = self.store.get(&VERSIONS, &key).await? else { return Ok(None) };
+        if record::decode::<VersionRecord>(&key, &found.value)? != *old {
+            return Ok(None);
+        }
+        let new = self.store_blobs(old, work).await?;
+        let transaction = Transaction::new()
+            .check(&VERSIONS, key.clone(), Expect::Revision(found.revision))
+            .put(&VERSIONS, key, record::encode(&new));
+        match self.store.commit(transaction).await {
+            Ok(_) => Ok(Some(new)),
+            Err(CommitError::Conflict { .. }) => Ok(None),
+            Err(CommitError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    async fn store_blobs(
+        &self,
+        old: &VersionRecord,
+        work: &Work,
+    ) -> Result<VersionRecord, CatalogError> {
+        let blobs = self.builder.blobs();
+        let maps = maps::encode(&work.maps).map_err(|e| CatalogError::damaged("maps", e))?;
+        let image = work.image.to_bytes();
+        let (maps, image) = tokio::try_join!(blobs.put(&maps), blobs.put(&image))?;
+        Ok(VersionRecord { maps, image, engine: work.engine, ..old.clone() })
+    }
+}
