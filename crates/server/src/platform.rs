@@ -183,7 +183,7 @@ impl Platform {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Drained {
         let background = self.background();
         let store = self.store.clone();
-        let Control { logs, queue, changes, .. } = self.parts.clone();
+        let Control { catalog, logs, queue, changes, .. } = self.parts.clone();
         let (drain, stop) = (self.config.drain, self.stop.clone());
         let mut listeners = self.listen();
         shutdown.await;
@@ -197,6 +197,7 @@ impl Platform {
         listeners.shutdown().await;
         background.abort();
         logs.flush().await;
+        catalog.blobs().close().await;
         store.close().await;
         drained
     }

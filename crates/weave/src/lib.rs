@@ -9,6 +9,7 @@
 //! is the only crate that names oxc. A source may be hostile: nesting is bounded before it is
 //! parsed, and what is wrong with it is a [`belay_model::Diagnostic`], never a panic.
 
+mod blocks;
 mod compile;
 mod fs;
 mod graph;
@@ -17,6 +18,7 @@ mod linking;
 mod map;
 mod syntax;
 
+pub use blocks::{Block, BlockKind, blocks, same_code};
 pub use compile::{Compiled, CompiledModule, compile};
 pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};

@@ -125,11 +125,11 @@ async fn upload(client: &Client, sources: &BTreeMap<Hash, Vec<u8>>) -> CliResult
 fn summary(manifest: &AppManifest, answer: &Value, health: &Value, output: Output) {
     let version = format!("{} version {}", manifest.app, show::cell(answer, "version"));
     if answer["unchanged"] == true {
-        output.line(format!(
-            "{} {}: the same as what is live",
-            styled(DIM, "unchanged"),
-            styled(BOLD, version)
-        ));
+        let how = match answer["rewritten"] == true {
+            true => "only comments, types or formatting differ from what is live",
+            false => "the same as what is live",
+        };
+        output.line(format!("{} {}: {how}", styled(DIM, "unchanged"), styled(BOLD, version)));
     } else {
         output.line(format!("{} {}", styled(GOOD, "deployed"), styled(BOLD, version)));
     }

@@ -29,7 +29,8 @@ pub(super) struct Files {
     next_temporary: AtomicU64,
     /// Fan-out directories whose own entries this process has made durable. At most 65,536.
     synced: Mutex<BTreeSet<[u8; 2]>>,
-    _lock: DirectoryLock,
+    /// Nothing once the directory is released.
+    lock: Mutex<Option<DirectoryLock>>,
 }
 
 impl Files {
@@ -41,8 +42,12 @@ impl Files {
             root: root.to_owned(),
             next_temporary: AtomicU64::new(0),
             synced: Mutex::default(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
+    }
+
+    pub(super) fn release(&self) {
+        self.lock.lock().take();
     }
 
     pub(super) fn root(&self) -> &Path {

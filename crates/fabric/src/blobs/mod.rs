@@ -20,9 +20,10 @@ use crate::StoreError;
 /// Largest blob.
 pub const BLOB_BYTES_MAX: usize = 256 << 20;
 /// Operations at the same time; bounds the memory that they take.
-const PARALLEL: usize = 8;
+const PARALLEL: u32 = 8;
 
-/// A handle to a directory of blobs; cheap to clone. The directory is released when the last clone is dropped.
+/// A handle to a directory of blobs; cheap to clone. The directory is released by [`Blobs::close`], or when the last
+/// clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Blobs {
     files: Arc<Files>,
@@ -36,7 +37,7 @@ impl Blobs {
         let path = directory.clone();
         let opened = task::spawn_blocking(move || Files::open(&directory)).await;
         let files = opened.map_err(StoreError::failed("open the blobs", &path))??;
-        Ok(Self { files: Arc::new(files), permits: Arc::new(Semaphore::new(PARALLEL)) })
+        Ok(Self { files: Arc::new(files), permits: Arc::new(Semaphore::new(PARALLEL as usize)) })
     }
 
     /// Stores `content`, at most [`BLOB_BYTES_MAX`], durably. What is there already is verified and not written again;
@@ -74,6 +75,16 @@ impl Blobs {
     pub async fn list(&self, after: Option<&Hash>, limit: usize) -> Result<Vec<Hash>, StoreError> {
         let after = after.copied();
         self.run("list blobs", move |files| files.list(after, limit)).await
+    }
+
+    /// Completes what has begun and releases the directory. Calls on other clones are answered with
+    /// [`StoreError::Closed`] from now on.
+    pub async fn close(&self) {
+        // All of them: then nothing runs. An error means that it is closed already.
+        let all = self.permits.acquire_many(PARALLEL).await;
+        self.permits.close();
+        drop(all);
+        self.files.release();
     }
 
     async fn run<T: Send + 'static>(

@@ -123,6 +123,18 @@ async fn many_may_put_the_same() {
 }
 
 #[tokio::test]
+async fn a_closed_directory_is_free_whoever_still_has_a_handle() {
+    let (directory, blobs) = open().await;
+    let hash = blobs.put(b"x").await.unwrap();
+    let other = blobs.clone();
+    blobs.close().await;
+    blobs.close().await;
+    assert!(matches!(other.get(&hash).await, Err(StoreError::Closed)));
+    let again = Blobs::open(directory.path()).await.unwrap();
+    assert!(again.has(&hash).await.unwrap());
+}
+
+#[tokio::test]
 async fn the_directory_is_free_after_the_last_handle() {
     let (directory, blobs) = open().await;
     let hash = blobs.put(b"x").await.unwrap();

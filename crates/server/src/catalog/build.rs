@@ -96,7 +96,11 @@ impl Builder {
         reads.buffer_unordered(READS).try_collect().await
     }
 
-    async fn text(&self, path: String, hash: Hash) -> Result<(Hash, Arc<str>), CatalogError> {
+    pub(super) async fn text(
+        &self,
+        path: String,
+        hash: Hash,
+    ) -> Result<(Hash, Arc<str>), CatalogError> {
         let bytes = self.blobs.get(&hash).await?;
         let bytes = bytes.ok_or_else(|| CatalogError::MissingBlobs(vec![hash]))?;
         let text = String::from_utf8(bytes).map_err(|_| not_text(&path))?;

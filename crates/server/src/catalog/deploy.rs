@@ -32,8 +32,10 @@ use crate::telemetry::Timestamp;
 pub struct DeployResult {
     pub app: AppName,
     pub version: VersionNumber,
-    /// The manifest is that of the live version; nothing was done.
+    /// The live version says the same; nothing was done.
     pub unchanged: bool,
+    /// … though the sources differ, in comments, types or formatting.
+    pub rewritten: bool,
     pub functions: Vec<FunctionName>,
     pub image: Hash,
     /// Warnings.
@@ -70,6 +72,9 @@ impl Catalog {
             return Ok(unchanged);
         }
         check(&manifest)?;
+        if let Some(unchanged) = self.rewritten(&manifest).await? {
+            return Ok(unchanged);
+        }
         let work = self.inner.builder.build(&manifest).await?;
         let started = Instant::now();
         let stored = self.store_blobs(&encoded, &work).await?;
@@ -86,6 +91,7 @@ impl Catalog {
             app: manifest.app.clone(),
             version: record.version,
             unchanged: false,
+            rewritten: false,
             functions: manifest.functions.keys().cloned().collect(),
             image: record.image,
             diagnostics: work.diagnostics,
@@ -98,13 +104,14 @@ impl Catalog {
         })
     }
 
-    fn unchanged(&self, app: &AppName, manifest: &Hash) -> Option<DeployResult> {
+    pub(super) fn unchanged(&self, app: &AppName, manifest: &Hash) -> Option<DeployResult> {
         let routes = self.inner.routes.load();
         let live = routes.app(app)?.live()?;
         (live.record.manifest == *manifest).then(|| DeployResult {
             app: app.clone(),
             version: live.record.version,
             unchanged: true,
+            rewritten: false,
             functions: live.record.functions.keys().cloned().collect(),
             image: live.image.record().image,
             diagnostics: Vec::new(),

@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 
+use belay_fabric::StoreError;
 use belay_model::Hash;
 
 use super::{Catalog, CatalogError, VersionRecord, manifest::read_manifest};
@@ -46,6 +47,8 @@ impl Catalog {
         tokio::spawn(async move {
             match catalog.collect().await {
                 Ok(removed) => tracing::debug!(removed, "collected garbage"),
+                // The next start goes on.
+                Err(CatalogError::Store(StoreError::Closed)) => {}
                 Err(error) => tracing::warn!(%error, "garbage could not be collected"),
             }
         });

@@ -26,6 +26,7 @@ mod manifest;
 mod maps;
 mod rebuild;
 mod record;
+mod rewritten;
 mod shared;
 
 use std::{collections::HashMap, sync::Arc};

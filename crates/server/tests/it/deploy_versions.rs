@@ -47,6 +47,29 @@ async fn the_same_again_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn formatting_comments_and_types_are_no_new_version() {
+    let of = |code: &str| App::new("shop").module("main.ts", code, &[]).function("f", "main.ts");
+    let server = Server::start().await;
+    server.deploy(&of("export const f = (n) => [n, 'a']\n")).await;
+    let formatted = "/** Why. */\nexport const f = (n: number) => [\n  n,\n  \"a\",\n];\n";
+    let (status, again) = server.try_deploy(&of(formatted)).await;
+    assert_eq!(status, OK, "{again:#}");
+    assert_eq!(
+        (&again["version"], &again["unchanged"], &again["rewritten"]),
+        (&json!(1), &json!(true), &json!(true))
+    );
+    assert_eq!(server.get("apps/shop").await.1["latest"], 1);
+    let other = server.deploy(&of(&formatted.replace("\"a\"", "\"b\""))).await;
+    assert_eq!((&other["version"], &other["rewritten"]), (&json!(2), &json!(false)));
+    let limited = of(formatted).limited(
+        "f",
+        "main.ts",
+        belay_model::Limits { cpu_ms: 100, ..Default::default() },
+    );
+    assert_eq!(server.deploy(&limited).await["version"], 3, "limits are part of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_number_runs_exactly_that_version() {
     let server = Server::start().await;
     for n in 1..=3 {

@@ -10,6 +10,7 @@ mod depth;
 mod esm;
 mod imports;
 mod print;
+mod tree;
 
 use std::path::Path;
 
@@ -29,6 +30,7 @@ use oxc::{
 pub(crate) use commonjs::CommonJsExports;
 pub(crate) use esm::{EsmExports, Wanted};
 pub(crate) use print::Printed;
+pub(crate) use tree::{NodeId, Tree, with_tree};
 
 use crate::limits::SYNTAX_STACK_BYTES;
 
