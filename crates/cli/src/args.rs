@@ -42,6 +42,7 @@ pub enum Command {
     Logs(Logs),
     List(List),
     Versions(Versions),
+    Blocks(Blocks),
     Alias(Alias),
     Secret(Secret),
     Stats(Stats),
@@ -223,6 +224,24 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Versions {
     pub app: AppName,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Show what an app is made of, block by block, and what its versions share.
+///
+/// A block is a function, a class, a loop, a branch, or a run of statements. It is known by what it says, whatever its
+/// comments, types and formatting: versions that say the same in a place have the same block there.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay blocks shop
+  belay blocks shop --all            also the blocks of packages")]
+pub struct Blocks {
+    pub app: AppName,
+    /// Also modules of packages.
+    #[arg(long)]
+    pub all: bool,
     #[command(flatten)]
     pub server: Server,
 }

@@ -1,6 +1,7 @@
 //! One file a command. Each takes its arguments and the output, and returns how it ended.
 
 mod alias;
+mod blocks;
 mod dead_letters;
 mod deploy;
 mod directories;
@@ -13,13 +14,12 @@ mod remove;
 mod secret;
 mod show;
 mod stats;
-
 mod up;
 mod versions;
 
 pub(crate) use self::{
-    alias::run as alias, dead_letters::run as dead_letters, deploy::run as deploy,
-    doctor::run as doctor, init::named_after, init::run as init, invoke::run as invoke,
-    list::run as list, logs::run as logs, remove::run as remove, secret::run as secret,
-    stats::run as stats, up::run as up, versions::run as versions,
+    alias::run as alias, blocks::run as blocks, dead_letters::run as dead_letters,
+    deploy::run as deploy, doctor::run as doctor, init::named_after, init::run as init,
+    invoke::run as invoke, list::run as list, logs::run as logs, remove::run as remove,
+    secret::run as secret, stats::run as stats, up::run as up, versions::run as versions,
 };

@@ -14,6 +14,7 @@ fn help_of_every_command() {
         "logs",
         "list",
         "versions",
+        "blocks",
         "alias",
         "secret",
         "stats",

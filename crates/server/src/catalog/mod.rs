@@ -13,6 +13,7 @@
 //! image may be made anew; a refused change changes nothing; the values of secrets are neither listed nor logged.
 
 mod blocking;
+mod blocks;
 mod build;
 mod change;
 mod deploy;
@@ -39,6 +40,7 @@ use tokio::sync::{OwnedMutexGuard, RwLock};
 
 use self::rebuild::Rebuilder;
 pub use self::{
+    blocks::BlocksReport,
     build::{BuildLine, Builder},
     deploy::{DeployResult, DeployTimings},
     engines::Engines,

@@ -107,6 +107,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(apps::get, apps::remove))
         .routes(routes!(versions::list, versions::deploy).layer(manifest()))
         .routes(routes!(versions::get))
+        .routes(routes!(versions::blocks))
         .routes(routes!(aliases::list))
         .routes(routes!(aliases::get, aliases::put, aliases::delete))
         .routes(routes!(secrets::list))

@@ -10,7 +10,7 @@ use super::{
     input::{Body, InPath, InQuery, Page},
 };
 use crate::{
-    catalog::{CatalogError, DeployResult},
+    catalog::{BlocksReport, CatalogError, DeployResult},
     routes::{AppRoutes, VersionRoutes},
 };
 
@@ -119,4 +119,14 @@ pub(super) async fn get(
     let found = found.ok_or(CatalogError::UnknownVersion { app, version })?;
     let manifest = control.catalog.manifest(&found.record).await?;
     Ok(Json(VersionDetail { info: VersionInfo::of(&routes, found), manifest }))
+}
+
+/// The newest versions of an app as trees of blocks: what is in the live one, and what the versions share.
+#[utoipa::path(get, path = "/apps/{app}/blocks", tag = "versions", params(("app" = String, Path)),
+    responses((status = 200, body = BlocksReport), (status = 404, body = ErrorBody)))]
+pub(super) async fn blocks(
+    State(control): State<Control>,
+    InPath(app): InPath<AppName>,
+) -> Result<Json<BlocksReport>, ApiError> {
+    Ok(Json(control.catalog.blocks_of(&app).await?))
 }

@@ -70,6 +70,46 @@ async fn formatting_comments_and_types_are_no_new_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn versions_share_their_blocks() {
+    let lib = "export function twice(n) {\n  return n * 2;\n}\nexport function half(n) {\n  return n / 2;\n}\n";
+    let of = |lib: &str| {
+        App::new("shop")
+            .module("lib.js", lib, &[])
+            .module(
+                "main.js",
+                "import { half } from './lib';\nexport const f = (n) => half(n);\n",
+                &[("./lib", "lib.js")],
+            )
+            .function("f", "main.js")
+    };
+    let server = Server::start().await;
+    server.deploy(&of(lib)).await;
+    server.deploy(&of(&format!("// Moved down.\n{}", lib.replace("n / 2", "n / 2.5")))).await;
+    let (status, report) = server.get("apps/shop/blocks").await;
+    assert_eq!(status, OK, "{report:#}");
+    let [first, second] = report["versions"].as_array().unwrap().as_slice() else {
+        panic!("{report:#}")
+    };
+    assert_eq!((&first["version"], &first["shared_bytes"]), (&json!(1), &json!(0)));
+    assert_eq!((&second["version"], &second["blocks"]), (&json!(2), &first["blocks"]));
+    assert!(
+        second["shared_bytes"].as_u64() > Some(0)
+            && second["shared_bytes"].as_u64() < second["bytes"].as_u64()
+    );
+    assert!(report["unique_bytes"].as_u64() < report["bytes"].as_u64());
+    let module = &report["modules"][0];
+    let told =
+        |block: &Value| (block["name"].clone(), block["lines"].clone(), block["since"].clone());
+    let functions: Vec<_> =
+        module["block"]["blocks"].as_array().unwrap().iter().map(told).collect();
+    assert_eq!(
+        functions,
+        [(json!("twice"), json!([2, 4]), json!(1)), (json!("half"), json!([5, 7]), json!(2)),]
+    );
+    assert_eq!(server.get("apps/other/blocks").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_number_runs_exactly_that_version() {
     let server = Server::start().await;
     for n in 1..=3 {

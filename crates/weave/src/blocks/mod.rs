@@ -15,12 +15,14 @@
 
 mod content;
 
+use std::borrow::Cow;
+
 use belay_model::{Hash, ModuleKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compile::CompiledModule,
-    syntax::{Goal, NodeId, Tree, read_module, with_tree},
+    map::PositionMap,
+    syntax::{Goal, NodeId, Printed, Tree, read_module, with_tree},
 };
 
 /// What a block is.
@@ -53,20 +55,24 @@ pub struct Block {
     pub blocks: Vec<Block>,
 }
 
-/// The blocks of a compiled module. `None` for code that does not parse, which compiled code does.
-pub fn blocks(module: &CompiledModule) -> Option<Block> {
-    if module.kind == ModuleKind::Json {
-        return json(&module.code);
+/// The blocks of the module at `path`; `None` for a source that does not compile, which one that was deployed does.
+pub fn blocks(path: &str, kind: ModuleKind, source: &str) -> Option<Block> {
+    if kind == ModuleKind::Json {
+        return json(source);
     }
-    with_tree(&module.code, module.kind, |tree| {
+    let module = read_module(path, source, Goal::Known(kind)).ok()?;
+    let (code, map) = match module.printed {
+        Some(Printed { code, segments }) => (Cow::Owned(code), PositionMap::printed(segments, 0)),
+        None => (Cow::Borrowed(source), PositionMap::verbatim(source, 0)),
+    };
+    with_tree(&code, kind, |tree| {
         let lines = Lines::of(tree.code);
-        let place = |start: u32, end: u32| {
-            let original = |offset: u32| {
-                let (line, column) = lines.place(offset);
-                module.map.original(line, column).0
-            };
-            (original(start), original(end.saturating_sub(1).max(start)))
+        let original = |offset: u32| {
+            let (line, column) = lines.place(offset);
+            map.original(line, column).0
         };
+        let place =
+            |start: u32, end: u32| (original(start), original(end.saturating_sub(1).max(start)));
         content::Blocks { tree, place: &place }.module()
     })
 }
@@ -74,14 +80,7 @@ pub fn blocks(module: &CompiledModule) -> Option<Block> {
 /// Whether two sources of the module at `path` say the same: they differ at most in comments, types and formatting.
 /// Sources that do not compile never do.
 pub fn same_code(path: &str, kind: ModuleKind, before: &str, after: &str) -> bool {
-    let address = |source: &str| -> Option<Hash> {
-        if kind == ModuleKind::Json {
-            return json(source).map(|block| block.hash);
-        }
-        let module = read_module(path, source, Goal::Known(kind)).ok()?;
-        let code = module.printed.as_ref().map_or(source, |printed| &printed.code);
-        with_tree(code, kind, |tree| content::Blocks { tree, place: &|_, _| (0, 0) }.module().hash)
-    };
+    let address = |source: &str| blocks(path, kind, source).map(|module| module.hash);
     before == after || address(before).is_some_and(|before| address(after) == Some(before))
 }
 

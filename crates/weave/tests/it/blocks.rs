@@ -1,10 +1,8 @@
 //! Blocks: what makes two pieces of code the same, and the tree that a module is.
 
 use belay_model::ModuleKind;
-use belay_weave::{Block, same_code};
+use belay_weave::{Block, blocks, same_code};
 use proptest::prelude::*;
-
-use crate::support::{compile_graph, graph};
 
 fn same(before: &str, after: &str) -> bool {
     same_code("main.ts", ModuleKind::Esm, before, after)
@@ -95,9 +93,7 @@ export default new Basket();
 ";
 
 fn tree(code: &str) -> Block {
-    let graph = graph(&[("/app/main.ts", code)], &["total = main.ts#total"]);
-    let compiled = compile_graph(&graph).unwrap();
-    belay_weave::blocks(&compiled.modules[0]).expect("compiled code parses")
+    blocks("main.ts", ModuleKind::Esm, code).expect("it compiles")
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::{
     process::Command,
 };
 
-use belay_model::ImportTarget;
-use belay_weave::{GraphResult, resolve_graph};
+use belay_model::{ImportTarget, ModuleEntry};
+use belay_weave::{Block, GraphResult, blocks, resolve_graph};
 
 use crate::support::{Disk, Memory, compile_graph, entry, errors, render};
 
@@ -48,7 +48,22 @@ fn check(source: &str) {
         let compiled = compile_graph(&graph).unwrap_or_else(|e| panic!("{source}\n{}", render(&e)));
         assert!(compiled.modules.len() > 1);
         assert!(errors(&compiled.diagnostics).is_empty());
+        graph.modules.iter().for_each(|module| check_blocks(&graph, module));
     }
+}
+
+/// Every module is a tree of blocks that holds all of its code.
+fn check_blocks(graph: &GraphResult, module: &ModuleEntry) {
+    fn size(block: &Block) -> usize {
+        block.bytes as usize + block.blocks.iter().map(size).sum::<usize>()
+    }
+    let source = std::str::from_utf8(&graph.sources[&module.source]).unwrap();
+    let tree = blocks(&module.path, module.kind, source);
+    let tree = tree.unwrap_or_else(|| panic!("{} has blocks", module.path));
+    if module.path.ends_with("js") {
+        assert!(size(&tree) <= source.len(), "{}", module.path);
+    }
+    assert!(tree.lines.1 as usize <= source.lines().count().max(1), "{}", module.path);
 }
 
 macro_rules! packages {

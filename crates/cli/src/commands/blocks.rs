@@ -1,0 +1,78 @@
+//! `belay blocks`: what an app is made of, and what its versions share.
+
+use serde_json::Value;
+
+use crate::{
+    args::Blocks,
+    client::Client,
+    commands::show,
+    config::units,
+    exit::CliResult,
+    output::{BOLD, DIM, GOOD, Output, styled},
+};
+
+/// How a module of a package is told.
+const PACKAGES: &str = "node_modules/";
+
+pub(crate) async fn run(args: &Blocks, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let report = client.get(&["apps", args.app.as_str(), "blocks"], &[]).await?;
+    output.json(&report);
+    let versions = show::items(&report, "versions");
+    let rows: Vec<_> = versions.iter().map(row).collect();
+    output.table(&["VERSION", "BLOCKS", "SIZE", "SHARED", "OWN"], &rows);
+    let (all, unique) = (number(&report, "bytes"), number(&report, "unique_bytes"));
+    output.line(format!(
+        "each block once: {} of {}, {} saved\n",
+        units::about_size(unique),
+        units::about_size(all),
+        units::about_size(all.saturating_sub(unique))
+    ));
+    let newest = versions.last().map_or(0, |version| number(version, "version"));
+    let modules = show::items(&report, "modules").iter();
+    let (packages, own): (Vec<_>, Vec<_>) =
+        modules.partition(|module| show::text(module, "path").contains(PACKAGES));
+    let shown = if args.all { own.iter().chain(&packages) } else { own.iter().chain(&[]) };
+    shown.for_each(|module| tree(show::text(module, "path"), &module["block"], newest, output));
+    if !args.all && !packages.is_empty() {
+        output.line(styled(DIM, format!("and {} modules of packages (--all)", packages.len())));
+    }
+    Ok(())
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value[key].as_u64().unwrap_or_default()
+}
+
+fn row(version: &Value) -> Vec<String> {
+    let (bytes, shared) = (number(version, "bytes"), number(version, "shared_bytes"));
+    vec![
+        show::cell(version, "version"),
+        show::cell(version, "blocks"),
+        units::about_size(bytes),
+        units::about_size(shared),
+        units::about_size(bytes.saturating_sub(shared)),
+    ]
+}
+
+fn tree(path: &str, module: &Value, newest: u64, output: Output) {
+    output.line(styled(BOLD, path));
+    show::items(module, "blocks").iter().for_each(|block| branch(block, 1, newest, output));
+}
+
+fn branch(block: &Value, depth: usize, newest: u64, output: Output) {
+    let title = [show::text(block, "kind"), show::text(block, "name")].join(" ");
+    let lines = match (block["lines"][0].as_u64(), block["lines"][1].as_u64()) {
+        (Some(first), Some(last)) if first != last => format!("{first}–{last}"),
+        (first, _) => first.unwrap_or_default().to_string(),
+    };
+    let since = number(block, "since");
+    let age = if newest > 1 && since == newest {
+        styled(GOOD, "new")
+    } else {
+        styled(DIM, format!("since {since}"))
+    };
+    let width = 44_usize.saturating_sub(2 * depth);
+    output.line(format!("{:indent$}{title:width$} {lines:>9}  {age}", "", indent = 2 * depth));
+    show::items(block, "blocks").iter().for_each(|inner| branch(inner, depth + 1, newest, output));
+}

@@ -1,0 +1,172 @@
+//! What the versions of an app have in common, block by block.
+//!
+//! Computed from the stored sources when somebody asks: it is needed for looking, not for running.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use belay_model::{AppName, Hash, ModuleEntry, VersionNumber};
+use belay_weave::{Block, BlockKind};
+use serde::Serialize;
+
+use super::{Catalog, CatalogError, blocking::on_big_stack};
+
+/// Versions that are compared, the newest ones.
+const VERSIONS_MAX: usize = 20;
+
+/// The newest versions of an app as blocks.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BlocksReport {
+    app: AppName,
+    /// Oldest first.
+    versions: Vec<VersionBlocks>,
+    /// Bytes of all blocks of these versions together.
+    bytes: u64,
+    /// Bytes when each block counts once.
+    unique_bytes: u64,
+    /// The live version, or the newest one when the live one is older than all of these.
+    modules: Vec<ModuleBlocks>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct VersionBlocks {
+    version: VersionNumber,
+    blocks: u64,
+    bytes: u64,
+    /// Bytes of those that an earlier one of these versions has too.
+    shared_bytes: u64,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ModuleBlocks {
+    path: String,
+    block: BlockInfo,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct BlockInfo {
+    /// `module`, `function`, `class`, `loop`, `branch` or `run`.
+    #[schema(value_type = String)]
+    kind: BlockKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    hash: Hash,
+    /// First and last, from 1.
+    lines: (u32, u32),
+    /// Of its own code, without the blocks in it.
+    bytes: u32,
+    /// The first of these versions that has it.
+    since: VersionNumber,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
+    blocks: Vec<BlockInfo>,
+}
+
+/// A version with what its modules are.
+type Version = (VersionNumber, Vec<ModuleEntry>);
+type Trees = BTreeMap<(String, Hash), Block>;
+
+impl Catalog {
+    /// The blocks of the newest versions of `app`, and what they share.
+    pub async fn blocks_of(&self, app: &AppName) -> Result<BlocksReport, CatalogError> {
+        let routes = self.app(app)?;
+        let mut versions: Vec<Version> = Vec::new();
+        let mut sources: HashMap<Hash, Arc<str>> = HashMap::new();
+        for version in routes.versions.values().rev().take(VERSIONS_MAX) {
+            let modules = self.manifest(&version.record).await?.modules;
+            for module in &modules {
+                if !sources.contains_key(&module.source) {
+                    let read = self.inner.builder.text(module.path.clone(), module.source);
+                    sources.extend([read.await?]);
+                }
+            }
+            versions.push((version.record.version, modules));
+        }
+        versions.reverse();
+        let (app, live) = (app.clone(), routes.live);
+        let work = move || Report::of(&versions, &trees(&versions, &sources)).finish(app, live);
+        on_big_stack("belay-blocks", work).await.map_err(|_| CatalogError::BuildPanicked)
+    }
+}
+
+fn trees(versions: &[Version], sources: &HashMap<Hash, Arc<str>>) -> Trees {
+    let mut trees = Trees::new();
+    for module in versions.iter().flat_map(|(_, modules)| modules) {
+        let key = (module.path.clone(), module.source);
+        if let (false, Some(source)) = (trees.contains_key(&key), sources.get(&module.source)) {
+            let tree = belay_weave::blocks(&module.path, module.kind, source);
+            trees.extend(tree.map(|tree| (key, tree)));
+        }
+    }
+    trees
+}
+
+struct Report<'a> {
+    versions: &'a [Version],
+    trees: &'a Trees,
+    /// Where a block was first seen, and its size there.
+    since: HashMap<Hash, (VersionNumber, u32)>,
+    counted: Vec<VersionBlocks>,
+}
+
+impl<'a> Report<'a> {
+    fn of(versions: &'a [Version], trees: &'a Trees) -> Self {
+        let mut report = Self { versions, trees, since: HashMap::new(), counted: Vec::new() };
+        for (version, modules) in versions {
+            let mut own = VersionBlocks { version: *version, blocks: 0, bytes: 0, shared_bytes: 0 };
+            for module in modules {
+                if let Some(tree) = report.tree(module) {
+                    report.count(tree, &mut own);
+                }
+            }
+            report.counted.push(own);
+        }
+        report
+    }
+
+    fn tree(&self, module: &ModuleEntry) -> Option<&'a Block> {
+        self.trees.get(&(module.path.clone(), module.source))
+    }
+
+    fn count(&mut self, block: &Block, own: &mut VersionBlocks) {
+        let (first, _) = *self.since.entry(block.hash).or_insert((own.version, block.bytes));
+        own.blocks += 1;
+        own.bytes += u64::from(block.bytes);
+        own.shared_bytes += if first < own.version { u64::from(block.bytes) } else { 0 };
+        block.blocks.iter().for_each(|inner| self.count(inner, own));
+    }
+
+    fn finish(self, app: AppName, live: VersionNumber) -> BlocksReport {
+        let shown = self.versions.iter().find(|(version, _)| *version == live);
+        let shown = shown.or(self.versions.last());
+        let module = |module: &ModuleEntry| {
+            let block = self.info(self.tree(module)?);
+            Some(ModuleBlocks { path: module.path.clone(), block })
+        };
+        let modules =
+            shown.into_iter().flat_map(|(_, modules)| modules).filter_map(module).collect();
+        BlocksReport {
+            app,
+            modules,
+            bytes: self.counted.iter().map(|version| version.bytes).sum(),
+            unique_bytes: self.since.values().map(|(_, bytes)| u64::from(*bytes)).sum(),
+            versions: self.counted,
+        }
+    }
+
+    fn info(&self, block: &Block) -> BlockInfo {
+        let newest = self.versions.last().map(|(version, _)| *version);
+        let since = self.since.get(&block.hash).map(|(since, _)| *since).or(newest);
+        BlockInfo {
+            kind: block.kind,
+            name: block.name.clone(),
+            hash: block.hash,
+            lines: block.lines,
+            bytes: block.bytes,
+            since: since.unwrap_or(VersionNumber::FIRST),
+            blocks: block.blocks.iter().map(|inner| self.info(inner)).collect(),
+        }
+    }
+}
