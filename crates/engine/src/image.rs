@@ -109,8 +109,8 @@ impl FunctionImage {
         if stored.engine != engine.hash() {
             return Err(EngineError::OtherEngine { found: stored.engine, own: engine.hash() });
         }
-        let len =
-            usize::try_from(stored.len.min(LEN_MAX)).ok().filter(|len| len.is_multiple_of(PAGE));
+        let fits = |len: &usize| len.is_multiple_of(PAGE) && *len as u64 <= LEN_MAX;
+        let len = usize::try_from(stored.len).ok().filter(fits);
         let len = len.ok_or_else(|| damaged("its length is out of range"))?;
         Ok(Self::from_parts(engine, stored.hash, len, stored.delta))
     }
