@@ -153,3 +153,26 @@ fn the_same_seed_draws_the_same_numbers() {
     assert_eq!(run(&image, "{}").expect("it runs"), first);
     assert!(first.ends_with("true]"), "{first}");
 }
+
+#[test]
+fn a_call_that_is_cancelled_in_the_step_that_made_it_is_not_handed_out() {
+    let image = image(
+        "import { kv } from 'belay';
+        export const handler = async () => {
+            const stop = new AbortController();
+            const made = fetch('https://example.com', { signal: stop.signal }).catch((error) => error.name);
+            await null;
+            stop.abort();
+            clearTimeout(setTimeout(() => {}, 5));
+            await kv.get('a');
+            return made;
+        }",
+    );
+    deep(|| {
+        let mut instance = start(&image, "{}", Limits::default());
+        let Step::Pending { calls, cancelled } = instance.step() else { panic!("it waits") };
+        assert_eq!(calls.iter().map(|call| call.op.as_str()).collect::<Vec<_>>(), ["kv.get"]);
+        assert_eq!(cancelled, []);
+        assert_eq!(instance.in_flight().collect::<Vec<_>>(), [calls[0].id]);
+    });
+}

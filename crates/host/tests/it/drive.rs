@@ -77,26 +77,6 @@ async fn effects_reach_the_world_and_come_back() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cancelled_in_the_step_that_made_it_is_never_made() {
-    let web = servers::web().await;
-    let world = World::reaching(&[&web.to_string()]);
-    let body = "
-        const stop = new AbortController();
-        const made = fetch(event.url, { method: 'POST', body: 'x', signal: stop.signal }).catch((error) => error.name);
-        await null; await null; await null; await null; await null;
-        stop.abort();
-        for (let i = 0; i < 300; i++) clearTimeout(setTimeout(() => {}, 5000));
-        await context.kv.put('a', 1);
-        await fetch(event.seen);
-        return [await made, (await fetch(event.seen)).status];";
-    let event =
-        json!({ "url": format!("http://{web}/echo"), "seen": format!("http://{web}/echo") });
-    let limits = Limits { calls_in_flight: 2, ..Limits::default() };
-    let finished = run(&world.host, body, &event.to_string(), limits).await;
-    assert_eq!(value(&finished), json!(["AbortError", 200]));
-}
-
-#[tokio::test]
 async fn timers_do_not_count_as_calls() {
     let world = World::new();
     let body = "await Promise.all(Array.from({ length: 300 }, () => new Promise((ok) => setTimeout(ok, 1))));
