@@ -73,6 +73,27 @@ fn a_kernel_that_cannot_tell_written_pages_is_as_clean() {
     clean_after_each_act(&image_on(&engine, HOSTILE));
 }
 
+/// Forks of a large invocation start from a frozen copy of it, from which nobody else will ever start.
+#[test]
+fn slots_of_forks_are_given_up_once_the_original_goes_on() {
+    let engine = Engine::open(&EnvironmentName::default(), &cache()).expect("opens");
+    let code = "export const handler = async () => {
+        const big = new Uint8Array(8 << 20).fill(1); await fetch('https://example.com'); return big.length }";
+    let image = image_on(&engine, code);
+    deep(|| {
+        let mut original = start(&image, "{}", Limits::default());
+        assert!(matches!(original.step(), belay_engine::Step::Pending { .. }));
+        let before = engine.pool_stats().slots;
+        let forks: Vec<_> = (0..3).map(|_| original.fork(belay_engine::Seed::Keep)).collect();
+        assert!(forks.iter().all(Result::is_ok));
+        assert_eq!(engine.pool_stats().slots, before + 3);
+        let call = original.in_flight().next().expect("a call");
+        original.resolve(call, belay_model::Outcome::error("X", "x"));
+        drop(forks);
+        assert_eq!(engine.pool_stats().slots, before, "those of the forks are gone");
+    });
+}
+
 #[test]
 fn slots_are_reused_and_pass_between_images() {
     let options = EngineOptions { free_slots_max: 4, ..EngineOptions::default() };
