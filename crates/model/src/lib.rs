@@ -4,6 +4,7 @@
 //! Invariant: no I/O, no clock, no randomness, and no logic beyond what keeps a value well-formed.
 //! A value of one of these types is valid from its construction on, also when it came from JSON.
 
+pub mod arm;
 pub mod diagnostic;
 pub mod effect;
 pub mod failure;
@@ -12,6 +13,7 @@ pub mod limits;
 pub mod manifest;
 pub mod name;
 
+pub use arm::{Arm, PARTS_MAX};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use effect::{Call, CallId, EffectClass, EffectError, Outcome};
 pub use failure::{Category, Failure};
