@@ -5,6 +5,7 @@
 //! A value of one of these types is valid from its construction on, also when it came from JSON.
 
 pub mod arm;
+pub mod change;
 pub mod diagnostic;
 pub mod effect;
 pub mod failure;
@@ -14,6 +15,7 @@ pub mod manifest;
 pub mod name;
 
 pub use arm::{Arm, PARTS_MAX};
+pub use change::{ChangeId, EditId, HunkInfo, HunkKind, PartId, PartInfo, Tie};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use effect::{Call, CallId, EffectClass, EffectError, Outcome};
 pub use failure::{Category, Failure};

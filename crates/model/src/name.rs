@@ -17,6 +17,8 @@ pub enum NameError {
     Character { what: &'static str, name: String, found: char },
     #[error("{text:?} is not a version number: use 1, 2, 3, …")]
     Version { text: String },
+    #[error("{text:?} is not {what}")]
+    Form { what: &'static str, text: String },
 }
 
 const NAME_MAX: usize = 64;

@@ -17,10 +17,12 @@ mod limits;
 mod linking;
 mod map;
 mod syntax;
+mod weaving;
 
 pub use blocks::{Block, BlockKind, blocks, same_code};
-pub use compile::{Compiled, CompiledModule, compile};
+pub use compile::{Compiled, CompiledModule, compile, compile_woven};
 pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};
 pub use limits::SourceLimits;
 pub use map::{MapError, PositionMap, map_frame, map_stack};
+pub use weaving::{Tying, Weave, weave};

@@ -8,6 +8,7 @@ use belay_model::Hash;
 use oxc::{ast::AstType, span::Span};
 
 use super::{Block, BlockKind, NodeId, Tree};
+use crate::syntax::{Piece, is_list};
 
 const TOKEN: u8 = 1;
 const OPEN: u8 = 2;
@@ -82,27 +83,22 @@ impl Blocks<'_> {
 
     /// The tokens of a node with its children at their places; in a list of statements, runs are blocks.
     fn inside(&self, id: NodeId, content: &mut Content) {
-        let node = self.tree.node(id);
-        let (mut at, mut run) = (node.span.start, Vec::new());
-        for &child in &node.children {
-            let span = self.tree.node(child).span;
-            if is_list(node.ty) && self.tree.node(child).ty == AstType::EmptyStatement {
-                continue;
-            }
-            if is_list(node.ty) && is_plain(self.tree.node(child).ty) {
-                if run.is_empty() {
-                    self.between(id, Span::new(at, span.start), content);
+        let list = is_list(self.tree.ty(id));
+        let mut run = Vec::new();
+        for piece in self.tree.pieces(id) {
+            match piece {
+                Piece::Child(child) if list && is_plain(self.tree.ty(child)) => run.push(child),
+                Piece::Child(child) => {
+                    self.end_run(&mut run, content);
+                    self.child(child, content);
                 }
-                run.push(child);
-            } else {
-                self.end_run(&mut run, content);
-                self.between(id, Span::new(at, span.start.max(at)), content);
-                self.child(child, content);
+                Piece::Token(token) => {
+                    self.end_run(&mut run, content);
+                    content.token(self.tree.text(token));
+                }
             }
-            at = span.end.max(at);
         }
         self.end_run(&mut run, content);
-        self.between(id, Span::new(at, node.span.end.max(at)), content);
     }
 
     fn child(&self, id: NodeId, content: &mut Content) {
@@ -119,30 +115,6 @@ impl Blocks<'_> {
         run.iter().for_each(|statement| self.node(*statement, &mut own));
         content.add(self.finish(BlockKind::Run, None, span, own));
         run.clear();
-    }
-
-    /// The node's own tokens within `span`, without those that a formatter adds and removes.
-    fn between(&self, id: NodeId, span: Span, content: &mut Content) {
-        let loop_head = self.tree.node(id).ty == AstType::ForStatement;
-        let end = self.tree.node(id).span.end;
-        for token in self.tree.tokens(span) {
-            let text = self.tree.text(*token);
-            let idle = match text {
-                "(" | ")" => true,
-                ";" => !loop_head,
-                "," => self.closes(Span::new(token.end, end)),
-                _ => false,
-            };
-            if !idle {
-                content.token(text);
-            }
-        }
-    }
-
-    /// Whether the next token closes something: a comma before it is a trailing one.
-    fn closes(&self, rest: Span) -> bool {
-        let next = self.tree.tokens(rest).first();
-        next.is_some_and(|next| matches!(self.tree.text(*next), ")" | "]" | "}"))
     }
 
     /// What a function or class is called: by itself, or by what it is the value of.
@@ -187,18 +159,6 @@ fn kind_of(ty: AstType) -> Option<BlockKind> {
         }
         _ => None,
     }
-}
-
-/// Nodes whose children are statements.
-fn is_list(ty: AstType) -> bool {
-    matches!(
-        ty,
-        AstType::Program
-            | AstType::FunctionBody
-            | AstType::BlockStatement
-            | AstType::StaticBlock
-            | AstType::SwitchCase
-    )
 }
 
 /// Statements that are no block of their own.

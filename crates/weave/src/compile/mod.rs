@@ -13,14 +13,21 @@ mod emit;
 
 use std::sync::Arc;
 
-use belay_model::{AppManifest, Diagnostic, Hash, ImportEdge, ModuleEntry, ModuleKind, Severity};
+use belay_model::{
+    AppManifest, Arm, Diagnostic, Hash, ImportEdge, ImportKind, ImportTarget, ModuleEntry,
+    ModuleKind, Severity,
+};
 
 use crate::{
     limits::SourceLimits,
-    linking::{Unit, Units, check_handlers, check_wants},
+    linking::{Unit, Units, Woven, check_handlers, check_wants},
     map::PositionMap,
     syntax::{Goal, read_module},
+    weaving::{IMPORT, Weave, WovenText},
 };
+
+/// The module of the engine that guards import from.
+const WEAVE_MODULE: &str = "belay:weave";
 
 /// All modules of an app, ready to run.
 #[derive(Debug)]
@@ -56,9 +63,40 @@ pub fn compile(
     source: &dyn Fn(&Hash) -> Option<Arc<str>>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     check::check(manifest, &SourceLimits::DEFAULT)?;
-    let (units, mut diagnostics) = read(manifest, source)?;
+    let (units, diagnostics) = read(manifest, source)?;
+    link(&units, manifest, diagnostics)
+}
+
+/// Compiles one of the two images of a weave. `label` is how frames name the version before, such as `v11`.
+///
+/// # Errors As [`compile`]; what is woven of two versions that compile does so too, unless they contradict each other.
+pub fn compile_woven(weave: &Weave, image: Arm, label: &str) -> Result<Compiled, Vec<Diagnostic>> {
+    let (before, after) = weave.manifests();
+    let manifest = if image == Arm::After { after } else { before };
+    let mut units = Vec::new();
+    for WovenText { path, kind, mut text, edges: mut imports, segments } in weave.texts(image) {
+        let woven = segments.map(|segments| Woven { segments, label: label.to_owned() });
+        if woven.is_some() && kind == ModuleKind::Esm {
+            text.push_str(IMPORT);
+            let target = ImportTarget::Builtin(WEAVE_MODULE.to_owned());
+            let (specifier, kind) = (WEAVE_MODULE.to_owned(), ImportKind::Import);
+            imports.push(ImportEdge { specifier, kind, target });
+        }
+        let entry = ModuleEntry { path, source: Hash::of(text.as_bytes()), kind, imports };
+        let (unit, _) = read_unit(&entry, text.into())?;
+        units.push(Unit { woven, ..unit });
+    }
+    link(&units, manifest, Vec::new())
+}
+
+/// Checks what modules want of each other, and emits them.
+fn link(
+    units: &[Unit],
+    manifest: &AppManifest,
+    mut diagnostics: Vec<Diagnostic>,
+) -> Result<Compiled, Vec<Diagnostic>> {
     let entries = manifest.functions.values().map(|function| function.module.as_str());
-    let units = Units::new(&units, entries);
+    let units = Units::new(units, entries);
     diagnostics.extend(check_wants(&units));
     let functions = manifest.functions.iter();
     diagnostics.extend(check_handlers(
@@ -119,6 +157,7 @@ fn read_unit(
         kind: entry.kind,
         module,
         edges: entry.imports.clone(),
+        woven: None,
     };
     check::edges(&unit)?;
     Ok((unit, warnings))

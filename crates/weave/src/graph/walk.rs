@@ -136,6 +136,7 @@ impl Walk<'_> {
             kind: ModuleKind::Esm,
             module: None,
             edges: Vec::new(),
+            woven: None,
         };
         self.out.files.push(File {
             path,

@@ -19,7 +19,10 @@ pub(crate) use names::{declared_names, erased_names};
 pub(crate) use suggest::nearest;
 pub(crate) use wants::check_wants;
 
-use crate::syntax::{Import, Module};
+use crate::{
+    map::WovenSegment,
+    syntax::{Import, Module},
+};
 
 /// One module, read.
 #[derive(Debug)]
@@ -30,6 +33,16 @@ pub(crate) struct Unit {
     /// Absent for JSON.
     pub(crate) module: Option<Module>,
     pub(crate) edges: Vec<ImportEdge>,
+    /// Where woven text came from.
+    pub(crate) woven: Option<Woven>,
+}
+
+/// What is known of the text of a woven module.
+#[derive(Debug)]
+pub(crate) struct Woven {
+    pub(crate) segments: Vec<WovenSegment>,
+    /// How frames name the version before.
+    pub(crate) label: String,
 }
 
 impl Unit {

@@ -25,10 +25,12 @@ fn map_place<'m>(frame: &str, maps: &dyn Fn(&str) -> Option<&'m PositionMap>) ->
     };
     let (path, line, column) = split_place(place)?;
     let map = maps(path)?;
+    let version = map.version(line, column.unwrap_or(1));
     let (line, column) = match column {
         Some(column) => map.original(line, column),
         None => (map.original(line, 1).0, 0),
     };
+    let path = version.map_or_else(|| path.to_owned(), |version| format!("{path}@{version}"));
     let at = if column == 0 { format!("{path}:{line}") } else { format!("{path}:{line}:{column}") };
     Some(format!("{}at {head}{at}{tail}", &frame[..indent]))
 }

@@ -7,18 +7,22 @@
 //!
 //! Serialised form, version 1: `{"v":1,"lines":N,"wide":"…","mappings":"…"}`. `lines` is how many
 //! lines the compiled code has before the first line of the source. `mappings` and `wide` are lists
-//! of VLQ groups (see `vlq`), absent when empty. A reader refuses any other version. Does not know
+//! of VLQ groups (see `vlq`), absent when empty; woven code has `"woven":{"mappings","verbatim","label"}`
+//! instead. A reader refuses any other version. Does not know
 //! module paths: [`map_frame`] is given a lookup.
 
 mod frame;
 mod segments;
 mod vlq;
+mod woven;
 
 use serde::{Deserialize, Serialize};
 
 pub use frame::{map_frame, map_stack};
 pub(crate) use segments::Segment;
 use segments::{Segments, WideLines};
+pub use woven::WovenMap;
+pub(crate) use woven::WovenSegment;
 
 /// Why stored bytes are not a position map.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +46,8 @@ pub enum PositionMap {
     Wide(WideMap),
     /// The code was printed anew; a list of places, as a source map has.
     SourceMap(SourceMap),
+    /// The code was woven of two versions.
+    Woven(WovenMap),
 }
 
 /// See [`PositionMap::Wide`].
@@ -77,6 +83,14 @@ impl PositionMap {
         Self::SourceMap(SourceMap { lines, segments: Segments::new(segments) })
     }
 
+    /// What frames call the version that a place of woven code came from, if it is the one before.
+    fn version(&self, line: u32, column: u32) -> Option<&str> {
+        match self {
+            Self::Woven(map) => map.original(line, column).2.then_some(map.label.as_str()),
+            _ => None,
+        }
+    }
+
     /// The place in the source for a place in the compiled code, both from 1. A place in wrapping
     /// maps to line 1.
     pub fn original(&self, line: u32, column: u32) -> (u32, u32) {
@@ -90,6 +104,10 @@ impl PositionMap {
             Self::SourceMap(map) => {
                 let (line, column) = unwrap_lines(line, column, map.lines);
                 map.segments.original(line, column)
+            }
+            Self::Woven(map) => {
+                let (line, column, _) = map.original(line, column);
+                (line, column)
             }
         }
     }
@@ -108,17 +126,39 @@ struct Wire {
     wide: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mappings: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    woven: Option<WireWoven>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireWoven {
+    mappings: String,
+    verbatim: bool,
+    label: String,
 }
 
 impl From<PositionMap> for Wire {
     fn from(map: PositionMap) -> Self {
-        let (lines, wide, mappings) = match map {
-            PositionMap::Identity => (0, None, None),
-            PositionMap::LineOffset(lines) => (lines, None, None),
-            PositionMap::Wide(map) => (map.lines, Some(map.wide.encode()), None),
-            PositionMap::SourceMap(map) => (map.lines, None, Some(map.segments.encode())),
+        let plain = |lines| Self {
+            v: PositionMap::VERSION,
+            lines,
+            wide: None,
+            mappings: None,
+            woven: None,
         };
-        Self { v: PositionMap::VERSION, lines, wide, mappings }
+        match map {
+            PositionMap::Identity => plain(0),
+            PositionMap::LineOffset(lines) => plain(lines),
+            PositionMap::Wide(map) => Self { wide: Some(map.wide.encode()), ..plain(map.lines) },
+            PositionMap::SourceMap(map) => {
+                Self { mappings: Some(map.segments.encode()), ..plain(map.lines) }
+            }
+            PositionMap::Woven(map) => {
+                let mappings = map.encode();
+                let woven = WireWoven { mappings, verbatim: map.verbatim, label: map.label };
+                Self { woven: Some(woven), ..plain(map.lines) }
+            }
+        }
     }
 }
 
@@ -130,6 +170,9 @@ impl TryFrom<Wire> for PositionMap {
             return Err(MapError::Version { found: wire.v, known: Self::VERSION });
         }
         let lines = wire.lines;
+        if let Some(WireWoven { mappings, verbatim, label }) = wire.woven {
+            return Ok(Self::Woven(WovenMap::decode(&mappings, lines, verbatim, label)?));
+        }
         match (wire.wide, wire.mappings) {
             (None, None) if lines == 0 => Ok(Self::Identity),
             (None, None) => Ok(Self::LineOffset(lines)),

@@ -10,6 +10,7 @@ mod depth;
 mod esm;
 mod imports;
 mod print;
+mod reading;
 mod tree;
 
 use std::path::Path;
@@ -30,7 +31,9 @@ use oxc::{
 pub(crate) use commonjs::CommonJsExports;
 pub(crate) use esm::{EsmExports, Wanted};
 pub(crate) use print::Printed;
-pub(crate) use tree::{NodeId, Tree, with_tree};
+pub(crate) use tree::{
+    Marks, NodeId, Piece, Tree, Variable, VariableId, is_list, with_source_tree, with_tree,
+};
 
 use crate::limits::SYNTAX_STACK_BYTES;
 

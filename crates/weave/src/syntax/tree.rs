@@ -1,24 +1,30 @@
-//! JavaScript as a tree that owns itself: nodes by index, each with its type, span, children and the tokens between
-//! them.
+//! A source as a tree that owns itself: nodes by index, each with its type, span, children and the tokens between
+//! them, and the variables with their references.
 //!
 //! The AST of the parser has a type for each kind of node, which is right for reading meaning and wrong for comparing
-//! two programs: what is woven, hashed or aligned treats all nodes alike. Comments and white space are in neither the
-//! nodes nor the tokens. Types of TypeScript have been stripped before.
+//! two programs: what is woven, hashed or aligned treats all nodes alike. Comments, white space and types of TypeScript
+//! are in neither the nodes nor the tokens.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use belay_model::ModuleKind;
 use oxc::{
     allocator::Allocator,
-    ast::{AstKind, AstType},
-    ast_visit::Visit,
+    ast::AstType,
     parser::{ParseOptions, Parser, config::TokensParserConfig},
-    span::{GetSpan, SourceType, Span},
+    semantic::SemanticBuilder,
+    span::{SourceType, Span},
 };
 
-use super::{depth, on_stack};
+use super::{Dialect, Goal, depth, on_stack, reading::Builder};
 
-/// A node of a [`Tree`]; the root is the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NodeId(u32);
+/// A node of a [`Tree`]; the root is the first. Nodes are numbered in preorder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeId(pub(super) u32);
+
+/// A variable of a [`Tree`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct VariableId(pub(super) u32);
 
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -28,43 +34,118 @@ pub(crate) struct Node {
     pub(crate) parent: Option<NodeId>,
     /// By their start.
     pub(crate) children: Vec<NodeId>,
+    /// The first node after this one and all in it.
+    pub(crate) end: NodeId,
     /// What a string literal means, however it is quoted.
     pub(crate) text: Option<Box<str>>,
+    /// Of an identifier that declares or means a variable of this source.
+    pub(crate) variable: Option<VariableId>,
+    pub(crate) marks: Marks,
+}
+
+/// What a node is beyond its type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Marks(pub(super) u32);
+
+impl Marks {
+    pub(crate) const ASYNC: Self = Self(1);
+    pub(crate) const GENERATOR: Self = Self(1 << 1);
+    /// A function or class that is a statement.
+    pub(crate) const DECLARATION: Self = Self(1 << 2);
+    pub(crate) const STATIC: Self = Self(1 << 3);
+    pub(crate) const COMPUTED: Self = Self(1 << 4);
+    /// A getter or setter.
+    pub(crate) const ACCESSOR: Self = Self(1 << 5);
+    pub(crate) const CONSTRUCTOR: Self = Self(1 << 6);
+    pub(crate) const SHORTHAND: Self = Self(1 << 7);
+    /// A property that is written as a method.
+    pub(crate) const METHOD: Self = Self(1 << 8);
+    pub(crate) const VAR: Self = Self(1 << 9);
+    pub(crate) const CONST: Self = Self(1 << 10);
+    /// `using` and `await using`.
+    pub(crate) const USING: Self = Self(1 << 11);
+    /// An identifier that is assigned to.
+    pub(crate) const WRITTEN: Self = Self(1 << 12);
+    /// An identifier that is read.
+    pub(crate) const READ: Self = Self(1 << 13);
+    /// A class with a superclass.
+    pub(crate) const DERIVED: Self = Self(1 << 14);
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(super) fn with(self, other: Self, yes: bool) -> Self {
+        if yes { Self(self.0 | other.0) } else { self }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Variable {
+    pub(crate) name: Box<str>,
+    /// The node that is its scope: the program, a function, a block, …
+    pub(crate) scope: NodeId,
+    /// Identifiers that declare it; several for a repeated `var`.
+    pub(crate) declarations: Vec<NodeId>,
+    /// Identifiers that read or write it, elsewhere than where it is declared.
+    pub(crate) references: Vec<NodeId>,
+    /// `let`, `const`, `using`, class: it cannot be used before its declaration.
+    pub(crate) lexical: bool,
+    pub(crate) function: bool,
 }
 
 /// A program, and the code that it was parsed from.
 #[derive(Debug)]
 pub(crate) struct Tree<'c> {
     pub(crate) code: &'c str,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     /// By their start.
-    tokens: Vec<Span>,
+    pub(super) tokens: Vec<Span>,
+    pub(super) variables: Vec<Variable>,
+    /// Of each node: what it says, and what it says beside its children.
+    hashes: Vec<(u64, u64)>,
+}
+
+/// A piece of a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Piece {
+    Token(Span),
+    Child(NodeId),
 }
 
 impl NodeId {
     pub(crate) const ROOT: Self = Self(0);
 
-    fn of(index: usize) -> Self {
+    pub(super) fn of(index: usize) -> Self {
         Self(u32::try_from(index).unwrap_or(u32::MAX))
     }
 }
 
-/// Parses `code` and gives the tree to `work`, on a stack that is large enough for what recurses over it. `None` if the
-/// code does not parse, which code that was emitted here does.
+/// Parses JavaScript and gives the tree to `work`, on a stack that is large enough for what recurses over it. `None` if
+/// the code does not parse, which code that was emitted here does.
 pub(crate) fn with_tree<T>(
     code: &str,
     kind: ModuleKind,
     work: impl FnOnce(&Tree<'_>) -> T,
 ) -> Option<T> {
     let depth = depth::nesting(code, false, false)?;
-    on_stack(depth, || Some(work(&parse(code, kind)?)))
+    let dialect = Dialect { typescript: false, jsx: false };
+    on_stack(depth, || Some(work(&parse(code, dialect.source_type(Goal::Known(kind)))?)))
 }
 
-fn parse(code: &str, kind: ModuleKind) -> Option<Tree<'_>> {
-    let source_type = match kind {
-        ModuleKind::Esm => SourceType::mjs(),
-        ModuleKind::CommonJs | ModuleKind::Json => SourceType::cjs(),
-    };
+/// As [`with_tree`], for the source of the module at `path` in its own dialect.
+pub(crate) fn with_source_tree<T>(
+    path: &str,
+    code: &str,
+    kind: ModuleKind,
+    work: impl FnOnce(&Tree<'_>) -> T,
+) -> Option<T> {
+    let dialect = Dialect::of(path)?;
+    let depth = depth::nesting(code, dialect.jsx, dialect.typescript)?;
+    on_stack(depth, || Some(work(&parse(code, dialect.source_type(Goal::Known(kind)))?)))
+}
+
+fn parse(code: &str, source_type: SourceType) -> Option<Tree<'_>> {
     let allocator = Allocator::default();
     let options = ParseOptions { preserve_parens: false, ..ParseOptions::default() };
     let parser = Parser::new(&allocator, code, source_type).with_options(options);
@@ -72,43 +153,15 @@ fn parse(code: &str, kind: ModuleKind) -> Option<Tree<'_>> {
     if !parsed.diagnostics.is_empty() {
         return None;
     }
-    let mut builder = Builder { nodes: Vec::new(), open: Vec::new() };
-    builder.visit_program(&parsed.program);
+    let scoping = SemanticBuilder::new().build(&parsed.program).semantic.into_scoping();
+    let read = Builder::new(&scoping).read(&parsed.program);
     let tokens = parsed.tokens.iter().map(|token| token.span()).filter(|span| !span.is_empty());
-    let mut tree = Tree { code, nodes: builder.nodes, tokens: tokens.collect() };
+    let tokens = read.without_types(tokens);
+    let mut tree =
+        Tree { code, nodes: read.nodes, tokens, variables: read.variables, hashes: Vec::new() };
     tree.order();
+    tree.hash_all();
     Some(tree)
-}
-
-struct Builder {
-    nodes: Vec<Node>,
-    open: Vec<NodeId>,
-}
-
-impl<'a> Visit<'a> for Builder {
-    fn enter_node(&mut self, kind: AstKind<'a>) {
-        let id = NodeId::of(self.nodes.len());
-        let parent = self.open.last().copied();
-        if let Some(parent) = parent {
-            self.nodes[parent.0 as usize].children.push(id);
-        }
-        let text = match kind {
-            AstKind::StringLiteral(literal) => Some(literal.value.as_str().into()),
-            _ => None,
-        };
-        self.nodes.push(Node {
-            ty: kind.ty(),
-            span: kind.span(),
-            parent,
-            children: Vec::new(),
-            text,
-        });
-        self.open.push(id);
-    }
-
-    fn leave_node(&mut self, _kind: AstKind<'a>) {
-        self.open.pop();
-    }
 }
 
 impl<'c> Tree<'c> {
@@ -125,14 +178,145 @@ impl<'c> Tree<'c> {
         &self.nodes[id.0 as usize]
     }
 
+    pub(crate) fn ty(&self, id: NodeId) -> AstType {
+        self.node(id).ty
+    }
+
+    pub(crate) fn span(&self, id: NodeId) -> Span {
+        self.node(id).span
+    }
+
     pub(crate) fn text(&self, span: Span) -> &'c str {
         self.code.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
-    /// The tokens that lie within `span`.
+    /// The text of a node.
+    pub(crate) fn code(&self, id: NodeId) -> &'c str {
+        self.text(self.span(id))
+    }
+
+    /// What a node says, as a number that is equal for nodes that say the same. Two that differ have the same number
+    /// only by accident.
+    pub(crate) fn hash(&self, id: NodeId) -> u64 {
+        self.hashes[id.0 as usize].0
+    }
+
+    /// As [`Tree::hash`], without what its children say.
+    pub(crate) fn own_hash(&self, id: NodeId) -> u64 {
+        self.hashes[id.0 as usize].1
+    }
+
+    /// A node and all in it, in preorder.
+    pub(crate) fn subtree(&self, id: NodeId) -> impl Iterator<Item = NodeId> + use<> {
+        (id.0..self.node(id).end.0).map(NodeId)
+    }
+
+    pub(crate) fn contains(&self, outer: NodeId, inner: NodeId) -> bool {
+        outer <= inner && inner < self.node(outer).end
+    }
+
+    /// The parent, its parent, and so on.
+    pub(crate) fn ancestors(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        std::iter::successors(self.node(id).parent, |id| self.node(*id).parent)
+    }
+
+    pub(crate) fn variable(&self, id: VariableId) -> &Variable {
+        &self.variables[id.0 as usize]
+    }
+
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (VariableId, &Variable)> {
+        (0..).map(VariableId).zip(&self.variables)
+    }
+
+    /// The tokens that begin within `span`.
     pub(crate) fn tokens(&self, span: Span) -> &[Span] {
         let first = self.tokens.partition_point(|token| token.start < span.start);
         let last = self.tokens.partition_point(|token| token.start < span.end);
         self.tokens.get(first..last).unwrap_or_default()
     }
+
+    /// The own tokens of a node and its children, as they come, without what a formatter adds and removes:
+    /// parentheses, semicolons (except those of `for (;;)`), trailing commas, empty statements.
+    pub(crate) fn pieces(&self, id: NodeId) -> Vec<Piece> {
+        let node = self.node(id);
+        let mut at = node.span.start;
+        let mut pieces = Vec::new();
+        for &child in &node.children {
+            let span = self.span(child);
+            self.own_tokens(id, Span::new(at, span.start.max(at)), &mut pieces);
+            if !(is_list(node.ty) && self.ty(child) == AstType::EmptyStatement) {
+                pieces.push(Piece::Child(child));
+            }
+            at = span.end.max(at);
+        }
+        self.own_tokens(id, Span::new(at, node.span.end.max(at)), &mut pieces);
+        pieces
+    }
+
+    fn own_tokens(&self, id: NodeId, span: Span, pieces: &mut Vec<Piece>) {
+        let loop_head = self.ty(id) == AstType::ForStatement;
+        let end = self.span(id).end;
+        for token in self.tokens(span) {
+            let idle = match self.text(*token) {
+                "(" | ")" => true,
+                ";" => !loop_head,
+                "," => self.closes(Span::new(token.end, end)),
+                _ => false,
+            };
+            if !idle {
+                pieces.push(Piece::Token(*token));
+            }
+        }
+    }
+
+    /// Whether the next token closes something: a comma before it is a trailing one.
+    fn closes(&self, rest: Span) -> bool {
+        let next = self.tokens(rest).first();
+        next.is_some_and(|next| matches!(self.text(*next), ")" | "]" | "}"))
+    }
+
+    fn hash_all(&mut self) {
+        self.hashes = vec![(0, 0); self.nodes.len()];
+        for index in (0..self.nodes.len()).rev() {
+            self.hashes[index] = self.hash_of(NodeId::of(index));
+        }
+    }
+
+    /// Needs the hashes of what is in it.
+    fn hash_of(&self, id: NodeId) -> (u64, u64) {
+        let node = self.node(id);
+        let (mut whole, mut own) = (DefaultHasher::new(), DefaultHasher::new());
+        node.ty.hash(&mut whole);
+        node.ty.hash(&mut own);
+        if let Some(text) = &node.text {
+            text.hash(&mut whole);
+            text.hash(&mut own);
+            return (whole.finish(), own.finish());
+        }
+        for piece in self.pieces(id) {
+            match piece {
+                Piece::Token(token) => {
+                    self.text(token).hash(&mut whole);
+                    self.text(token).hash(&mut own);
+                }
+                Piece::Child(child) => {
+                    self.hash(child).hash(&mut whole);
+                    0xff_u8.hash(&mut own);
+                }
+            }
+        }
+        (whole.finish(), own.finish())
+    }
+}
+
+/// Nodes whose children are statements.
+pub(crate) fn is_list(ty: AstType) -> bool {
+    matches!(
+        ty,
+        AstType::Program
+            | AstType::FunctionBody
+            | AstType::BlockStatement
+            | AstType::StaticBlock
+            | AstType::SwitchCase
+    )
 }

@@ -1,0 +1,249 @@
+//! From the parser's AST and its scopes to the nodes and variables of a [`super::Tree`].
+
+use oxc::{
+    ast::{
+        AstKind,
+        ast::{
+            ClassType, Declaration, FunctionType, ImportOrExportKind, MethodDefinitionKind,
+            PropertyKind, VariableDeclarationKind,
+        },
+    },
+    ast_visit::Visit,
+    semantic::{ReferenceId, ScopeFlags, ScopeId, Scoping, SymbolFlags, SymbolId},
+    span::{GetSpan, Span},
+};
+use std::{cell::Cell, collections::HashMap};
+
+use super::tree::{Marks, Node, NodeId, Variable, VariableId};
+
+pub(super) struct Builder<'s> {
+    scoping: &'s Scoping,
+    nodes: Vec<Node>,
+    open: Vec<NodeId>,
+    /// Depth below the outermost type.
+    in_type: usize,
+    types: Vec<Span>,
+    scopes: HashMap<ScopeId, NodeId>,
+    numbers: HashMap<SymbolId, VariableId>,
+    variables: Vec<Variable>,
+}
+
+pub(super) struct Read {
+    pub(super) nodes: Vec<Node>,
+    pub(super) variables: Vec<Variable>,
+    /// Where types are.
+    types: Vec<Span>,
+}
+
+impl Read {
+    pub(super) fn without_types(&self, tokens: impl Iterator<Item = Span>) -> Vec<Span> {
+        let within = |token: &Span| {
+            let after = self.types.partition_point(|span| span.start <= token.start);
+            after.checked_sub(1).is_some_and(|at| token.start < self.types[at].end)
+        };
+        tokens.filter(|token| !within(token)).collect()
+    }
+}
+
+impl<'s> Builder<'s> {
+    pub(super) fn new(scoping: &'s Scoping) -> Self {
+        Self {
+            scoping,
+            nodes: Vec::new(),
+            open: Vec::new(),
+            in_type: 0,
+            types: Vec::new(),
+            scopes: HashMap::new(),
+            numbers: HashMap::new(),
+            variables: Vec::new(),
+        }
+    }
+
+    pub(super) fn read<'a>(mut self, program: &oxc::ast::ast::Program<'a>) -> Read {
+        self.visit_program(program);
+        for (number, variable) in (0..).zip(&mut self.variables) {
+            let number = Some(VariableId(number));
+            let own = |id: &NodeId| self.nodes[id.0 as usize].variable == number;
+            debug_assert!(variable.declarations.iter().all(own));
+        }
+        self.types.sort_by_key(|span| span.start);
+        Read { nodes: self.nodes, variables: self.variables, types: self.types }
+    }
+
+    /// The variable of an identifier node that is about to be added.
+    fn declare(&mut self, symbol: Option<SymbolId>) -> Option<VariableId> {
+        let id = self.variable(symbol?);
+        self.variables[id.0 as usize].declarations.push(NodeId::of(self.nodes.len()));
+        Some(id)
+    }
+
+    fn refer(&mut self, reference: Option<ReferenceId>) -> (Option<VariableId>, Marks) {
+        let Some(reference) = reference else { return (None, Marks::READ) };
+        let reference = self.scoping.get_reference(reference);
+        let marks = Marks::default()
+            .with(Marks::READ, reference.is_read())
+            .with(Marks::WRITTEN, reference.is_write());
+        let id = reference.symbol_id().map(|symbol| self.variable(symbol));
+        if let Some(id) = id {
+            self.variables[id.0 as usize].references.push(NodeId::of(self.nodes.len()));
+        }
+        (id, marks)
+    }
+
+    fn variable(&mut self, symbol: SymbolId) -> VariableId {
+        if let Some(id) = self.numbers.get(&symbol) {
+            return *id;
+        }
+        let id = VariableId(u32::try_from(self.variables.len()).unwrap_or(u32::MAX));
+        let flags = self.scoping.symbol_flags(symbol);
+        let scope = self.scoping.symbol_scope_id(symbol);
+        self.variables.push(Variable {
+            name: self.scoping.symbol_name(symbol).into(),
+            // A scope is entered before what is declared in it, or used in it, is met.
+            scope: self.scopes.get(&scope).copied().unwrap_or(NodeId::ROOT),
+            declarations: Vec::new(),
+            references: Vec::new(),
+            lexical: flags.intersects(SymbolFlags::BlockScopedVariable | SymbolFlags::Class),
+            function: flags.intersects(SymbolFlags::Function),
+        });
+        self.numbers.insert(symbol, id);
+        id
+    }
+}
+
+impl<'a> Visit<'a> for Builder<'_> {
+    fn enter_node(&mut self, kind: AstKind<'a>) {
+        if self.in_type > 0 || is_type(kind) {
+            if self.in_type == 0 {
+                self.types.push(kind.span());
+            }
+            self.in_type += 1;
+            return;
+        }
+        let id = NodeId::of(self.nodes.len());
+        let (variable, marks) = match kind {
+            AstKind::BindingIdentifier(it) => (self.declare(it.symbol_id.get()), Marks::default()),
+            AstKind::IdentifierReference(it) => self.refer(it.reference_id.get()),
+            _ => (None, marks_of(kind)),
+        };
+        let parent = self.open.last().copied();
+        if let Some(parent) = parent {
+            self.nodes[parent.0 as usize].children.push(id);
+        }
+        let text = match kind {
+            AstKind::StringLiteral(literal) => Some(literal.value.as_str().into()),
+            _ => None,
+        };
+        self.nodes.push(Node {
+            ty: kind.ty(),
+            span: kind.span(),
+            parent,
+            children: Vec::new(),
+            end: id,
+            text,
+            variable,
+            marks,
+        });
+        self.open.push(id);
+    }
+
+    fn leave_node(&mut self, _kind: AstKind<'a>) {
+        if self.in_type > 0 {
+            self.in_type -= 1;
+            return;
+        }
+        if let Some(id) = self.open.pop() {
+            self.nodes[id.0 as usize].end = NodeId::of(self.nodes.len());
+        }
+    }
+
+    fn enter_scope(&mut self, _flags: ScopeFlags, scope: &Cell<Option<ScopeId>>) {
+        if let (Some(scope), Some(node)) = (scope.get(), self.open.last()) {
+            self.scopes.insert(scope, *node);
+        }
+    }
+}
+
+fn marks_of(kind: AstKind<'_>) -> Marks {
+    let marks = Marks::default();
+    match kind {
+        AstKind::Function(it) => marks
+            .with(Marks::ASYNC, it.r#async)
+            .with(Marks::GENERATOR, it.generator)
+            .with(Marks::DECLARATION, it.r#type == FunctionType::FunctionDeclaration),
+        AstKind::ArrowFunctionExpression(it) => marks.with(Marks::ASYNC, it.r#async),
+        AstKind::Class(it) => marks
+            .with(Marks::DECLARATION, it.r#type == ClassType::ClassDeclaration)
+            .with(Marks::DERIVED, it.heritage.is_some()),
+        AstKind::MethodDefinition(it) => marks
+            .with(Marks::STATIC, it.r#static)
+            .with(Marks::COMPUTED, it.computed)
+            .with(Marks::CONSTRUCTOR, it.kind == MethodDefinitionKind::Constructor)
+            .with(
+                Marks::ACCESSOR,
+                matches!(it.kind, MethodDefinitionKind::Get | MethodDefinitionKind::Set),
+            ),
+        AstKind::PropertyDefinition(it) => {
+            marks.with(Marks::STATIC, it.r#static).with(Marks::COMPUTED, it.computed)
+        }
+        AstKind::ObjectProperty(it) => marks
+            .with(Marks::SHORTHAND, it.shorthand)
+            .with(Marks::COMPUTED, it.computed)
+            .with(Marks::METHOD, it.method)
+            .with(Marks::ACCESSOR, it.kind != PropertyKind::Init),
+        AstKind::BindingProperty(it) => marks.with(Marks::SHORTHAND, it.shorthand),
+        AstKind::VariableDeclaration(it) => marks
+            .with(Marks::VAR, it.kind == VariableDeclarationKind::Var)
+            .with(Marks::CONST, it.kind == VariableDeclarationKind::Const)
+            .with(
+                Marks::USING,
+                matches!(
+                    it.kind,
+                    VariableDeclarationKind::Using | VariableDeclarationKind::AwaitUsing
+                ),
+            ),
+        _ => marks,
+    }
+}
+
+/// What is gone once types are stripped.
+fn is_type(kind: AstKind<'_>) -> bool {
+    let erased = |kind: ImportOrExportKind| kind == ImportOrExportKind::Type;
+    match kind {
+        AstKind::Function(it) => {
+            it.declare
+                || matches!(
+                    it.r#type,
+                    FunctionType::TSDeclareFunction | FunctionType::TSEmptyBodyFunctionExpression
+                )
+        }
+        AstKind::Class(it) => it.declare,
+        AstKind::VariableDeclaration(it) => it.declare,
+        AstKind::PropertyDefinition(it) => it.declare,
+        AstKind::MethodDefinition(it) => it.value.body.is_none(),
+        AstKind::ImportDeclaration(it) => erased(it.import_kind),
+        AstKind::ImportSpecifier(it) => erased(it.import_kind),
+        AstKind::ExportNamedDeclaration(it) => erased(it.export_kind),
+        AstKind::ExportFromDeclaration(it) => erased(it.export_kind),
+        AstKind::ExportAllDeclaration(it) => erased(it.export_kind),
+        AstKind::ExportSpecifier(it) => erased(it.export_kind),
+        AstKind::ExportDeclaration(it) => match &it.declaration {
+            Declaration::FunctionDeclaration(it) => {
+                it.declare || it.r#type == FunctionType::TSDeclareFunction
+            }
+            Declaration::ClassDeclaration(it) => it.declare,
+            Declaration::VariableDeclaration(it) => it.declare,
+            Declaration::TSTypeAliasDeclaration(_) | Declaration::TSInterfaceDeclaration(_) => true,
+            _ => false,
+        },
+        AstKind::TSTypeAnnotation(_)
+        | AstKind::TSTypeParameterDeclaration(_)
+        | AstKind::TSTypeParameterInstantiation(_)
+        | AstKind::TSTypeAliasDeclaration(_)
+        | AstKind::TSInterfaceDeclaration(_)
+        | AstKind::TSClassImplements(_)
+        | AstKind::TSThisParameter(_)
+        | AstKind::TSIndexSignature(_) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,518 @@
+//! Two versions of an app in one program: its modules woven, their hunks tied to parts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use belay_model::{
+    AppManifest, Arm, Diagnostic, EditId, Hash, HunkInfo, HunkKind, ImportEdge, Label, ModuleEntry,
+    ModuleKind, PARTS_MAX, PartId, PartInfo, Tie,
+};
+use oxc::span::Span;
+
+use super::{
+    facts::{HunkFacts, Vocabulary},
+    hunk::{Hunk, HunkId, Place, Refusal, Side},
+    module::{ModuleWeave, weave_module, whole},
+    parts::{Candidate, Group, Tying, tie},
+    places::segments,
+};
+use crate::{map::WovenSegment, same_code};
+
+/// A module's text for one image.
+#[derive(Debug)]
+pub(crate) struct WovenText {
+    pub(crate) path: String,
+    pub(crate) kind: ModuleKind,
+    pub(crate) text: String,
+    pub(crate) edges: Vec<ImportEdge>,
+    /// Where the text came from; absent for one that only one version has, or that did not change.
+    pub(crate) segments: Option<Vec<WovenSegment>>,
+}
+
+/// What differs between the settings of two manifests is one hunk of this module.
+const SETTINGS: &str = "belay.toml";
+
+/// Two versions of an app, woven.
+#[derive(Debug)]
+pub struct Weave {
+    before: AppManifest,
+    after: AppManifest,
+    pub(super) modules: Vec<WovenModule>,
+    hunks: Vec<AppHunk>,
+    groups: Vec<Group>,
+    /// Additive code that several parts use: it is there while one of them wants it. Hunks by their places in `hunks`.
+    shared: BTreeMap<usize, BTreeSet<usize>>,
+}
+
+/// One module of either version or of both.
+#[derive(Debug)]
+pub(super) struct WovenModule {
+    pub(super) path: String,
+    pub(super) before: Option<Source>,
+    pub(super) after: Option<Source>,
+    /// Where both have it and it differs.
+    pub(super) weave: Option<ModuleWeave>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) entry: ModuleEntry,
+    pub(super) text: Arc<str>,
+}
+
+#[derive(Debug)]
+struct AppHunk {
+    module: usize,
+    hunk: Hunk,
+    facts: HunkFacts,
+}
+
+/// Weaves the programs that two manifests describe. `source` gives a source text by its hash.
+///
+/// # Errors The hash of a source that is missing.
+pub fn weave(
+    before: &AppManifest,
+    after: &AppManifest,
+    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+    tying: Tying,
+) -> Result<Weave, Hash> {
+    let mut modules = read(before, after, source)?;
+    modules.iter_mut().for_each(weave_one);
+    let mut weave = Weave {
+        before: before.clone(),
+        after: after.clone(),
+        modules,
+        hunks: Vec::new(),
+        groups: Vec::new(),
+        shared: BTreeMap::new(),
+    };
+    weave.collect();
+    weave.tie(tying);
+    Ok(weave)
+}
+
+fn read(
+    before: &AppManifest,
+    after: &AppManifest,
+    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+) -> Result<Vec<WovenModule>, Hash> {
+    let mut modules: BTreeMap<&str, [Option<Source>; 2]> = BTreeMap::new();
+    for (side, manifest) in [before, after].into_iter().enumerate() {
+        for entry in &manifest.modules {
+            let text = source(&entry.source).ok_or(entry.source)?;
+            modules.entry(&entry.path).or_default()[side] =
+                Some(Source { entry: entry.clone(), text });
+        }
+    }
+    let modules = modules.into_iter().map(|(path, [before, after])| WovenModule {
+        path: path.to_owned(),
+        before,
+        after,
+        weave: None,
+    });
+    Ok(modules.collect())
+}
+
+fn weave_one(module: &mut WovenModule) {
+    let (Some(old), Some(new)) = (&module.before, &module.after) else { return };
+    let (path, kind) = (&module.path, new.entry.kind);
+    let refuse = |message: &str| Some(whole(&old.text, &new.text, message.to_owned()));
+    module.weave = if old.entry.kind != kind {
+        refuse("it became another kind of module")
+    } else if edges_clash(&old.entry.imports, &new.entry.imports) {
+        refuse("what it imports by the same name is another module")
+    } else if old.entry.source == new.entry.source {
+        None
+    } else if kind == ModuleKind::Json {
+        (!same_code(path, kind, &old.text, &new.text))
+            .then(|| refuse("JSON is read when the module is loaded"))
+            .flatten()
+    } else {
+        let woven = weave_module(path, kind, &old.text, &new.text);
+        (!woven.output.hunks.is_empty()).then_some(woven)
+    };
+}
+
+fn edges_have(edges: &[ImportEdge], wanted: &ImportEdge) -> bool {
+    edges.iter().any(|edge| edge.kind == wanted.kind && edge.specifier == wanted.specifier)
+}
+
+fn edges_clash(old: &[ImportEdge], new: &[ImportEdge]) -> bool {
+    old.iter().any(|edge| {
+        new.iter().any(|other| {
+            other.specifier == edge.specifier
+                && other.kind == edge.kind
+                && other.target != edge.target
+        })
+    })
+}
+
+impl Weave {
+    /// Nothing differs that could be told.
+    pub fn is_empty(&self) -> bool {
+        self.hunks.is_empty()
+    }
+
+    /// How many parts the change has; their arms are numbered so in guest memory.
+    pub fn parts_len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The part whose arms are two images, if there is one.
+    pub fn image_part(&self) -> Option<PartId> {
+        self.part_with(|hunk| hunk.kind == HunkKind::Image)
+    }
+
+    /// The part that has what the manifests differ in beside modules.
+    pub fn settings_part(&self) -> Option<PartId> {
+        self.part_with(|hunk| hunk.kind == HunkKind::Settings)
+    }
+
+    fn part_with(&self, is: impl Fn(&Hunk) -> bool) -> Option<PartId> {
+        let has = |group: &Group| group.members.iter().any(|at| is(&self.hunks[*at].hunk));
+        self.groups.iter().position(has).and_then(part_id)
+    }
+
+    /// The two manifests: before and after.
+    pub fn manifests(&self) -> (&AppManifest, &AppManifest) {
+        (&self.before, &self.after)
+    }
+
+    /// Hunks of all modules, and what is not of a module.
+    fn collect(&mut self) {
+        for (index, module) in self.modules.iter().enumerate() {
+            match (&module.weave, &module.before, &module.after) {
+                (Some(weave), ..) => {
+                    let hunks = weave.output.hunks.iter().zip(&weave.facts);
+                    self.hunks.extend(hunks.map(|(hunk, facts)| AppHunk {
+                        module: index,
+                        hunk: hunk.clone(),
+                        facts: facts.clone(),
+                    }));
+                }
+                (None, Some(only), None) => self.hunks.push(lone(index, Side::Before, only)),
+                (None, None, Some(only)) => self.hunks.push(lone(index, Side::After, only)),
+                (None, ..) => {}
+            }
+        }
+        if let Some(settings) = self.settings() {
+            self.hunks.push(settings);
+        }
+        if let Some(message) = self.image_settings() {
+            let mut hunk = self.manifest_hunk(HunkKind::Image);
+            let at = Span::empty(0);
+            hunk.hunk.reason = Some(Refusal { message: message.into(), side: Side::After, at });
+            self.hunks.push(hunk);
+        }
+    }
+
+    /// Why the two manifests need two images, if they do.
+    fn image_settings(&self) -> Option<&'static str> {
+        let (old, new) = (&self.before, &self.after);
+        let moved = old.functions.iter().any(|(name, spec)| {
+            let other = new.functions.get(name);
+            other.is_none_or(|o| (&o.module, &o.export) != (&spec.module, &spec.export))
+        });
+        if (&old.env, &old.environment) != (&new.env, &new.environment) {
+            Some("variables of the environment are a part of the image")
+        } else if moved {
+            Some("a function was removed, or is another export now")
+        } else {
+            None
+        }
+    }
+
+    /// Limits, egress and functions.
+    fn settings(&self) -> Option<AppHunk> {
+        let same = self.before.functions == self.after.functions
+            && self.before.egress == self.after.egress;
+        (!same).then(|| self.manifest_hunk(HunkKind::Settings))
+    }
+
+    fn manifest_hunk(&self, kind: HunkKind) -> AppHunk {
+        let say = |manifest: &AppManifest| {
+            let parts =
+                (&manifest.functions, &manifest.egress, &manifest.env, &manifest.environment);
+            Hash::of(format!("{parts:?}").as_bytes())
+        };
+        let facts = HunkFacts {
+            before_hash: Some(say(&self.before)),
+            after_hash: Some(say(&self.after)),
+            ..HunkFacts::default()
+        };
+        AppHunk { module: usize::MAX, hunk: bare_hunk(kind, Span::empty(0), Span::empty(0)), facts }
+    }
+
+    fn tie(&mut self, tying: Tying) {
+        let candidates: Vec<Candidate<'_>> = self
+            .hunks
+            .iter()
+            .map(|own| Candidate { module: own.module, hunk: &own.hunk, facts: &own.facts, tying })
+            .collect();
+        let weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
+        let vocabularies: Vec<[Vocabulary; 2]> =
+            weaves.map(|weave| weave.vocabularies.clone()).collect();
+        (self.groups, self.shared) = tie(&candidates, &vocabularies);
+        // New functions come with what they are made of; images and settings that both differ go together.
+        let image = self.image_part().map(|part| usize::from(part.0));
+        let settings = self.settings_part().map(|part| usize::from(part.0));
+        if let (Some(image), Some(settings)) = (image, settings) {
+            self.merge(&BTreeSet::from([image, settings]), &Tie::Image);
+        }
+        if self.groups.len() > PARTS_MAX {
+            self.tie_all();
+        }
+    }
+
+    /// Makes everything one part.
+    pub fn tie_all(&mut self) {
+        self.merge(&(0..self.groups.len()).collect(), &Tie::Whole);
+    }
+
+    /// Ties parts to the one that the images differ in: they were reached when modules were loaded. Tells whether that
+    /// changed anything.
+    pub fn freeze(&mut self, parts: &BTreeSet<u8>) -> bool {
+        let mut all: BTreeSet<usize> = parts.iter().map(|part| usize::from(*part)).collect();
+        all.retain(|part| *part < self.groups.len());
+        all.extend(self.image_part().map(|part| usize::from(part.0)));
+        let frozen = self.groups.iter().position(|group| group.ties.contains(&Tie::Load));
+        all.extend(frozen);
+        let news = all.len() > 1 || frozen.is_none() && !all.is_empty();
+        self.merge(&all, &Tie::Load);
+        news
+    }
+
+    fn merge(&mut self, parts: &BTreeSet<usize>, tie: &Tie) {
+        let Some(&first) = parts.first() else { return };
+        let mut merged = self.groups[first].clone();
+        for part in parts.iter().skip(1) {
+            let group = self.groups[*part].clone();
+            merged.members.extend(group.members);
+            merged.ties.extend(group.ties);
+        }
+        merged.ties.insert(tie.clone());
+        self.groups[first] = merged;
+        let mut index = 0;
+        self.groups.retain(|_| {
+            index += 1;
+            index - 1 == first || !parts.contains(&(index - 1))
+        });
+    }
+
+    /// The part of a hunk of one module.
+    fn part_of(&self, module: usize, hunk: HunkId) -> usize {
+        let at = self.hunks.iter().position(|own| own.module == module && own.hunk.id == hunk);
+        let group = at.and_then(|at| self.groups.iter().position(|g| g.members.contains(&at)));
+        group.unwrap_or(0)
+    }
+
+    /// All modules as they are in one of the two images.
+    pub(crate) fn texts(&self, image: Arm) -> Vec<WovenText> {
+        let image = if image == Arm::After { Side::After } else { Side::Before };
+        (0..self.modules.len()).filter_map(|index| self.text(index, image)).collect()
+    }
+
+    fn text(&self, index: usize, image: Side) -> Option<WovenText> {
+        let module = &self.modules[index];
+        let plain = |source: &Source| WovenText {
+            path: module.path.clone(),
+            kind: source.entry.kind,
+            text: source.text.to_string(),
+            edges: source.entry.imports.clone(),
+            segments: None,
+        };
+        let (Some(old), Some(new)) = (&module.before, &module.after) else {
+            return module.before.as_ref().or(module.after.as_ref()).map(plain);
+        };
+        let Some(weave) = &module.weave else { return Some(plain(new)) };
+        if weave.whole {
+            return Some(plain(if image == Side::After { new } else { old }));
+        }
+        let cell = |hunk: HunkId| self.part_of(index, hunk);
+        let rendered = weave.render((&old.text, &new.text), image, &cell);
+        let mut edges = new.entry.imports.clone();
+        edges.extend(
+            old.entry.imports.iter().filter(|edge| !edges_have(&new.entry.imports, edge)).cloned(),
+        );
+        Some(WovenText {
+            edges,
+            segments: Some(segments(&rendered, &old.text, &new.text)),
+            text: rendered.text,
+            ..plain(new)
+        })
+    }
+
+    /// What the parts hold, for people.
+    pub fn parts(&self) -> Vec<PartInfo> {
+        let parts = self.groups.iter().enumerate().filter_map(|(index, group)| {
+            let shared = self.shared.iter().filter(|(_, users)| !users.is_disjoint(&group.members));
+            let members = group.members.iter().chain(shared.map(|(at, _)| at));
+            let hunks = members.map(|at| self.info(&self.hunks[*at]));
+            let image = group.members.iter().any(|at| self.hunks[*at].hunk.kind == HunkKind::Image);
+            Some(PartInfo {
+                id: part_id(index)?,
+                hunks: hunks.collect(),
+                ties: group.ties.iter().cloned().collect(),
+                image: image || group.ties.contains(&Tie::Load),
+            })
+        });
+        parts.collect()
+    }
+
+    fn info(&self, own: &AppHunk) -> HunkInfo {
+        let AppHunk { module, hunk, facts } = own;
+        let module = self.modules.get(*module);
+        let path = module.map_or(SETTINGS, |module| &module.path);
+        let text = |side: Side| -> &str {
+            let source = module.and_then(|module| match side {
+                Side::Before => module.before.as_ref(),
+                Side::After => module.after.as_ref(),
+            });
+            source.map_or("", |source| &source.text)
+        };
+        let part = |side: Side| slice(text(side), hunk.place(side).cover());
+        HunkInfo {
+            kind: hunk.kind,
+            edit: EditId {
+                module: path.to_owned(),
+                function: facts.path.clone(),
+                before: facts.before_hash,
+                after: facts.after_hash,
+            },
+            before_lines: lines(text(Side::Before), hunk.place(Side::Before)),
+            after_lines: lines(text(Side::After), hunk.place(Side::After)),
+            before_text: part(Side::Before).to_owned(),
+            after_text: part(Side::After).to_owned(),
+            reason: hunk.reason.as_ref().map(|refusal| {
+                let Refusal { message, side, at } = refusal;
+                Diagnostic::warning("not-finer", message.clone().into_owned()).at(Label::new(
+                    path,
+                    text(*side),
+                    at.start as usize,
+                    at.end as usize,
+                    "",
+                ))
+            }),
+        }
+    }
+
+    /// The sources of the program in which each part is at its arm: what is to be written in the user's files.
+    pub fn resolve(
+        &self,
+        arm: &dyn Fn(PartId) -> Arm,
+    ) -> (AppManifest, BTreeMap<String, Arc<str>>) {
+        let mut texts = BTreeMap::new();
+        let mut manifest = self.after.clone();
+        let arm_of = |at: usize| {
+            let group_arm = |at: usize| {
+                let group = self.groups.iter().position(|group| group.members.contains(&at));
+                group.and_then(part_id).map_or(Arm::After, arm)
+            };
+            let Some(users) = self.shared.get(&at) else { return group_arm(at) };
+            // Wanted by one of them: what was added by one that has it, what was removed by one that has not.
+            let added = !self.hunks[at].hunk.after.spans.is_empty();
+            let wanted = if added { Arm::After } else { Arm::Before };
+            let anyone = users.iter().any(|user| group_arm(*user) == wanted);
+            if anyone == added { Arm::After } else { Arm::Before }
+        };
+        manifest.modules.clear();
+        for (index, module) in self.modules.iter().enumerate() {
+            let taken: Vec<&AppHunk> = self
+                .hunks
+                .iter()
+                .enumerate()
+                .filter(|(at, own)| own.module == index && arm_of(*at) == Arm::Before)
+                .map(|(_, own)| own)
+                .collect();
+            let resolved = match (&module.before, &module.after) {
+                (Some(old), Some(new)) => Some(resolve_module(old, new, module, &taken)),
+                (Some(old), None) => (!taken.is_empty()).then(|| old.clone()),
+                (None, new) => new.clone().filter(|_| taken.is_empty()),
+            };
+            let Some(Source { mut entry, text }) = resolved else { continue };
+            entry.source = Hash::of(text.as_bytes());
+            texts.insert(module.path.clone(), text);
+            manifest.modules.push(entry);
+        }
+        for (at, own) in self.hunks.iter().enumerate().filter(|(_, own)| own.module == usize::MAX) {
+            if arm_of(at) == Arm::After {
+                continue;
+            }
+            let old = self.before.clone();
+            if own.hunk.kind == HunkKind::Settings {
+                manifest.functions = old.functions;
+                manifest.egress = old.egress;
+            } else {
+                manifest.env = old.env;
+                manifest.environment = old.environment;
+            }
+        }
+        (manifest, texts)
+    }
+}
+
+/// The new source with some hunks taken back.
+fn resolve_module(old: &Source, new: &Source, module: &WovenModule, taken: &[&AppHunk]) -> Source {
+    let Some(weave) = module.weave.as_ref().filter(|_| !taken.is_empty()) else {
+        return new.clone();
+    };
+    if weave.whole {
+        return old.clone();
+    }
+    let text =
+        weave.resolve((&old.text, &new.text), &taken.iter().map(|own| own.hunk.id).collect());
+    let mut entry = new.entry.clone();
+    let missing = old.entry.imports.iter().filter(|edge| !edges_have(&new.entry.imports, edge));
+    entry.imports.extend(missing.cloned());
+    Source { entry, text: text.into() }
+}
+
+fn lone(module: usize, side: Side, source: &Source) -> AppHunk {
+    let span = Span::new(0, u32::try_from(source.text.len()).unwrap_or(u32::MAX));
+    let hash = Some(Hash::of(source.text.as_bytes()));
+    let (mut hunk, mut facts) = (bare_hunk(HunkKind::Additive, span, span), HunkFacts::default());
+    match side {
+        Side::Before => {
+            hunk.after = Place::empty(0);
+            facts.before_hash = hash;
+        }
+        Side::After => {
+            hunk.before = Place::empty(0);
+            facts.after_hash = hash;
+        }
+    }
+    AppHunk { module, hunk, facts }
+}
+
+fn bare_hunk(kind: HunkKind, before: Span, after: Span) -> Hunk {
+    Hunk {
+        id: HunkId(u32::MAX),
+        kind,
+        before: before.into(),
+        after: after.into(),
+        lone: Vec::new(),
+        names: Vec::new(),
+        reason: None,
+        undo: None,
+    }
+}
+
+fn part_id(index: usize) -> Option<PartId> {
+    u8::try_from(index).ok().map(PartId)
+}
+
+fn slice(text: &str, span: Span) -> &str {
+    text.get(span.start as usize..span.end as usize).unwrap_or_default()
+}
+
+fn lines(text: &str, place: &Place) -> Option<(u32, u32)> {
+    let line = |at: u32| {
+        let before = text.get(..at as usize).unwrap_or_default();
+        u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX)
+    };
+    let span = place.cover();
+    (!place.spans.is_empty())
+        .then(|| (line(span.start), line(span.end.saturating_sub(1).max(span.start))))
+}

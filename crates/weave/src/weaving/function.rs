@@ -1,0 +1,226 @@
+//! Functions: their bodies where their parameters agree, else both of them behind one selector.
+
+use belay_model::HunkKind;
+use oxc::ast::AstType;
+
+use super::{
+    hunk::{Edit, Emit, Output, Refusal, Side, Woven},
+    weaver::Weaver,
+};
+use crate::syntax::{Marks, NodeId, Tree};
+
+/// The pieces of a function.
+struct Shape {
+    parameters: NodeId,
+    /// Of an arrow function, it may be an expression.
+    body: NodeId,
+    /// `length` of the function.
+    length: usize,
+}
+
+impl Weaver<'_> {
+    pub(super) fn function(&self, b: NodeId, a: NodeId) -> Woven {
+        let (old, new) = (self.before.node(b), self.after.node(a));
+        let kind = |marks: Marks| (marks.has(Marks::ASYNC), marks.has(Marks::GENERATOR));
+        let name = |tree: &Tree<'_>, id| own_name(tree, id).map(str::to_owned);
+        if kind(old.marks) != kind(new.marks) || name(self.before, b) != name(self.after, a) {
+            return self.choose(b, a);
+        }
+        let (Some(old), Some(new)) = (shape(self.before, b), shape(self.after, a)) else {
+            return self.choose(b, a);
+        };
+        if self.same(old.parameters, new.parameters) {
+            return self
+                .node(old.body, new.body)
+                .or_else(|reason| self.whole_function((b, &old), (a, &new), reason));
+        }
+        self.longer_parameters((b, &old), (a, &new)).or_else(|_| {
+            let at = self.after.span(new.parameters);
+            let message = "the parameters changed".into();
+            self.whole_function((b, &old), (a, &new), Refusal { message, side: Side::After, at })
+        })
+    }
+
+    /// Both versions know the longer list of parameters, if nothing but its end differs, and `length` does not.
+    fn longer_parameters(&self, (b, old): (NodeId, &Shape), (a, new): (NodeId, &Shape)) -> Woven {
+        let lists =
+            (&self.before.node(old.parameters).children, &self.after.node(new.parameters).children);
+        let shared = lists.0.len().min(lists.1.len());
+        let alike = lists.0.iter().zip(lists.1).all(|(b, a)| self.same(*b, *a));
+        let refuse = || self.refuse(Side::After, new.parameters, "the parameters changed");
+        if !alike || old.length != new.length {
+            return refuse();
+        }
+        let grown = lists.1.len() > shared;
+        let (side, more, function) = if grown {
+            (Side::After, &lists.1[shared..], b)
+        } else {
+            (Side::Before, &lists.0[shared..], a)
+        };
+        let (tree, foreign) = (self.tree(side), self.tree(side.other()));
+        let names: Option<Vec<&str>> = more.iter().map(|p| plain_parameter(tree, *p)).collect();
+        let Some(names) = names else { return refuse() };
+        let used = |id: NodeId| {
+            matches!(foreign.ty(id), AstType::IdentifierReference | AstType::BindingIdentifier)
+                && (names.contains(&foreign.code(id)) || foreign.code(id) == "arguments")
+        };
+        if foreign.subtree(function).any(used) {
+            return refuse();
+        }
+        let mut output = self.node(old.body, new.body)?;
+        let mut hunk = self.hunk(
+            HunkKind::Parameters,
+            self.before.span(old.parameters),
+            self.after.span(new.parameters),
+        );
+        hunk.names = own_name(self.after, a).into_iter().map(str::to_owned).collect();
+        hunk.lone = more.iter().map(|parameter| (side, *parameter)).collect();
+        if !grown {
+            let longer = Emit::Code(Side::Before, self.before.span(old.parameters));
+            output.edits.push(Edit { at: hunk.after.cover(), emit: vec![longer] });
+        }
+        output.hunks.push(hunk);
+        Ok(output)
+    }
+
+    /// A function that calls the one or the other, each with its own parameters, variables and `arguments`.
+    fn whole_function(
+        &self,
+        (b, old): (NodeId, &Shape),
+        (a, new): (NodeId, &Shape),
+        reason: Refusal,
+    ) -> Woven {
+        if old.length != new.length {
+            return self.refuse(Side::After, new.parameters, "the number of parameters changed");
+        }
+        for (side, id) in [(Side::Before, b), (Side::After, a)] {
+            self.can_wrap(side, id)?;
+        }
+        let (old_span, new_span) = (self.before.span(b), self.after.span(a));
+        let mut hunk = self.hunk(HunkKind::Function, old_span, new_span);
+        hunk.reason = Some(reason);
+        let own: String = (1..=new.length).map(|n| format!("$belay_{n}, ")).collect();
+        let choice = [
+            vec![" (".into(), Emit::Guard(hunk.id), " ? ".into()],
+            self.anonymous(Side::After, a, new),
+            vec![" : ".into()],
+            self.anonymous(Side::Before, b, old),
+            vec![")".into()],
+        ];
+        let node = self.after.node(a);
+        let mut emit = Vec::new();
+        if node.ty == AstType::ArrowFunctionExpression {
+            emit.push(format!("({own}...$belay_a) =>").into());
+            emit.extend(choice.into_iter().flatten());
+            emit.push(format!("({own}...$belay_a)").into());
+        } else {
+            let method = self.is_method(a);
+            let generator = node.marks.has(Marks::GENERATOR);
+            let name = own_name(self.after, a).unwrap_or_default();
+            let head = if method { String::new() } else { format!("function {name}") };
+            let own = own.trim_end_matches(", ");
+            emit.push(format!("{head}({own}) {{ const $belay_f =").into());
+            emit.extend(choice.into_iter().flatten());
+            let call = "$belay_f.apply(this, arguments)";
+            emit.push(match (method, generator) {
+                (true, true) => format!("; return yield* {call}; }}").into(),
+                (true, false) => format!("; return {call}; }}").into(),
+                (false, _) => format!(
+                    "; return new.target ? Reflect.construct($belay_f, arguments, new.target) : {call}; }}"
+                )
+                .into(),
+            });
+        }
+        if self.begins_statement(a) {
+            emit.insert(0, ";".into());
+        }
+        Ok(Output::of(Edit { at: new_span, emit }, hunk))
+    }
+
+    /// The function without its name, so that the name means the one around.
+    fn anonymous(&self, side: Side, id: NodeId, shape: &Shape) -> Vec<Emit> {
+        let tree = self.tree(side);
+        let node = tree.node(id);
+        if node.ty == AstType::ArrowFunctionExpression {
+            return vec!["(".into(), Emit::Code(side, node.span), ")".into()];
+        }
+        let asynchronous = if node.marks.has(Marks::ASYNC) { "async " } else { "" };
+        let star = if node.marks.has(Marks::GENERATOR) { "*" } else { "" };
+        vec![
+            format!("{asynchronous}function{star} ").into(),
+            Emit::Code(side, tree.span(shape.parameters)),
+            " ".into(),
+            Emit::Code(side, tree.span(shape.body)),
+        ]
+    }
+
+    fn can_wrap(&self, side: Side, id: NodeId) -> Result<(), Refusal> {
+        let tree = self.tree(side);
+        let parent = tree.node(id).parent.map(|parent| tree.node(parent));
+        let special = parent.is_some_and(|parent| {
+            parent.marks.has(Marks::CONSTRUCTOR) || parent.marks.has(Marks::ACCESSOR)
+        });
+        if special {
+            return self.refuse(side, id, "a constructor, getter or setter cannot call two others");
+        }
+        let own_super = |id: &NodeId| matches!(tree.ty(*id), AstType::Super | AstType::NewTarget);
+        let arrow = tree.ty(id) == AstType::ArrowFunctionExpression;
+        match tree.subtree(id).find(own_super).filter(|_| !arrow) {
+            Some(at) => self.refuse(side, at, "`super` and `new.target` belong to one function"),
+            None => Ok(()),
+        }
+    }
+
+    fn is_method(&self, id: NodeId) -> bool {
+        let parent = self.after.node(id).parent.map(|parent| self.after.node(parent));
+        parent.is_some_and(|parent| {
+            parent.ty == AstType::MethodDefinition
+                || parent.ty == AstType::ObjectProperty && parent.marks.has(Marks::METHOD)
+        })
+    }
+}
+
+pub(super) fn own_name<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {
+    let children = tree.node(id).children.iter();
+    let name = children.copied().find(|child| tree.ty(*child) == AstType::BindingIdentifier)?;
+    Some(tree.code(name))
+}
+
+fn shape(tree: &Tree<'_>, id: NodeId) -> Option<Shape> {
+    let children = &tree.node(id).children;
+    let parameters =
+        children.iter().copied().find(|child| tree.ty(*child) == AstType::FormalParameters)?;
+    let body = children.last().copied().filter(|body| *body != parameters)?;
+    let counted = tree.node(parameters).children.iter().take_while(|parameter| {
+        let node = tree.node(**parameter);
+        let patterns = node.children.iter().filter(|c| tree.ty(**c) != AstType::Decorator);
+        node.ty == AstType::FormalParameter && patterns.count() == 1
+    });
+    Some(Shape { parameters, body, length: counted.count() })
+}
+
+/// The name of a parameter without a pattern, whose default is at most a literal.
+fn plain_parameter<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {
+    let node = tree.node(id);
+    if node.ty != AstType::FormalParameter {
+        return None;
+    }
+    let (name, default) = match node.children[..] {
+        [name] => (name, None),
+        [name, default] => (name, Some(tree.node(default))),
+        _ => return None,
+    };
+    let literal = default.is_none_or(|default| {
+        default.children.is_empty()
+            && matches!(
+                default.ty,
+                AstType::NumericLiteral
+                    | AstType::StringLiteral
+                    | AstType::BooleanLiteral
+                    | AstType::NullLiteral
+                    | AstType::ObjectExpression
+                    | AstType::ArrayExpression
+            )
+    });
+    (literal && tree.ty(name) == AstType::BindingIdentifier).then(|| tree.code(name))
+}

@@ -1,0 +1,33 @@
+//! Two versions of a module in one text: each difference that can be chosen per request is guarded by a selector.
+//!
+//! - [`align`]: which statement continues which; [`weaver`]: the descent to what differs; [`list`], [`run`],
+//!   [`function`], [`members`], [`program`], [`binding`]: one kind of place each;
+//! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
+//!
+//! A weave is made of the sources as they were written, types and all, so that every place in it is a place in one of
+//! the two. Nothing is trusted that was not folded back.
+
+mod align;
+mod app;
+mod binding;
+mod facts;
+mod fold;
+mod function;
+mod hunk;
+mod list;
+mod members;
+mod module;
+mod nodes;
+mod parts;
+mod places;
+mod program;
+mod render;
+mod resolve;
+mod run;
+mod weaver;
+
+pub(crate) use app::WovenText;
+pub use app::{Weave, weave};
+pub(crate) use module::IMPORT;
+pub use parts::Tying;
+pub(crate) use places::compose;

@@ -1,0 +1,264 @@
+//! What kinds of nodes there are, as weaving sees them.
+
+use oxc::ast::AstType;
+
+use crate::syntax::{Marks, NodeId, Tree};
+
+pub(super) fn is_statement(ty: AstType) -> bool {
+    matches!(
+        ty,
+        AstType::BlockStatement
+            | AstType::VariableDeclaration
+            | AstType::EmptyStatement
+            | AstType::ExpressionStatement
+            | AstType::IfStatement
+            | AstType::DoWhileStatement
+            | AstType::WhileStatement
+            | AstType::ForStatement
+            | AstType::ForInStatement
+            | AstType::ForOfStatement
+            | AstType::ContinueStatement
+            | AstType::BreakStatement
+            | AstType::ReturnStatement
+            | AstType::SwitchStatement
+            | AstType::LabeledStatement
+            | AstType::ThrowStatement
+            | AstType::TryStatement
+            | AstType::DebuggerStatement
+    )
+}
+
+pub(super) fn is_expression(ty: AstType) -> bool {
+    matches!(
+        ty,
+        AstType::IdentifierReference
+            | AstType::ThisExpression
+            | AstType::ArrayExpression
+            | AstType::ObjectExpression
+            | AstType::TemplateLiteral
+            | AstType::TaggedTemplateExpression
+            | AstType::ComputedMemberExpression
+            | AstType::StaticMemberExpression
+            | AstType::PrivateFieldExpression
+            | AstType::CallExpression
+            | AstType::NewExpression
+            | AstType::ImportMeta
+            | AstType::NewTarget
+            | AstType::UpdateExpression
+            | AstType::UnaryExpression
+            | AstType::BinaryExpression
+            | AstType::PrivateInExpression
+            | AstType::LogicalExpression
+            | AstType::ConditionalExpression
+            | AstType::AssignmentExpression
+            | AstType::SequenceExpression
+            | AstType::AwaitExpression
+            | AstType::ChainExpression
+            | AstType::ArrowFunctionExpression
+            | AstType::YieldExpression
+            | AstType::ImportExpression
+            | AstType::BooleanLiteral
+            | AstType::NullLiteral
+            | AstType::NumericLiteral
+            | AstType::StringLiteral
+            | AstType::BigIntLiteral
+            | AstType::RegExpLiteral
+            | AstType::JSXElement
+            | AstType::JSXFragment
+            | AstType::Function
+            | AstType::Class
+            | AstType::TSAsExpression
+            | AstType::TSSatisfiesExpression
+            | AstType::TSNonNullExpression
+    )
+}
+
+pub(super) fn is_function(ty: AstType) -> bool {
+    matches!(ty, AstType::Function | AstType::ArrowFunctionExpression)
+}
+
+pub(super) fn is_member(ty: AstType) -> bool {
+    matches!(
+        ty,
+        AstType::StaticMemberExpression
+            | AstType::ComputedMemberExpression
+            | AstType::PrivateFieldExpression
+    )
+}
+
+pub(super) fn is_loop(ty: AstType) -> bool {
+    matches!(
+        ty,
+        AstType::ForStatement
+            | AstType::ForInStatement
+            | AstType::ForOfStatement
+            | AstType::WhileStatement
+            | AstType::DoWhileStatement
+    )
+}
+
+pub(super) fn is_export(ty: AstType) -> bool {
+    matches!(
+        ty,
+        AstType::ExportDeclaration
+            | AstType::ExportNamedDeclaration
+            | AstType::ExportFromDeclaration
+            | AstType::ExportDefaultDeclaration
+            | AstType::ExportAllDeclaration
+    )
+}
+
+/// Whether the code at `id` runs when the module is loaded rather than when a function is called.
+pub(super) fn at_load(tree: &Tree<'_>, id: NodeId) -> bool {
+    let mut inner = id;
+    for outer in tree.ancestors(id) {
+        let node = tree.node(outer);
+        // Of an instance field, the value is evaluated for each instance.
+        let field = node.ty == AstType::PropertyDefinition
+            && !node.marks.has(Marks::STATIC)
+            && node.children.last() == Some(&inner)
+            && node.children.len() > 1;
+        let called = is_function(node.ty) && tree.ty(inner) != AstType::BindingIdentifier;
+        if field || called {
+            return false;
+        }
+        inner = outer;
+    }
+    true
+}
+
+/// Whether evaluating an expression has no effect and depends on nothing that a request could change, as far as can be
+/// seen without following calls.
+pub(super) fn is_pure(tree: &Tree<'_>, id: NodeId) -> bool {
+    let node = tree.node(id);
+    let all = || node.children.iter().all(|child| is_pure(tree, *child));
+    match node.ty {
+        AstType::Function
+        | AstType::ArrowFunctionExpression
+        | AstType::NumericLiteral
+        | AstType::StringLiteral
+        | AstType::BooleanLiteral
+        | AstType::NullLiteral
+        | AstType::BigIntLiteral
+        | AstType::RegExpLiteral
+        | AstType::IdentifierReference
+        | AstType::IdentifierName
+        | AstType::TemplateElement
+        | AstType::Elision => true,
+        AstType::CallExpression => is_pure_call(tree, id) && all_arguments(tree, id),
+        AstType::NewExpression => {
+            let class = node.children.first().map_or("", |class| tree.code(*class));
+            matches!(class, "Set" | "Map" | "WeakMap" | "WeakSet" | "RegExp")
+                && all_arguments(tree, id)
+        }
+        AstType::Class => is_pure_class(tree, id),
+        AstType::UnaryExpression => !tree.code(id).starts_with("delete") && all(),
+        AstType::ObjectExpression
+        | AstType::ArrayExpression
+        | AstType::ObjectProperty
+        | AstType::BinaryExpression
+        | AstType::LogicalExpression
+        | AstType::ConditionalExpression
+        | AstType::TemplateLiteral
+        | AstType::SpreadElement
+        | AstType::ChainExpression
+        | AstType::StaticMemberExpression
+        | AstType::ComputedMemberExpression
+        | AstType::TSAsExpression
+        | AstType::TSSatisfiesExpression
+        | AstType::TSNonNullExpression => all(),
+        _ => false,
+    }
+}
+
+fn all_arguments(tree: &Tree<'_>, id: NodeId) -> bool {
+    tree.node(id).children.iter().skip(1).all(|child| is_pure(tree, *child))
+}
+
+fn is_pure_call(tree: &Tree<'_>, id: NodeId) -> bool {
+    let callee = tree.node(id).children.first().map_or("", |callee| tree.code(*callee));
+    matches!(
+        callee,
+        "require"
+            | "Object.freeze"
+            | "Object.keys"
+            | "Object.create"
+            | "Object.entries"
+            | "Symbol"
+            | "Symbol.for"
+            | "String"
+            | "Number"
+            | "Boolean"
+            | "BigInt"
+            | "__importDefault"
+            | "__importStar"
+    )
+}
+
+/// No superclass expression beyond a name, no computed names, no static fields that are not pure, no static blocks.
+fn is_pure_class(tree: &Tree<'_>, id: NodeId) -> bool {
+    tree.node(id).children.iter().all(|child| match tree.ty(*child) {
+        AstType::BindingIdentifier | AstType::IdentifierReference => true,
+        AstType::ClassBody => tree.node(*child).children.iter().all(|member| {
+            let node = tree.node(*member);
+            let fixed = !node.marks.has(Marks::COMPUTED);
+            match node.ty {
+                AstType::MethodDefinition => fixed,
+                AstType::PropertyDefinition => {
+                    let value = node.children.get(1);
+                    let pure = value.is_none_or(|value| is_pure(tree, *value));
+                    fixed && (!node.marks.has(Marks::STATIC) || pure)
+                }
+                _ => false,
+            }
+        }),
+        _ => false,
+    })
+}
+
+/// What tells a statement from its neighbours: what it declares, assigns or calls.
+pub(super) fn label(tree: &Tree<'_>, id: NodeId) -> String {
+    let node = tree.node(id);
+    let first = node.children.first().copied();
+    match node.ty {
+        AstType::Function | AstType::Class => {
+            let name = node.children.iter().find(|c| tree.ty(**c) == AstType::BindingIdentifier);
+            format!("function {}", name.map_or("", |name| tree.code(*name)))
+        }
+        AstType::VariableDeclaration => {
+            let names = node.children.iter().filter_map(|d| tree.node(*d).children.first());
+            let names: Vec<_> = names.map(|name| tree.code(*name)).collect();
+            format!("let {}", names.join(","))
+        }
+        AstType::ExpressionStatement => first.map_or(String::new(), |e| effect_label(tree, e)),
+        AstType::ExportNamedDeclaration | AstType::ExportFromDeclaration => {
+            format!("export from {}", source_of(tree, id).unwrap_or_default())
+        }
+        AstType::ExportDeclaration | AstType::ExportDefaultDeclaration => {
+            first.map_or(String::new(), |d| format!("export {:?} {}", node.ty, label(tree, d)))
+        }
+        AstType::ImportDeclaration => {
+            format!("import {}", source_of(tree, id).unwrap_or_default())
+        }
+        _ => String::new(),
+    }
+}
+
+fn effect_label(tree: &Tree<'_>, id: NodeId) -> String {
+    let node = tree.node(id);
+    match (node.ty, node.children.as_slice()) {
+        (AstType::AssignmentExpression, [target, ..]) => format!("= {}", tree.code(*target)),
+        (AstType::CallExpression, [callee, rest @ ..]) => {
+            let first = rest.first().filter(|a| tree.ty(**a) == AstType::StringLiteral);
+            format!("call {} {}", tree.code(*callee), first.map_or("", |a| tree.code(*a)))
+        }
+        _ => String::new(),
+    }
+}
+
+/// The module that an import or export names.
+pub(super) fn source_of(tree: &Tree<'_>, id: NodeId) -> Option<String> {
+    let literals = tree.node(id).children.iter().rev();
+    let source = literals.map(|child| tree.node(*child)).find(|c| c.ty == AstType::StringLiteral);
+    source?.text.as_deref().map(str::to_owned)
+}

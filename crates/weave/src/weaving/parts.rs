@@ -1,0 +1,280 @@
+//! Which hunks need each other: they make one part, and move together.
+//!
+//! Two hunks are tied when they
+//! - use a name that only one of the two versions knows (T1);
+//! - write and use the same local variable, or stand in the same statement (T2);
+//! - write and use a property or module-level variable of the same name (T2p);
+//! - differ in the parameters of a function and call it (T2c); this rule alone stands where fineness was asked for;
+//! - are in the same function (T3), where that is wanted.
+//!
+//! What additive code uses counts as used by whoever uses it. All that differs between the images is one part.
+//!
+//! State that outlives a request could tie more. There is none: each request starts from the image.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use belay_model::{HunkKind, Tie};
+
+use super::{
+    facts::{HunkFacts, Vocabulary},
+    hunk::{Hunk, Side},
+};
+use crate::syntax::{NodeId, VariableId};
+
+/// How closely hunks are tied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tying {
+    /// By parameters and their callers, but not by names of properties: `@rollback fine`.
+    Fine,
+    /// By names of properties too: untagged code.
+    Default,
+    /// By function: `@rollback medium`.
+    Medium,
+    /// Everything: `@rollback coarse`.
+    Coarse,
+}
+
+/// A hunk with what is known of it, in one module of the app.
+pub(crate) struct Candidate<'c> {
+    pub(crate) module: usize,
+    pub(crate) hunk: &'c Hunk,
+    pub(crate) facts: &'c HunkFacts,
+    pub(crate) tying: Tying,
+}
+
+/// Hunks that move together, by their places in the list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) members: BTreeSet<usize>,
+    pub(crate) ties: BTreeSet<Tie>,
+}
+
+type Shared = BTreeMap<Tie, Vec<usize>>;
+
+pub(crate) fn tie(
+    candidates: &[Candidate<'_>],
+    vocabularies: &[[Vocabulary; 2]],
+) -> (Vec<Group>, BTreeMap<usize, BTreeSet<usize>>) {
+    let mut tying = Groups::new(candidates.len());
+    let active: Vec<usize> = (0..candidates.len())
+        .filter(|at| !matches!(candidates[*at].hunk.kind, HunkKind::Additive))
+        .collect();
+    let additive: Vec<usize> = (0..candidates.len()).filter(|at| !active.contains(at)).collect();
+    let reach: Vec<BTreeSet<usize>> =
+        (0..candidates.len()).map(|at| used_additive(candidates, &additive, at)).collect();
+    let names = introduced(candidates, vocabularies);
+    tie_names(candidates, &active, &reach, &names, &mut tying);
+    tie_locals(candidates, &active, &mut tying);
+    tie_places(candidates, &active, &mut tying);
+    let image = active.iter().copied().filter(|at| candidates[*at].hunk.kind == HunkKind::Image);
+    tying.join(&image.collect::<Vec<_>>(), &Tie::Image);
+    if candidates.iter().any(|candidate| candidate.tying == Tying::Coarse) {
+        tying.join(&(0..candidates.len()).collect::<Vec<_>>(), &Tie::Whole);
+    }
+    // Additive code follows the one part that uses it. What several use is of all of them, what nobody uses on its own.
+    let mut shared = BTreeMap::new();
+    for &at in &additive {
+        let users: BTreeSet<usize> =
+            active.iter().copied().filter(|user| reach[*user].contains(&at)).collect();
+        let parts: BTreeSet<usize> = users.iter().map(|user| tying.find(*user)).collect();
+        match (parts.len(), users.first()) {
+            (1, Some(user)) => {
+                tying.join(&[*user, at], &Tie::Introduced(candidates[at].hunk.names.join(", ")));
+            }
+            (0, _) => reach[at].iter().for_each(|other| {
+                let names = candidates[*other].hunk.names.join(", ");
+                tying.join(&[at, *other], &Tie::Introduced(names));
+            }),
+            _ => {
+                shared.insert(at, users);
+            }
+        }
+    }
+    let mut groups = tying.groups();
+    groups.iter_mut().for_each(|group| group.members.retain(|at| !shared.contains_key(at)));
+    groups.retain(|group| !group.members.is_empty());
+    (groups, shared)
+}
+
+/// Names of properties and globals that one version alone knows, and that are not those of additive code.
+fn introduced(candidates: &[Candidate<'_>], vocabularies: &[[Vocabulary; 2]]) -> BTreeSet<String> {
+    let all = |side: usize| {
+        let mut names: [BTreeSet<&String>; 2] = Default::default();
+        for vocabulary in vocabularies.iter().map(|both| &both[side]) {
+            names[0].extend(&vocabulary.properties);
+            names[1].extend(&vocabulary.globals);
+        }
+        names
+    };
+    let (old, new) = (all(0), all(1));
+    let additive: BTreeSet<&String> = candidates
+        .iter()
+        .filter(|c| c.hunk.kind == HunkKind::Additive)
+        .flat_map(|c| &c.hunk.names)
+        .collect();
+    let one_sided = (0..2).flat_map(|kind| old[kind].symmetric_difference(&new[kind]));
+    one_sided.filter(|name| !additive.contains(*name)).map(|name| (*name).clone()).collect()
+}
+
+/// The additive hunks that a hunk uses, directly or through others, on the side where they are.
+fn used_additive(candidates: &[Candidate<'_>], additive: &[usize], from: usize) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        for &other in additive {
+            let uses =
+                Side::BOTH.into_iter().any(|side| {
+                    let facts = candidates[at].facts.side(side);
+                    let present = !candidates[other].hunk.place(side).spans.is_empty();
+                    present
+                        && candidates[other].hunk.names.iter().any(|name| {
+                            facts.globals.contains(name) || facts.properties.contains(name)
+                        })
+                });
+            if uses && other != from && found.insert(other) {
+                open.push(other);
+            }
+        }
+    }
+    found
+}
+
+fn tie_names(
+    candidates: &[Candidate<'_>],
+    active: &[usize],
+    reach: &[BTreeSet<usize>],
+    introduced: &BTreeSet<String>,
+    tying: &mut Groups,
+) {
+    let changed = |at: &usize| {
+        let hunk = candidates[*at].hunk;
+        matches!(hunk.kind, HunkKind::Parameters | HunkKind::Function)
+    };
+    let parameters: BTreeSet<&String> =
+        active.iter().filter(|at| changed(at)).flat_map(|at| &candidates[*at].hunk.names).collect();
+    let mut direct: Shared = BTreeMap::new();
+    let mut through: Shared = BTreeMap::new();
+    let written: BTreeSet<&String> = active
+        .iter()
+        .filter(|at| candidates[**at].tying >= Tying::Default)
+        .flat_map(|at| Side::BOTH.map(|side| &candidates[*at].facts.side(side).written))
+        .flatten()
+        .collect();
+    let note = |at: usize, facts: &HunkFacts, into: &mut Shared| {
+        for side in Side::BOTH {
+            let facts = facts.side(side);
+            for name in facts.properties.iter().chain(&facts.globals) {
+                if introduced.contains(name) {
+                    into.entry(Tie::Introduced(name.clone())).or_default().push(at);
+                }
+                if parameters.contains(name) {
+                    into.entry(Tie::Parameters(name.clone())).or_default().push(at);
+                }
+                if written.contains(name) {
+                    into.entry(Tie::Written(name.clone())).or_default().push(at);
+                }
+            }
+        }
+    };
+    for &at in active {
+        note(at, candidates[at].facts, &mut direct);
+        for name in candidates[at].hunk.names.iter().filter(|_| changed(&at)) {
+            direct.entry(Tie::Parameters(name.clone())).or_default().push(at);
+        }
+        for other in &reach[at] {
+            note(at, candidates[*other].facts, &mut through);
+        }
+    }
+    // Through additive code a hunk is tied to those that use the name themselves, not to others that use that code.
+    for (tie, users) in through {
+        if let Some(owners) = direct.get_mut(&tie) {
+            owners.extend(users);
+        }
+    }
+    direct.into_iter().for_each(|(tie, members)| tying.join(&members, &tie));
+}
+
+fn tie_locals(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
+    type Key = (usize, Side, VariableId);
+    let mut users: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
+    let mut tied: BTreeSet<Key> = BTreeSet::new();
+    for &at in active {
+        let candidate = &candidates[at];
+        for side in Side::BOTH {
+            let facts = candidate.facts.side(side);
+            for variable in &facts.locals {
+                let key = (candidate.module, side, *variable);
+                users.entry(key).or_default().push(at);
+                if facts.written_locals.contains(variable) || facts.introduced.contains(variable) {
+                    tied.insert(key);
+                }
+            }
+        }
+    }
+    for (key, members) in users.into_iter().filter(|(key, _)| tied.contains(key)) {
+        let first = members.first().map(|at| candidates[*at].facts.side(key.1));
+        let name = first.and_then(|facts| facts.names.get(&key.2)).cloned().unwrap_or_default();
+        tying.join(&members, &Tie::Variable(name));
+    }
+}
+
+fn tie_places(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
+    let mut statements: BTreeMap<(usize, NodeId), Vec<usize>> = BTreeMap::new();
+    let mut functions: BTreeMap<(usize, NodeId), Vec<usize>> = BTreeMap::new();
+    for &at in active {
+        let Candidate { module, facts, tying, .. } = &candidates[at];
+        if let Some(statement) = facts.statement {
+            statements.entry((*module, statement)).or_default().push(at);
+        }
+        if let Some(function) = facts.function.filter(|_| *tying >= Tying::Medium) {
+            functions.entry((*module, function)).or_default().push(at);
+        }
+    }
+    statements.values().for_each(|members| tying.join(members, &Tie::SameStatement));
+    functions.values().for_each(|members| tying.join(members, &Tie::SameFunction));
+}
+
+/// Disjoint sets, each with why its members came together.
+struct Groups {
+    parents: Vec<usize>,
+    ties: Vec<(usize, Tie)>,
+}
+
+impl Groups {
+    fn new(len: usize) -> Self {
+        Self { parents: (0..len).collect(), ties: Vec::new() }
+    }
+
+    fn find(&mut self, at: usize) -> usize {
+        let mut root = at;
+        while self.parents[root] != root {
+            self.parents[root] = self.parents[self.parents[root]];
+            root = self.parents[root];
+        }
+        root
+    }
+
+    fn join(&mut self, members: &[usize], tie: &Tie) {
+        let Some((&first, rest)) = members.split_first() else { return };
+        for &other in rest {
+            let (a, b) = (self.find(first), self.find(other));
+            if a != b {
+                self.parents[a.max(b)] = a.min(b);
+                self.ties.push((first, tie.clone()));
+            }
+        }
+    }
+
+    fn groups(mut self) -> Vec<Group> {
+        let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
+        for at in 0..self.parents.len() {
+            let root = self.find(at);
+            groups.entry(root).or_default().members.insert(at);
+        }
+        for (at, tie) in std::mem::take(&mut self.ties) {
+            let root = self.find(at);
+            groups.entry(root).or_default().ties.insert(tie);
+        }
+        groups.into_values().collect()
+    }
+}

@@ -1,0 +1,99 @@
+//! Where each place of woven text came from, as position maps want it.
+
+use super::{hunk::Side, render::Rendered};
+use crate::map::{Segment, WovenSegment};
+
+/// The beginning of each stretch, of each line in it, and of what follows a character of several bytes.
+pub(crate) fn segments(rendered: &Rendered, before: &str, after: &str) -> Vec<WovenSegment> {
+    let (mut woven, mut sources) =
+        (Cursor::new(&rendered.text), [Cursor::new(before), Cursor::new(after)]);
+    let mut segments = Vec::new();
+    for origin in &rendered.origins {
+        let source = &mut sources[usize::from(origin.side == Side::After)];
+        source.go(origin.span.start);
+        woven.go(origin.at);
+        let end = origin.span.end;
+        let mut fresh = true;
+        while source.at < end {
+            if fresh {
+                segments.push(WovenSegment {
+                    line: woven.line,
+                    column: woven.bytes,
+                    before: u32::from(origin.side == Side::Before),
+                    source_line: source.line,
+                    source_column: source.characters,
+                });
+            }
+            fresh = source.step();
+            woven.step();
+        }
+    }
+    segments
+}
+
+/// The same for text that was printed from woven text: each printed place at the source it came from.
+pub(crate) fn compose(
+    printed: &[Segment],
+    woven: &[WovenSegment],
+    text: &str,
+) -> Vec<WovenSegment> {
+    let lines: Vec<&str> = text.split('\n').collect();
+    let place = |segment: &Segment| {
+        let line = lines.get(segment.source_line as usize).copied().unwrap_or_default();
+        let bytes: usize =
+            line.chars().take(segment.source_column as usize).map(char::len_utf8).sum();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let after = woven.partition_point(|w| (w.line, w.column) <= (segment.source_line, bytes));
+        let found = woven.get(after.checked_sub(1)?)?;
+        let further = if found.line == segment.source_line { bytes - found.column } else { 0 };
+        Some(WovenSegment {
+            line: segment.line,
+            column: segment.column,
+            source_column: found.source_column + further,
+            ..*found
+        })
+    };
+    printed.iter().filter_map(place).collect()
+}
+
+/// A place in a text that moves forward, and back to its beginning.
+struct Cursor<'t> {
+    text: &'t str,
+    at: u32,
+    line: u32,
+    bytes: u32,
+    characters: u32,
+}
+
+impl<'t> Cursor<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, at: 0, line: 0, bytes: 0, characters: 0 }
+    }
+
+    fn go(&mut self, to: u32) {
+        if to < self.at {
+            *self = Self::new(self.text);
+        }
+        while self.at < to {
+            self.step();
+        }
+    }
+
+    /// Over one character; whether columns run on from the next one on in another way.
+    fn step(&mut self) -> bool {
+        let rest = self.text.get(self.at as usize..).unwrap_or_default();
+        let Some(next) = rest.chars().next() else {
+            self.at += 1;
+            return false;
+        };
+        let width = u32::try_from(next.len_utf8()).unwrap_or(1);
+        self.at += width;
+        if next == '\n' {
+            (self.line, self.bytes, self.characters) = (self.line + 1, 0, 0);
+            return true;
+        }
+        self.bytes += width;
+        self.characters += 1;
+        width > 1
+    }
+}

@@ -1,0 +1,407 @@
+//! The top level of a module. It runs once, when the image is made, so nothing on it can be chosen per request: what is
+//! declared there is kept in both versions, bound twice, or differs between the two images.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use belay_model::HunkKind;
+use oxc::{ast::AstType, span::Span};
+
+use super::{
+    align::gaps,
+    function::own_name,
+    hunk::{Edit, Emit, Hunk, Output, Place, Refusal, Side, Woven},
+    list::{Lists, Run, declared},
+    nodes::{is_export, is_pure, source_of},
+    weaver::Weaver,
+};
+use crate::syntax::{Marks, NodeId, Tree};
+
+impl Weaver<'_> {
+    /// Everything finds a place here: what cannot be woven differs between the images.
+    pub(super) fn program(&self, lists: Lists<'_>) -> Output {
+        let mut output = Output::default();
+        let pairs = self.function_twins(lists);
+        let rest = |items: &[NodeId], taken: &dyn Fn(NodeId) -> bool| -> Vec<NodeId> {
+            items.iter().copied().filter(|item| !taken(*item)).collect()
+        };
+        let mut woven = Vec::new();
+        for &(b, a) in &pairs {
+            if let Ok(done) = self.top(b, a) {
+                woven.push((b, a));
+                output.add(done);
+            }
+        }
+        let old = rest(lists.old, &|item| woven.iter().any(|(b, _)| *b == item));
+        let new = rest(lists.new, &|item| woven.iter().any(|(_, a)| *a == item));
+        let lists = Lists { old: &old, new: &new, ..lists };
+        for gap in gaps((self.before, lists.old), (self.after, lists.new)) {
+            let (pairs, runs) = self.split(lists, &gap, |b, a| self.top(b, a));
+            pairs.into_iter().for_each(|done| output.add(done));
+            runs.iter().for_each(|run| output.add(self.top_run(run)));
+        }
+        output
+    }
+
+    /// Function declarations are hoisted: those of one name continue each other wherever they stand.
+    fn function_twins(&self, lists: Lists<'_>) -> Vec<(NodeId, NodeId)> {
+        let named = |tree: &Tree<'_>, items: &[NodeId]| -> BTreeMap<String, Vec<NodeId>> {
+            let mut names: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
+            for &item in items {
+                if let Some(name) = hoisted_name(tree, item) {
+                    names.entry(name).or_default().push(item);
+                }
+            }
+            names
+        };
+        let (old, new) = (named(self.before, lists.old), named(self.after, lists.new));
+        let twins = old.iter().filter_map(|(name, b)| match (&b[..], new.get(name)?.as_slice()) {
+            ([b], [a]) => Some((*b, *a)),
+            _ => None,
+        });
+        twins.collect()
+    }
+
+    /// Two statements of the top level that continue each other.
+    fn top(&self, b: NodeId, a: NodeId) -> Woven {
+        let reason = match self.node(b, a) {
+            Ok(output) => return Ok(output),
+            Err(reason) => reason,
+        };
+        self.bind_twice(b, a, &reason).map_err(|second| {
+            let reason = if reason.message.contains("module is loaded") { second } else { reason };
+            let mut reasons = self.reasons.borrow_mut();
+            reasons.insert((Side::Before, b), reason.clone());
+            reasons.insert((Side::After, a), reason.clone());
+            reason
+        })
+    }
+
+    fn top_run(&self, run: &Run<'_>) -> Output {
+        let mut output = Output::default();
+        let mut inserted = Vec::new();
+        let (mut old_image, mut new_image) = (Vec::new(), Vec::new());
+        let mut reason = None;
+        for (side, items) in [(Side::Before, run.old), (Side::After, run.new)] {
+            for &item in items {
+                match self.additive_names(side, item) {
+                    Ok(names) => {
+                        let span = self.tree(side).span(item);
+                        if side == Side::Before {
+                            inserted.extend(statement(side, span));
+                        }
+                        output.hunks.push(self.lone(side, item, run.at, names));
+                    }
+                    Err(refusal) => {
+                        let list =
+                            if side == Side::Before { &mut old_image } else { &mut new_image };
+                        list.push(self.tree(side).span(item));
+                        let known = self.reasons.borrow().get(&(side, item)).cloned();
+                        reason.get_or_insert(known.unwrap_or(refusal));
+                    }
+                }
+            }
+        }
+        if let Some(reason) = reason {
+            output.add(self.image(&old_image, &new_image, run.at, reason));
+        }
+        if !inserted.is_empty() {
+            output.edits.push(Edit { at: Span::empty(run.at), emit: inserted });
+        }
+        output
+    }
+
+    /// Statements that one image has and the other one has not.
+    pub(super) fn image(&self, old: &[Span], new: &[Span], at: u32, reason: Refusal) -> Output {
+        let place = |spans: &[Span], at| Place {
+            at: spans.first().map_or(at, |span| span.start),
+            spans: spans.to_vec(),
+        };
+        let mut hunk = self.hunk(HunkKind::Image, place(old, 0), place(new, at));
+        hunk.reason = Some(reason);
+        let before: Vec<Emit> =
+            old.iter().flat_map(|span| statement(Side::Before, *span)).collect();
+        let mut edits = vec![Edit {
+            at: Span::empty(hunk.after.at),
+            emit: vec![Emit::Image { after: Vec::new(), before }],
+        }];
+        edits.extend(new.iter().map(|span| Edit {
+            at: *span,
+            emit: vec![Emit::Image {
+                after: vec![Emit::Code(Side::After, *span)],
+                before: Vec::new(),
+            }],
+        }));
+        Output { edits, hunks: vec![hunk], ..Output::default() }
+    }
+
+    fn lone(&self, side: Side, item: NodeId, at: u32, names: Vec<String>) -> Hunk {
+        let span = self.tree(side).span(item);
+        let mut hunk = match side {
+            Side::Before => self.hunk(HunkKind::Additive, span, Place::empty(at)),
+            Side::After => self.hunk(HunkKind::Additive, Place::empty(0), span),
+        };
+        hunk.names = names;
+        hunk.lone = vec![(side, item)];
+        hunk
+    }
+
+    /// The names that a statement of the top level declares, if it may be there in both versions.
+    fn additive_names(&self, side: Side, item: NodeId) -> Result<Vec<String>, Refusal> {
+        let tree = self.tree(side);
+        let node = tree.node(item);
+        let inner = match (node.ty, node.children.first()) {
+            (AstType::ExportDeclaration, Some(inner)) => tree.node(*inner),
+            _ => node,
+        };
+        let harmless = match inner.ty {
+            AstType::Function | AstType::ImportDeclaration => true,
+            AstType::Class => is_pure_declared(tree, item),
+            AstType::VariableDeclaration => {
+                !inner.marks.has(Marks::USING)
+                    && inner.children.iter().all(|declarator| {
+                        tree.node(*declarator)
+                            .children
+                            .get(1)
+                            .is_none_or(|init| is_pure(tree, *init))
+                    })
+            }
+            AstType::ExportNamedDeclaration | AstType::ExportFromDeclaration => {
+                return self.additive_exports(side, item);
+            }
+            AstType::ExpressionStatement => return self.additive_assignment(side, item),
+            AstType::TSEnumDeclaration => true,
+            _ => false,
+        };
+        if !harmless {
+            return self.refuse(side, item, top_reason(inner.ty));
+        }
+        let names: Vec<String> =
+            declared(tree, item, NodeId::ROOT).map(|v| v.name.to_string()).collect();
+        match names.iter().find(|name| self.is_meant(side.other(), NodeId::ROOT, name)) {
+            Some(name) => {
+                let message = format!("`{name}` means something else in the other version");
+                self.refuse(side, item, message)
+            }
+            None if is_export(node.ty) && self.exports(side.other(), &names) => {
+                self.refuse(side, item, "the export is rebound")
+            }
+            None => Ok(names),
+        }
+    }
+
+    /// `exports.name = pure`, where the other version has no such export.
+    fn additive_assignment(&self, side: Side, item: NodeId) -> Result<Vec<String>, Refusal> {
+        let (tree, other) = (self.tree(side), self.tree(side.other()));
+        let name = exported_by_assignment(tree, item);
+        let pure = name.filter(|(_, value)| is_pure(tree, *value)).map(|(name, _)| name);
+        let clash = |name: &str| {
+            other
+                .subtree(NodeId::ROOT)
+                .any(|id| other.ty(id) == AstType::IdentifierName && other.code(id) == name)
+        };
+        match pure {
+            Some(name) if !clash(name) => Ok(vec![name.to_owned()]),
+            _ => self.refuse(side, item, "it runs when the module is loaded"),
+        }
+    }
+
+    fn additive_exports(&self, side: Side, item: NodeId) -> Result<Vec<String>, Refusal> {
+        let names: Vec<String> = specifiers(self.tree(side), item).into_keys().collect();
+        if self.exports(side.other(), &names) {
+            return self.refuse(side, item, "the export is rebound");
+        }
+        Ok(names)
+    }
+
+    /// Whether a version exports one of these names from a list.
+    fn exports(&self, side: Side, names: &[String]) -> bool {
+        let tree = self.tree(side);
+        let mut all = tree.node(NodeId::ROOT).children.iter();
+        all.any(|item| {
+            let listed = specifiers(tree, *item);
+            let declaration = tree.ty(*item) == AstType::ExportDeclaration;
+            names.iter().any(|name| {
+                listed.contains_key(name)
+                    || declaration && declared(tree, *item, NodeId::ROOT).any(|v| *v.name == **name)
+            })
+        })
+    }
+
+    /// Imports of one module: what is imported in one version only is imported in both.
+    pub(super) fn import(&self, b: NodeId, a: NodeId) -> Woven {
+        let (old, new) = (imported(self.before, b), imported(self.after, a));
+        let clause = |tree: &Tree<'_>, id: NodeId| {
+            let mut children = tree.node(id).children.iter();
+            children.find(|c| tree.ty(**c) == AstType::WithClause).map(|c| tree.hash(*c))
+        };
+        let (old_clause, new_clause) = (clause(self.before, b), clause(self.after, a));
+        let same_source = source_of(self.before, b) == source_of(self.after, a)
+            && old_clause.is_none()
+            && new_clause.is_none();
+        let rebound = !same_source
+            || old.iter().any(|(local, (_, text))| {
+                new.get(local).is_some_and(|(_, other)| !self.same(*text, *other))
+            });
+        if rebound {
+            return self.refuse(Side::After, a, "the import is bound to another module");
+        }
+        for (side, own, other) in [(Side::Before, &old, &new), (Side::After, &new, &old)] {
+            let lone = own.keys().filter(|local| !other.contains_key(*local));
+            let meant = lone.into_iter().find(|l| self.is_meant(side.other(), NodeId::ROOT, l));
+            if let Some(name) = meant {
+                let message = format!("`{name}` means something else in the other version");
+                return self.refuse(side, if side == Side::Before { b } else { a }, message);
+            }
+        }
+        let source = source_of(self.before, b).unwrap_or_default();
+        let quoted = serde_json::Value::from(source).to_string();
+        let removed = old.iter().filter(|(local, _)| !new.contains_key(*local));
+        let lines = removed.flat_map(|(_, (named, id))| {
+            let (open, close) = if *named { ("{ ", " }") } else { ("", "") };
+            [
+                format!("\n;import {open}").into(),
+                Emit::Code(Side::Before, self.before.span(*id)),
+                format!("{close} from {quoted};").into(),
+            ]
+        });
+        let (old_span, new_span) = (self.before.span(b), self.after.span(a));
+        let mut hunk = self.hunk(HunkKind::Additive, old_span, new_span);
+        let differs = |local: &&String| old.contains_key(*local) != new.contains_key(*local);
+        hunk.names = old.keys().chain(new.keys()).filter(differs).cloned().collect();
+        hunk.lone = self.lone_specifiers(
+            old.iter().map(|(n, (_, id))| (n, *id)),
+            new.iter().map(|(n, (_, id))| (n, *id)),
+        );
+        let emit: Vec<Emit> = lines.collect();
+        let mut output = Output { hunks: vec![hunk], ..Output::default() };
+        if !emit.is_empty() {
+            output.edits.push(Edit { at: Span::empty(new_span.end), emit });
+        }
+        Ok(output)
+    }
+
+    /// `export { … }`, with or without `from`: what one version exports only is exported in both.
+    pub(super) fn export_list(&self, b: NodeId, a: NodeId) -> Woven {
+        let (old, new) = (specifiers(self.before, b), specifiers(self.after, a));
+        let source = source_of(self.before, b);
+        let rebound = source != source_of(self.after, a)
+            || old.iter().any(|(name, id)| new.get(name).is_some_and(|a| !self.same(*id, *a)));
+        if rebound || old.is_empty() || new.is_empty() {
+            return self.refuse(Side::After, a, "the export is rebound");
+        }
+        let removed = old.iter().filter(|(name, _)| !new.contains_key(*name));
+        let removed: Vec<Emit> = removed
+            .flat_map(|(_, id)| [Emit::Code(Side::Before, self.before.span(*id)), ", ".into()])
+            .collect();
+        let (old_span, new_span) = (self.before.span(b), self.after.span(a));
+        let mut hunk = self.hunk(HunkKind::Additive, old_span, new_span);
+        let differs = |name: &&String| old.contains_key(*name) != new.contains_key(*name);
+        hunk.names = old.keys().chain(new.keys()).filter(differs).cloned().collect();
+        hunk.lone = self.lone_specifiers(
+            old.iter().map(|(n, id)| (n, *id)),
+            new.iter().map(|(n, id)| (n, *id)),
+        );
+        let mut output = Output { hunks: vec![hunk], ..Output::default() };
+        if !removed.is_empty() {
+            let from = source.map(|source| serde_json::Value::from(source).to_string());
+            let from = from.map_or(String::new(), |source| format!(" from {source}"));
+            let line = [vec!["\n;export { ".into()], removed, vec![format!("}}{from};").into()]];
+            output.edits.push(Edit { at: Span::empty(new_span.end), emit: line.concat() });
+        }
+        Ok(output)
+    }
+
+    /// Specifiers that only one of two lists has, told by their names.
+    fn lone_specifiers<'n>(
+        &self,
+        old: impl Iterator<Item = (&'n String, NodeId)> + Clone,
+        new: impl Iterator<Item = (&'n String, NodeId)> + Clone,
+    ) -> Vec<(Side, NodeId)> {
+        let [old_names, new_names]: [BTreeSet<&String>; 2] = [
+            old.clone().map(|(name, _)| name).collect(),
+            new.clone().map(|(name, _)| name).collect(),
+        ];
+        let removed = old.filter(|(name, _)| !new_names.contains(name));
+        let added = new.filter(|(name, _)| !old_names.contains(name));
+        let removed = removed.map(|(_, id)| (Side::Before, id));
+        removed.chain(added.map(|(_, id)| (Side::After, id))).collect()
+    }
+}
+
+/// A statement that ends wherever it stands.
+fn statement(side: Side, span: Span) -> [Emit; 3] {
+    ["\n;".into(), Emit::Code(side, span), ";\n".into()]
+}
+
+fn top_reason(ty: AstType) -> &'static str {
+    match ty {
+        AstType::Class => "making the class runs code when the module is loaded",
+        AstType::VariableDeclaration => {
+            "its value is made by code that runs when the module is loaded"
+        }
+        AstType::ExportDefaultDeclaration | AstType::ExportAllDeclaration => {
+            "the export is rebound"
+        }
+        _ => "it runs when the module is loaded",
+    }
+}
+
+fn is_pure_declared(tree: &Tree<'_>, item: NodeId) -> bool {
+    tree.subtree(item).find(|id| tree.ty(*id) == AstType::Class).is_some_and(|c| is_pure(tree, c))
+}
+
+/// The name of a function declaration, with `export` before it or not.
+fn hoisted_name(tree: &Tree<'_>, item: NodeId) -> Option<String> {
+    let node = tree.node(item);
+    let (prefix, function) = match (node.ty, node.children.first()) {
+        (AstType::ExportDeclaration, Some(inner)) => ("export ", *inner),
+        _ => ("", item),
+    };
+    let declared =
+        tree.ty(function) == AstType::Function && tree.node(function).marks.has(Marks::DECLARATION);
+    let name = own_name(tree, function).filter(|_| declared)?;
+    Some(format!("{prefix}{name}"))
+}
+
+/// By local name: whether it is in braces, and the specifier.
+fn imported(tree: &Tree<'_>, id: NodeId) -> BTreeMap<String, (bool, NodeId)> {
+    let specifiers = tree.node(id).children.iter().filter_map(|child| {
+        let node = tree.node(*child);
+        let named = match node.ty {
+            AstType::ImportSpecifier => true,
+            AstType::ImportDefaultSpecifier | AstType::ImportNamespaceSpecifier => false,
+            _ => return None,
+        };
+        let local = node.children.last()?;
+        Some((tree.code(*local).to_owned(), (named, *child)))
+    });
+    specifiers.collect()
+}
+
+/// By exported name: the specifier.
+fn specifiers(tree: &Tree<'_>, id: NodeId) -> BTreeMap<String, NodeId> {
+    let children = tree.node(id).children.iter();
+    let specifiers = children.filter(|child| tree.ty(**child) == AstType::ExportSpecifier);
+    let named = specifiers.filter_map(|child| {
+        let exported = tree.node(*child).children.last()?;
+        Some((tree.code(*exported).to_owned(), *child))
+    });
+    named.collect()
+}
+
+/// `exports.name = value` or `module.exports.name = value`.
+pub(super) fn exported_by_assignment<'t>(
+    tree: &Tree<'t>,
+    item: NodeId,
+) -> Option<(&'t str, NodeId)> {
+    let assignment = *tree.node(item).children.first()?;
+    let [target, value] = tree.node(assignment).children[..] else { return None };
+    let plain = tree.ty(assignment) == AstType::AssignmentExpression
+        && tree.ty(target) == AstType::StaticMemberExpression;
+    let name = tree
+        .code(target)
+        .strip_prefix("exports.")
+        .or_else(|| tree.code(target).strip_prefix("module.exports."))?;
+    let simple = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
+    (plain && simple).then_some((name, value))
+}
