@@ -85,6 +85,9 @@ impl Builder {
         for module in program.modules.iter().filter(importable) {
             self.on_path(&module.path, |e| &e.compile)?;
         }
+        for builtin in program.imported_builtins() {
+            self.on_path(&builtin, |e| &e.compile)?;
+        }
         self.hook(c"preload", "")?;
         for index in 0..program.entries.len() {
             self.entry(program, index)?;

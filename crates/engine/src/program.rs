@@ -63,6 +63,20 @@ impl Program {
         target.collect()
     }
 
+    /// Modules that are not files and that some import leads to, by their names in the guest.
+    pub(crate) fn imported_builtins(&self) -> BTreeSet<String> {
+        let edges = self.modules.iter().flat_map(|module| &module.imports);
+        let imported = edges.filter(|edge| match edge.kind {
+            ImportKind::Import | ImportKind::Dynamic => true,
+            ImportKind::Require => false,
+        });
+        let builtin = imported.filter(|edge| match &edge.target {
+            ImportTarget::Builtin(_) | ImportTarget::Empty => true,
+            ImportTarget::Module(_) | ImportTarget::Missing(_) => false,
+        });
+        builtin.map(|edge| guest_name(&edge.target)).collect()
+    }
+
     /// Every module as the shim's `get_source` reads it, by path.
     pub(crate) fn sources(&self) -> HashMap<String, Vec<u8>> {
         let builtins = [(BUILTIN, 3, &BUILTIN_EXPORTS[..]), (EMPTY, 4, &["default"])];
