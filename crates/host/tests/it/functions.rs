@@ -61,7 +61,9 @@ pub(crate) fn image(code: &str) -> FunctionImage {
 }
 
 pub(crate) fn start(image: &FunctionImage, event: &str, limits: Limits) -> Instance {
-    image.start(Start { entry: 0, event, context: CONTEXT, limits, seed: [7; 32] }).unwrap()
+    image
+        .start(Start { entry: 0, event, context: CONTEXT, limits, seed: [7; 32], arms: &[] })
+        .unwrap()
 }
 
 /// Runs a handler's body, which sees `event` and `context`, to its end.

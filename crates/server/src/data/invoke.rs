@@ -160,6 +160,7 @@ impl Invoker {
             context: &context,
             limits: target.limits,
             seed,
+            arms: &[],
         });
         match instance {
             Ok(instance) => {
