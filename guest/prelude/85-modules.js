@@ -1,11 +1,13 @@
 // Modules: which specifier means which module (decided when the app was compiled), and CommonJS.
 //
 // `graph` maps a module's path to its specifiers and their targets, `kinds` to what kind of module it is. A target is
-// a module's path, or one of the names that begin with "belay": the built-in module, an empty one, or one that could
-// not be found, which is an error only when it is reached (packages probe for optional modules in `try`).
+// a module's path, or one of the names that begin with "belay": the built-in module, an empty one, what woven code
+// uses, or one that could not be found, which is an error only when it is reached (packages probe for optional modules
+// in `try`).
 
 const BUILTIN = "belay";
 const EMPTY = "belay:empty";
+const WEAVE = "belay:weave";
 const MISSING = "belay:missing/";
 const KIND_ESM = 0;
 const KIND_COMMONJS = 1;
@@ -16,6 +18,12 @@ let kinds = {};
 const commonJsCache = Object.create(null);
 const compiled = new Map();
 const empty = {};
+/** For woven code alone: nothing else leads here, as `graph` has the name only in woven modules. */
+const woven = Object.freeze({
+  cells: new Uint8Array(native.wovenCells),
+  now: native.wovenNow,
+  took: native.wovenTook,
+});
 
 function setGraph(graphJson) {
   ({ graph, kinds } = JSON.parse(graphJson));
@@ -84,6 +92,7 @@ function load(path, parent) {
   if (hasOwn.call(commonJsCache, path) || commonJsCache[path]) return commonJsCache[path].exports;
   if (path === BUILTIN) return belay;
   if (path === EMPTY) return empty;
+  if (path === WEAVE) return woven;
   if (path.startsWith(MISSING)) throw moduleNotFound(path.slice(MISSING.length));
   const kind = hasOwn.call(kinds, path) ? kinds[path] : undefined;
   if (kind === KIND_ESM) return exportsOfEsm(native.namespace(path));
@@ -99,7 +108,7 @@ function run(module, parent) {
   parent?.children.push(module);
   let done = false;
   try {
-    wrapper.call(module.exports, module.exports, module.require, module, path, module.path);
+    wrapper.apply(module.exports, argumentsFor(wrapper, module));
     done = true;
   } finally {
     if (!done) delete commonJsCache[path];
@@ -107,6 +116,12 @@ function run(module, parent) {
   compiled.delete(path);
   module.loaded = true;
   return module.exports;
+}
+
+/** The wrapper of a woven module has parameters for the cells as well. */
+function argumentsFor(wrapper, module) {
+  const usual = [module.exports, module.require, module, module.id, module.path];
+  return wrapper.length > usual.length ? [...usual, woven.cells, woven.now, woven.took] : usual;
 }
 
 function loadJson(path, parent) {

@@ -46,7 +46,7 @@ static bool deploying = true;
 /* ---- Buffers. Running out of memory here traps; the host knows from its limiter why. ---- */
 
 typedef struct { uint8_t *data; uint32_t len, capacity; } Buffer;
-static Buffer out, queued, cancelled;
+static Buffer queued, cancelled;
 static uint32_t queued_count, cancelled_count;
 
 static void *must(void *allocated) {
@@ -70,11 +70,19 @@ static void put_text(Buffer *b, const char *text, uint32_t len) {
   put(b, text, len);
 }
 
-/* The host reads these two where they lie, so that a message costs no call into the guest. Their addresses are
- * the same in every instance of an engine. What the host puts into `in` stays until its next message. */
-static Buffer in;
-Buffer *EXPORT(bl_in)(void) { return &in; }
-Buffer *EXPORT(bl_out)(void) { return &out; }
+/* The host reads and writes this where it lies, so that neither a message nor an arm costs a call into the guest. Its
+ * address is the same in every instance of an engine. It starts a page, which every request writes anyway, so that the
+ * cells cost none of their own. What the host puts into `in` stays until its next message. */
+#define PARTS_MAX 256
+static _Alignas(4096) struct {
+  Buffer in, out;
+  /* The cells of woven code. Arms: 0 before, 1 after. Reached: the arm, or NOT_REACHED. */
+  uint8_t arms[PARTS_MAX], reached[PARTS_MAX];
+  double time_ms[PARTS_MAX];
+} control;
+#define NOT_REACHED 255
+_Static_assert(sizeof control <= 4096, "the control block is one page");
+void *EXPORT(bl_control)(void) { return &control; }
 
 /* Zeroed, so that text which was only passed in does not end up in an image; volatile, so that it happens. */
 static void wipe(volatile uint8_t *data, uint32_t len) {
@@ -82,10 +90,10 @@ static void wipe(volatile uint8_t *data, uint32_t len) {
 }
 
 void EXPORT(bl_reserve)(uint32_t len) {
-  if (deploying) wipe(in.data, in.capacity);
-  free(in.data);
-  in.data = must(malloc(len));
-  in.capacity = len;
+  if (deploying) wipe(control.in.data, control.in.capacity);
+  free(control.in.data);
+  control.in.data = must(malloc(len));
+  control.in.capacity = len;
 }
 
 /* ---- Time and randomness. At deploy they are noted, because an image would freeze them. ---- */
@@ -397,6 +405,34 @@ static JSValue native_pure(JSContext *c, JSValueConst this_value, int argc, JSVa
   return result;
 }
 
+/* ---- Woven code: which arm of each part holds, what was reached, how long it took. ---- */
+
+/* Where the signature differs, the engine's manifest defines it. */
+#ifndef BORROWING_ARRAY_BUFFER
+#define BORROWING_ARRAY_BUFFER(c, data, len) JS_NewArrayBuffer(c, data, len, NULL, NULL, false)
+#endif
+
+static void clear_cells(void) {
+  memset(control.arms, 0, sizeof control.arms);
+  memset(control.reached, NOT_REACHED, sizeof control.reached);
+  memset(control.time_ms, 0, sizeof control.time_ms);
+}
+
+/* Woven code times itself, which is no finding about the user's: an image holds no time, and nothing is noted. */
+static double woven_now(void) { return deploying ? 0 : host_monotonic(); }
+
+static JSValue native_woven_now(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
+  return JS_NewFloat64(c, woven_now());
+}
+
+/* native.wovenTook(part, start) */
+static JSValue native_woven_took(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
+  double part, start, now = woven_now();
+  if (JS_ToFloat64(c, &part, argv[0]) || JS_ToFloat64(c, &start, argv[1])) return JS_EXCEPTION;
+  if (part >= 0 && part < PARTS_MAX && start <= now) control.time_ms[(uint32_t)part] += now - start;
+  return JS_UNDEFINED;
+}
+
 static JSValue native_deploy_phase(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
   return JS_NewBool(c, deploying);
 }
@@ -588,7 +624,7 @@ static void track_rejection(JSContext *c, JSValueConst promise, JSValueConst rea
 
 /* ---- Running ---- */
 
-static JSValue main_promise = JS_UNDEFINED;
+static JSValue main_promise;
 static JSValue *entries;
 static uint32_t entry_count;
 
@@ -597,8 +633,8 @@ static int fail_with(JSValue error) {
   JSValue text = call_hook("describe", 1, (JSValueConst *)&error);
   size_t len;
   const char *s = JS_IsException(text) ? NULL : JS_ToCStringLen(ctx, &len, text);
-  out.len = 0;
-  if (s) put(&out, s, len);
+  control.out.len = 0;
+  if (s) put(&control.out, s, len);
   else JS_FreeValue(ctx, JS_GetException(ctx));
   JS_FreeCString(ctx, s);
   JS_FreeValue(ctx, text);
@@ -615,19 +651,19 @@ static int finish(JSValue value) {
   size_t len = 4;
   const char *text = JS_IsUndefined(json) ? "null" : JS_ToCStringLen(ctx, &len, json);
   if (!text) return fail();
-  out.len = 0;
-  put(&out, text, len);
+  control.out.len = 0;
+  put(&control.out, text, len);
   if (!JS_IsUndefined(json)) JS_FreeCString(ctx, text);
   JS_FreeValue(ctx, json);
   return ST_DONE;
 }
 
 static int hand_out_calls(void) {
-  out.len = 0;
-  put_u32(&out, queued_count);
-  put(&out, queued.data, queued.len);
-  put_u32(&out, cancelled_count);
-  put(&out, cancelled.data, cancelled.len);
+  control.out.len = 0;
+  put_u32(&control.out, queued_count);
+  put(&control.out, queued.data, queued.len);
+  put_u32(&control.out, cancelled_count);
+  put(&control.out, cancelled.data, cancelled.len);
   queued.len = cancelled.len = queued_count = cancelled_count = 0;
   return ST_PENDING;
 }
@@ -736,13 +772,14 @@ static const Native natives[] = {
   {"log", native_log, 2}, {"now", native_now, 0}, {"monotonic", native_monotonic, 0}, {"random", native_random, 1},
   {"utf8Encode", native_utf8_encode, 1}, {"utf8Decode", native_utf8_decode, 1}, {"evalModule", native_eval_module, 1},
   {"jsonText", native_json_text, 1}, {"namespace", native_namespace, 1},
-  {"deployPhase", native_deploy_phase, 0},
+  {"deployPhase", native_deploy_phase, 0}, {"wovenNow", native_woven_now, 0}, {"wovenTook", native_woven_took, 2},
 };
 
 static JSValue make_native(void) {
   JSValue native = JS_NewObject(ctx);
   for (size_t i = 0; i < sizeof natives / sizeof *natives; i++)
     JS_SetPropertyStr(ctx, native, natives[i].name, JS_NewCFunction(ctx, natives[i].function, natives[i].name, natives[i].length));
+  JS_SetPropertyStr(ctx, native, "wovenCells", BORROWING_ARRAY_BUFFER(ctx, control.arms, sizeof control.arms + sizeof control.reached));
   return native;
 }
 
@@ -757,14 +794,15 @@ static void replace_math_random(void) {
 static int broken(void) {
   JSValue error = JS_GetException(ctx), stack = JS_GetPropertyStr(ctx, error, "stack");
   const char *text = JS_ToCString(ctx, error), *frames = JS_ToCString(ctx, stack);
-  out.len = 0;
-  if (text) put(&out, text, strlen(text));
-  if (frames) put(&out, "\n", 1), put(&out, frames, strlen(frames));
+  control.out.len = 0;
+  if (text) put(&control.out, text, strlen(text));
+  if (frames) put(&control.out, "\n", 1), put(&control.out, frames, strlen(frames));
   return ST_BROKEN;
 }
 
 static void make_context(uint32_t stack_bytes) {
   hooks = stack_probe = main_promise = JS_UNDEFINED;
+  clear_cells();
   rt = must(JS_NewRuntime());
   JS_SetMaxStackSize(rt, stack_bytes);
   ctx = must(JS_NewContext(rt));
@@ -785,8 +823,8 @@ int EXPORT(bl_compile_prelude)(const char *prelude, uint32_t prelude_len, uint32
   size_t len;
   uint8_t *bytecode = JS_WriteObject(ctx, &len, compiled, JS_WRITE_OBJ_BYTECODE | JS_WRITE_OBJ_STRIP_SOURCE);
   if (!bytecode) return broken();
-  out.len = 0;
-  put(&out, bytecode, len);
+  control.out.len = 0;
+  put(&control.out, bytecode, len);
   return ST_DONE;
 }
 
@@ -863,7 +901,8 @@ int EXPORT(bl_entry)(const char *path, const char *export) {
   return ST_DONE;
 }
 
-/* Ends the deploy: garbage is collected, and a request gets this much heap before it must collect or grow. */
+/* Ends the deploy: garbage is collected, a request gets this much heap before it must collect or grow, and no part has
+ * been reached. */
 int EXPORT(bl_seal)(uint32_t slack_bytes, uint32_t in_bytes) {
   JSMemoryUsage usage;
   JS_UpdateStackTop(rt);
@@ -871,6 +910,7 @@ int EXPORT(bl_seal)(uint32_t slack_bytes, uint32_t in_bytes) {
   JS_ComputeMemoryUsage(rt, &usage);
   JS_SetGCThreshold(rt, (size_t)usage.malloc_size + 8 * 1024 * 1024);
   bl_reserve(in_bytes);
+  clear_cells();
   void *volatile slack = malloc(slack_bytes);
   free(slack);
   deploying = false;

@@ -1,10 +1,12 @@
 //! From a program to a function image: top-level code is evaluated once, at deploy, and the memory that it
 //! leaves is what every request starts from.
 
-use belay_model::{Category, Limits, ModuleKind};
+use std::collections::BTreeSet;
+
+use belay_model::{Arm, Category, Limits, ModuleKind};
 
 use crate::{
-    BuildError, Engine, FunctionImage, LogLine, Program, ProgramModule, abi,
+    BuildError, Engine, FunctionImage, LogLine, Program, ProgramModule, abi, cells,
     guest::{Exports, Guest, Status, Stopped},
     state::{Building, State},
 };
@@ -15,6 +17,9 @@ pub struct Built {
     pub notes: Vec<Note>,
     /// What top-level code logged.
     pub logs: Vec<LogLine>,
+    /// The parts whose guards ran in top-level code: what they chose is frozen into the image, whatever arm a request
+    /// brings.
+    pub reached: BTreeSet<u8>,
 }
 
 /// Top-level code read something that the image freezes.
@@ -57,6 +62,7 @@ pub(crate) fn build(engine: &Engine, program: &Program) -> Result<Built, BuildEr
         Some(Building { sources: program.sources(), notes: Vec::new(), refused: None });
     let guest = Guest::new(&engine.shared, &engine.shared.memory, state)?;
     let mut builder = Builder { guest, module: None };
+    builder.arm(&program.arms)?;
     builder.evaluate(program)?;
     builder.finish(engine)
 }
@@ -68,6 +74,11 @@ struct Builder {
 }
 
 impl Builder {
+    fn arm(&mut self, arms: &[Arm]) -> Result<(), BuildError> {
+        cells::check(arms)?;
+        self.call(|guest| cells::write_arms(guest, arms).map(|()| Status::Done)).map(|_| ())
+    }
+
     fn evaluate(&mut self, program: &Program) -> Result<(), BuildError> {
         let env = serde_json::json!(program.env).to_string();
         self.hook(c"setGraph", &program.graph_json())?;
@@ -84,6 +95,9 @@ impl Builder {
             |m: &&ProgramModule| m.kind == ModuleKind::Esm || dynamic.contains(m.path.as_str());
         for module in program.modules.iter().filter(importable) {
             self.on_path(&module.path, |e| &e.compile)?;
+        }
+        for builtin in program.imported_builtins() {
+            self.on_path(&builtin, |e| &e.compile)?;
         }
         self.hook(c"preload", "")?;
         for index in 0..program.entries.len() {
@@ -168,6 +182,8 @@ impl Builder {
     }
 
     fn finish(mut self, engine: &Engine) -> Result<Built, BuildError> {
+        // Sealing clears the cells.
+        let reached = cells::reached(&self.guest).iter().map(|reached| reached.part).collect();
         self.call(|guest| guest.status(|e| &e.seal, (SLACK_BYTES, INPUT_BYTES)))?;
         let image = FunctionImage::of(engine, &self.guest);
         let state = self.guest.state_mut();
@@ -177,6 +193,6 @@ impl Builder {
             building.map(|building| (building.notes, building.refused)).unwrap_or_default();
         // It was refused, and top-level code went on without it.
         notes.extend(refused.map(|(op, stack)| Note { kind: NoteKind::Effect(op), stack }));
-        Ok(Built { image, notes, logs })
+        Ok(Built { image, notes, logs, reached })
     }
 }

@@ -11,7 +11,7 @@ use wasmtime::{Config, InstancePre, Linker, Module, ModuleExport};
 
 use crate::{
     BuildError, Built, EngineError, FunctionImage, PoolStats, Program, build,
-    guest::{Buffers, Exports, Guest, Status, Stopped},
+    guest::{Exports, Guest, Status, Stopped},
     image::Residency,
     imports, machine_code,
     memory::{Creator, Pool, ResetMode, Template},
@@ -32,7 +32,8 @@ pub(crate) struct Shared {
     pub(crate) wasmtime: wasmtime::Engine,
     pub(crate) pre: InstancePre<State>,
     pub(crate) exports: Exports,
-    buffers: OnceLock<Buffers>,
+    /// Where the shim's control block is: at the same address in every instance.
+    control: OnceLock<u32>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) ticker: Ticker,
     /// The memory after the prelude, from which every function image starts.
@@ -148,15 +149,15 @@ impl Shared {
         let residency = Residency::new(options.resident_bytes_max);
         let memory = Arc::new(Template::from_bytes(&stripped.memory)?);
         let hash = memory.hash();
-        let buffers = OnceLock::new();
+        let control = OnceLock::new();
         #[rustfmt::skip]
-        let base = Self { environment, wasmtime, pre, exports, buffers, pool, ticker, memory, hash, residency };
+        let base = Self { environment, wasmtime, pre, exports, control, pool, ticker, memory, hash, residency };
         base.with_engine_memory()
     }
 
     /// Known once the shim has been initialised.
-    pub(crate) fn buffers(&self) -> Buffers {
-        self.buffers.get().copied().unwrap_or_default()
+    pub(crate) fn control(&self) -> u32 {
+        self.control.get().copied().unwrap_or_default()
     }
 
     /// Runs the prelude on the bare memory of the module. Time stands still and the seed is fixed, so that the
@@ -208,8 +209,8 @@ fn first_call(
     let len = u32::try_from(message.len()).map_err(|e| e.to_string())?;
     let called = guest.run(|guest| {
         guest.call::<(), ()>(|e| &e.initialize, ())?;
-        let buffers = Buffers::of(guest)?;
-        shared.buffers.get_or_init(|| buffers);
+        let control = guest.call::<(), u32>(|e| &e.control, ())?;
+        shared.control.get_or_init(|| control);
         guest.with_parts([message], |guest, [message]| {
             guest.status(export, (message, len, limits.stack_bytes))
         })

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use belay_model::{EnvironmentName, Failure, Hash};
+use belay_model::{EnvironmentName, Failure, Hash, PARTS_MAX};
 
 /// An operating error of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,8 @@ pub enum EngineError {
     FunctionImage { reason: String },
     #[error("the function image was made for engine memory {found}, and this is {own}")]
     OtherEngine { found: Hash, own: Hash },
+    #[error("{given} arms were given; a program has at most {PARTS_MAX} parts")]
+    TooManyArms { given: usize },
     #[error("the instance has ended; nothing can be forked or saved")]
     Ended,
     #[error("the instance has not run yet; there is nothing to save")]

@@ -57,8 +57,7 @@ pub(crate) struct Exports {
     pub(crate) resolve: ModuleExport,
     pub(crate) seed: ModuleExport,
     reserve: ModuleExport,
-    pub(crate) input: ModuleExport,
-    pub(crate) output: ModuleExport,
+    pub(crate) control: ModuleExport,
 }
 
 impl Exports {
@@ -81,8 +80,7 @@ impl Exports {
             resolve: get("bl_resolve")?,
             seed: get("bl_seed")?,
             reserve: get("bl_reserve")?,
-            input: get("bl_in")?,
-            output: get("bl_out")?,
+            control: get("bl_control")?,
         })
     }
 }
@@ -193,16 +191,27 @@ impl Guest {
 
     /// Where the guest's input buffer is, which is made to hold `len` bytes.
     fn input(&mut self, len: u32) -> Result<u32, Stopped> {
-        let buffer = self.shared.buffers().input;
-        if self.word(buffer + CAPACITY)? < len {
+        if self.word(INPUT + CAPACITY)? < len {
             self.call::<u32, ()>(|e| &e.reserve, len)?;
         }
-        self.word(buffer)
+        self.word(INPUT)
     }
 
-    fn word(&self, at: u32) -> Result<u32, Stopped> {
-        let bytes = self.bytes(at, 4)?;
+    fn word(&self, offset: u32) -> Result<u32, Stopped> {
+        let bytes = self.control(offset, 4)?;
         bytes.try_into().map(u32::from_le_bytes).map_err(|_| out_of_bounds())
+    }
+
+    /// A range of the shim's control block.
+    pub(crate) fn control(&self, offset: u32, len: u32) -> Result<&[u8], Stopped> {
+        self.bytes(self.shared.control() + offset, len)
+    }
+
+    /// As [`Guest::control`], to be written.
+    pub(crate) fn control_mut(&mut self, offset: u32, len: u32) -> Result<&mut [u8], Stopped> {
+        let start = (self.shared.control() + offset) as usize;
+        let memory = self.memory.data_mut(&mut self.store);
+        memory.get_mut(start..start + len as usize).ok_or_else(out_of_bounds)
     }
 
     fn bytes(&self, at: u32, len: u32) -> Result<&[u8], Stopped> {
@@ -222,8 +231,7 @@ impl Guest {
 
     /// What the guest left in its output buffer.
     pub(crate) fn out(&self) -> Result<&[u8], Stopped> {
-        let buffer = self.shared.buffers().output;
-        self.bytes(self.word(buffer)?, self.word(buffer + LEN)?)
+        self.bytes(self.word(OUTPUT)?, self.word(OUTPUT + LEN)?)
     }
 
     /// Makes memory `len` bytes long.
@@ -281,24 +289,12 @@ impl Guest {
     }
 }
 
-/// Offsets in the shim's `Buffer`: its data's address comes first.
+/// Offsets of the buffers in the shim's control block.
+const INPUT: u32 = 0;
+const OUTPUT: u32 = 12;
+/// Offsets in a buffer: its data's address comes first.
 const LEN: u32 = 4;
 const CAPACITY: u32 = 8;
-
-/// Where the shim keeps its buffers: at the same addresses in every instance.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Buffers {
-    input: u32,
-    output: u32,
-}
-
-impl Buffers {
-    /// Asks a guest, after its initialisation.
-    pub(crate) fn of(guest: &mut Guest) -> Result<Self, Stopped> {
-        let input = guest.call::<(), u32>(|e| &e.input, ())?;
-        Ok(Self { input, output: guest.call::<(), u32>(|e| &e.output, ())? })
-    }
-}
 
 fn out_of_bounds() -> Stopped {
     Stopped(wasmtime::Error::msg("the guest names a place outside of its memory"))

@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use belay_model::{Call, CallId, Category, EffectError, Failure, Hash, Limits, Outcome};
+use belay_model::{Arm, Call, CallId, Category, EffectError, Failure, Hash, Limits, Outcome};
 use serde_json::json;
 
 use crate::{
-    EngineError, FunctionImage, abi,
+    EngineError, FunctionImage, Reached, abi, cells,
     guest::{Guest, Status, Stopped},
     memory::{PAGE, Template},
     snapshot,
@@ -28,6 +28,8 @@ pub struct Start<'a> {
     pub limits: Limits,
     /// Everything random in the invocation follows from it.
     pub seed: [u8; 32],
+    /// Of a woven program: the arms by part, at most [`belay_model::PARTS_MAX`]; before, where it ends early.
+    pub arms: &'a [Arm],
 }
 
 /// How an invocation stands after a step.
@@ -86,6 +88,7 @@ struct Fresh {
     entry: usize,
     event: String,
     context: String,
+    arms: Vec<Arm>,
 }
 
 /// Copying more than this for a fork costs more than freezing once and mapping.
@@ -93,14 +96,12 @@ const FORK_COPY_MAX: usize = 4 << 20;
 
 impl Instance {
     pub(crate) fn start(image: &FunctionImage, request: Start<'_>) -> Result<Self, EngineError> {
+        cells::check(request.arms)?;
         let state = State::new(request.limits, request.seed);
         let guest = Guest::new(&image.inner.engine.shared, &image.template()?, state)?;
         let (event, context) = (request.event.to_owned(), request.context.to_owned());
-        Ok(Self::with_guest(
-            image,
-            guest,
-            Phase::Fresh(Fresh { entry: request.entry, event, context }),
-        ))
+        let fresh = Fresh { entry: request.entry, event, context, arms: request.arms.to_vec() };
+        Ok(Self::with_guest(image, guest, Phase::Fresh(fresh)))
     }
 
     fn with_guest(image: &FunctionImage, guest: Guest, phase: Phase) -> Self {
@@ -180,7 +181,8 @@ impl Instance {
     /// exists only as the floor with which the benchmarks compare fresh instances.
     #[doc(hidden)]
     pub fn run_without_isolation(&mut self, entry: usize, event: &str, context: &str) -> Step {
-        let fresh = Fresh { entry, event: event.to_owned(), context: context.to_owned() };
+        let (event, context, arms) = (event.to_owned(), context.to_owned(), Vec::new());
+        let fresh = Fresh { entry, event, context, arms };
         // What is written from here on is to be undone as well.
         self.guest.slot().reopen();
         self.guest_step(|guest| begin(guest, &fresh))
@@ -211,6 +213,11 @@ impl Instance {
         std::mem::take(&mut self.guest.state_mut().logs)
     }
 
+    /// The parts of a woven program whose guards ran, ascending; also after a failure, until the instance is dropped.
+    pub fn reached(&self) -> Vec<Reached> {
+        cells::reached(&self.guest)
+    }
+
     pub fn usage(&self) -> Usage {
         Usage {
             cpu: self.guest.state().cpu.total(),
@@ -234,10 +241,10 @@ impl Instance {
             Seed::Keep => state.seed,
             Seed::New(seed) => seed,
         };
-        let Fresh { entry, event, context } = fresh;
+        let Fresh { entry, event, context, arms } = fresh;
         Self::start(
             &self.image,
-            Start { entry: *entry, event, context, limits: state.limits, seed },
+            Start { entry: *entry, event, context, limits: state.limits, seed, arms },
         )
     }
 
@@ -389,12 +396,15 @@ fn broken(reason: &str) -> Failure {
 }
 
 fn begin(guest: &mut Guest, fresh: &Fresh) -> Result<Status, Stopped> {
-    let Fresh { entry, event, context } = fresh;
+    let Fresh { entry, event, context, arms } = fresh;
     let len = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
     let (event_len, context_len) = (len(event), len(context));
     let (seed, stack) = (guest.state().seed, guest.state().limits.stack_bytes);
     let entry = u32::try_from(*entry).unwrap_or(u32::MAX);
     let word = guest.state_mut().reseed(seed);
+    if !arms.is_empty() {
+        cells::write_arms(guest, arms)?;
+    }
     guest.with_parts([event.as_bytes(), context.as_bytes()], |guest, [event, context]| {
         let (event, context) = ((event, event_len), (context, context_len));
         guest.status(|e| &e.start, (entry, event.0, event.1, context.0, context.1, stack, word))

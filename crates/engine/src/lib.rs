@@ -9,6 +9,7 @@
 
 pub mod abi;
 mod build;
+mod cells;
 mod engine;
 mod error;
 mod guest;
@@ -26,6 +27,7 @@ mod strip;
 mod ticker;
 
 pub use build::{BUILD_LIMITS, Built, Note, NoteKind};
+pub use cells::Reached;
 pub use engine::{Engine, EngineOptions};
 pub use error::{BuildError, EngineError, SnapshotError};
 pub use image::FunctionImage;

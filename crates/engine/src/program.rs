@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use belay_model::{BUILTIN_EXPORTS, ImportEdge, ImportKind, ImportTarget, ModuleKind};
+use belay_model::{Arm, BUILTIN_EXPORTS, ImportEdge, ImportKind, ImportTarget, ModuleKind};
 use serde_json::{Map, Value, json};
 
 /// JavaScript that is ready to run.
@@ -13,6 +13,8 @@ pub struct Program {
     pub entries: Vec<Entry>,
     /// What `process.env` and `env` hold.
     pub env: BTreeMap<String, String>,
+    /// Of a woven program: the arms that hold while top-level code is evaluated, by part; before, where it ends early.
+    pub arms: Vec<Arm>,
 }
 
 #[derive(Debug, Clone)]
@@ -20,7 +22,8 @@ pub struct ProgramModule {
     /// Unique; stacks name the module by it.
     pub path: String,
     pub kind: ModuleKind,
-    /// For CommonJS, the function expression `(function (exports, require, module, __filename, __dirname) {…})`.
+    /// For CommonJS, the function expression `(function (exports, require, module, __filename, __dirname) {…})`; woven
+    /// code takes `cells, now, took` after these.
     pub code: String,
     /// Named exports of a CommonJS module, found statically.
     pub export_names: Vec<String>,
@@ -36,6 +39,9 @@ pub struct Entry {
 /// Names that the guest gives to modules which are not files.
 const BUILTIN: &str = "belay";
 const EMPTY: &str = "belay:empty";
+/// Imported by woven code alone, as `ImportTarget::Builtin`.
+const WEAVE: &str = "belay:weave";
+const WEAVE_EXPORTS: [&str; 3] = ["cells", "now", "took"];
 
 impl Program {
     /// The module graph in the form that the prelude's `setGraph` takes.
@@ -63,9 +69,27 @@ impl Program {
         target.collect()
     }
 
+    /// Modules that are not files and that some import leads to, by their names in the guest.
+    pub(crate) fn imported_builtins(&self) -> BTreeSet<String> {
+        let edges = self.modules.iter().flat_map(|module| &module.imports);
+        let imported = edges.filter(|edge| match edge.kind {
+            ImportKind::Import | ImportKind::Dynamic => true,
+            ImportKind::Require => false,
+        });
+        let builtin = imported.filter(|edge| match &edge.target {
+            ImportTarget::Builtin(_) | ImportTarget::Empty => true,
+            ImportTarget::Module(_) | ImportTarget::Missing(_) => false,
+        });
+        builtin.map(|edge| guest_name(&edge.target)).collect()
+    }
+
     /// Every module as the shim's `get_source` reads it, by path.
     pub(crate) fn sources(&self) -> HashMap<String, Vec<u8>> {
-        let builtins = [(BUILTIN, 3, &BUILTIN_EXPORTS[..]), (EMPTY, 4, &["default"])];
+        let builtins = [
+            (BUILTIN, 3, &BUILTIN_EXPORTS[..]),
+            (WEAVE, 3, &WEAVE_EXPORTS),
+            (EMPTY, 4, &["default"]),
+        ];
         let builtins = builtins
             .into_iter()
             .map(|(path, kind, names)| (path.to_owned(), message(kind, names, "")));

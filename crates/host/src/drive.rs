@@ -13,7 +13,7 @@
 
 use std::{future::Future, time::Instant};
 
-use belay_engine::{Instance, LogLine, Step, Usage};
+use belay_engine::{Instance, LogLine, Reached, Step, Usage};
 use belay_model::{Call, CallId, Category, Failure};
 
 use crate::{
@@ -34,6 +34,8 @@ pub struct Finished {
     pub result: Result<String, Failure>,
     pub logs: Vec<LogLine>,
     pub usage: Usage,
+    /// The parts of a woven program that the invocation came by.
+    pub reached: Vec<Reached>,
 }
 
 /// Drives `instance` to its end. Past `deadline`, an instance that waits is ended with a timeout (one that runs is
@@ -88,7 +90,8 @@ async fn attend(
 }
 
 fn finish(mut instance: Instance, result: Result<String, Failure>) -> Finished {
-    Finished { result, logs: instance.take_logs(), usage: instance.usage() }
+    let (logs, usage, reached) = (instance.take_logs(), instance.usage(), instance.reached());
+    Finished { result, logs, usage, reached }
 }
 
 fn timeout(limit_ms: u64) -> Failure {

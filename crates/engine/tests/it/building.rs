@@ -79,6 +79,26 @@ fn a_lazy_require_works_at_request_time() {
 }
 
 #[test]
+fn what_is_only_imported_at_request_time_finds_the_built_in_modules() {
+    let main = module(
+        "main.js",
+        "export const handler = async () => {
+            const { kv } = await import('belay');
+            const { log } = await import('./lazy.js');
+            return [typeof kv, typeof log] }",
+        &[("belay", "belay"), ("./lazy.js", "lazy.js")],
+    );
+    let lazy = ProgramModule {
+        imports: vec![
+            edge("", "belay", ImportTarget::Builtin("belay".to_owned())),
+            edge("", "./none", ImportTarget::Empty),
+        ],
+        ..module("lazy.js", "import none from './none'; export { log } from 'belay'", &[])
+    };
+    assert_eq!(result(vec![main, lazy]), r#"["object","function"]"#);
+}
+
+#[test]
 fn cyclic_imports_work() {
     let main = module(
         "main.js",

@@ -54,7 +54,8 @@ fn check(path: &Path) -> (Result<String, Failure>, String) {
     };
     deep(|| {
         let limits = Limits::default();
-        let request = Start { entry: 0, event: "{}", context: CONTEXT, limits, seed: [7; 32] };
+        let request =
+            Start { entry: 0, event: "{}", context: CONTEXT, limits, seed: [7; 32], arms: &[] };
         let mut instance = image.start(request).expect("an instance");
         let result = run(&mut instance);
         let lines = instance.take_logs().into_iter().map(|l| format!("{:?} {}", l.level, l.text));

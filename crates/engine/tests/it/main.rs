@@ -9,3 +9,4 @@ mod limits;
 mod running;
 mod support;
 mod thrown;
+mod woven;

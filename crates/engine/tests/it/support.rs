@@ -6,7 +6,7 @@ use belay_engine::{
     BuildError, Built, Engine, Entry, FunctionImage, Instance, Program, ProgramModule, Start, Step,
 };
 use belay_model::{
-    Call, EnvironmentName, Failure, ImportEdge, ImportKind, ImportTarget, Limits, ModuleKind,
+    Arm, Call, EnvironmentName, Failure, ImportEdge, ImportKind, ImportTarget, Limits, ModuleKind,
     Outcome,
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 pub(crate) fn module(path: &str, code: &str, imports: &[(&str, &str)]) -> ProgramModule {
     let target = |target: &str| match target {
-        "belay" => ImportTarget::Builtin("belay".to_owned()),
+        "belay" | "belay:weave" => ImportTarget::Builtin(target.to_owned()),
         path => ImportTarget::Module(path.to_owned()),
     };
     ProgramModule {
@@ -83,7 +83,17 @@ pub(crate) const CONTEXT: &str = r#"{"awsRequestId":"r-1","functionName":"f","fu
     "invokedFunctionArn":"arn","memoryLimitInMB":128,"deadlineMs":9e15,"traceparent":"00-1"}"#;
 
 pub(crate) fn start(image: &FunctionImage, event: &str, limits: Limits) -> Instance {
-    let request = Start { entry: 0, event, context: CONTEXT, limits, seed: [7; 32] };
+    start_on(image, event, limits, &[])
+}
+
+/// As [`start`], with the arms of a woven program.
+pub(crate) fn start_on(
+    image: &FunctionImage,
+    event: &str,
+    limits: Limits,
+    arms: &[Arm],
+) -> Instance {
+    let request = Start { entry: 0, event, context: CONTEXT, limits, seed: [7; 32], arms };
     image.start(request).expect("an instance")
 }
 

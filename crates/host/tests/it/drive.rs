@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use belay_engine::Reached;
 use belay_host::{Finished, code};
-use belay_model::{Category, Limits};
+use belay_model::{Arm, Category, Limits};
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncReadExt,
@@ -11,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    functions::{TRACE, run},
+    functions::{TRACE, run, run_module},
     servers,
     world::World,
 };
@@ -33,6 +34,15 @@ async fn a_function_without_calls_ends() {
     assert_eq!(value(&finished), json!({ "twice": 42 }));
     assert_eq!(finished.logs[0].text, "hello");
     assert!(finished.usage.written_bytes > 0);
+}
+
+#[tokio::test]
+async fn what_a_woven_function_reached_is_told_with_its_end() {
+    let code = "import { cells } from 'belay:weave';
+        export async function handler() { cells[256 + 9] = cells[9]; await fetch('https://example.com') }";
+    let finished = run_module(&World::new().host, code, "{}", Limits::default()).await;
+    assert!(finished.result.is_err());
+    assert_eq!(finished.reached, [Reached { part: 9, arm: Arm::Before, time_ms: 0.0 }]);
 }
 
 #[tokio::test]

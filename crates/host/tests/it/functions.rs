@@ -10,7 +10,7 @@ use std::{
 
 use belay_engine::{Engine, Entry, FunctionImage, Instance, Program, ProgramModule, Start, Step};
 use belay_host::{AppHost, Finished, Runner, Trace, drive};
-use belay_model::{EnvironmentName, Limits, ModuleKind};
+use belay_model::{EnvironmentName, ImportEdge, ImportKind, ImportTarget, Limits, ModuleKind};
 use tokio::sync::oneshot;
 
 const CONTEXT: &str = r#"{"awsRequestId":"r-1","functionName":"f","functionVersion":"1",
@@ -51,7 +51,11 @@ pub(crate) fn image(code: &str) -> FunctionImage {
             kind: ModuleKind::Esm,
             code: code.to_owned(),
             export_names: Vec::new(),
-            imports: Vec::new(),
+            imports: vec![ImportEdge {
+                specifier: "belay:weave".to_owned(),
+                kind: ImportKind::Import,
+                target: ImportTarget::Builtin("belay:weave".to_owned()),
+            }],
         }],
         entries: vec![Entry { module: "main.js".to_owned(), export: "handler".to_owned() }],
         ..Program::default()
@@ -61,13 +65,25 @@ pub(crate) fn image(code: &str) -> FunctionImage {
 }
 
 pub(crate) fn start(image: &FunctionImage, event: &str, limits: Limits) -> Instance {
-    image.start(Start { entry: 0, event, context: CONTEXT, limits, seed: [7; 32] }).unwrap()
+    image
+        .start(Start { entry: 0, event, context: CONTEXT, limits, seed: [7; 32], arms: &[] })
+        .unwrap()
 }
 
 /// Runs a handler's body, which sees `event` and `context`, to its end.
 pub(crate) async fn run(host: &AppHost, body: &str, event: &str, limits: Limits) -> Finished {
     let code = format!("export async function handler(event, context) {{ {body} }}");
-    let instance = start(&image(&code), event, limits);
+    run_module(host, &code, event, limits).await
+}
+
+/// Runs the export `handler` of a module to its end.
+pub(crate) async fn run_module(
+    host: &AppHost,
+    code: &str,
+    event: &str,
+    limits: Limits,
+) -> Finished {
+    let instance = start(&image(code), event, limits);
     let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
     drive(instance, host, Some(Trace(&TRACE)), &Threads, deadline).await
 }

@@ -130,7 +130,7 @@ fn make(manifest: &AppManifest, texts: &Texts, engine: &Engine) -> Result<Work, 
     let (program, maps) = program(manifest, modules);
     let sources = Sources { manifest, texts, maps: &maps };
     let built = engine.build(&program).map_err(|error| refuse(error, &sources, &diagnostics))?;
-    let Built { image, notes, logs } = built;
+    let Built { image, notes, logs, reached: _ } = built;
     fits(manifest, &image).map_err(CatalogError::Refused)?;
     for warning in notes.iter().map(|note| warn(note, &sources)) {
         // One place that is reached in several ways is one finding.
@@ -194,5 +194,6 @@ fn program(manifest: &AppManifest, modules: Vec<CompiledModule>) -> (Program, Ma
         .functions
         .values()
         .map(|function| Entry { module: function.module.clone(), export: function.export.clone() });
-    (Program { modules, entries: entries.collect(), env: manifest.env.clone() }, maps)
+    let (entries, env, arms) = (entries.collect(), manifest.env.clone(), Vec::new());
+    (Program { modules, entries, env, arms }, maps)
 }

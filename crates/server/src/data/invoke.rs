@@ -160,6 +160,7 @@ impl Invoker {
             context: &context,
             limits: target.limits,
             seed,
+            arms: &[],
         });
         match instance {
             Ok(instance) => {
@@ -257,5 +258,6 @@ async fn with_mapped_stack(target: &Target, mut failure: Failure) -> Failure {
 
 fn never_started(error: &dyn std::fmt::Display) -> Finished {
     let failure = Failure::new(Category::Engine, "Belay.Engine", error.to_string());
-    Finished { result: Err(failure), logs: Vec::new(), usage: belay_engine::Usage::default() }
+    let (usage, logs, reached) = (belay_engine::Usage::default(), Vec::new(), Vec::new());
+    Finished { result: Err(failure), logs, usage, reached }
 }
