@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use belay_model::{AppName, FunctionRef, Qualifier, VersionNumber};
+use belay_model::{AppName, ChangeId, FunctionRef, PartId, Qualifier, VersionNumber};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::EXIT_CODES;
@@ -43,6 +43,17 @@ pub enum Command {
     List(List),
     Versions(Versions),
     Blocks(Blocks),
+    Changes(Changes),
+    Show(Show),
+    /// Take parts of a change back: from the next request on, what was before runs in their place.
+    #[command(after_help = TAKE_BACK_EXAMPLES)]
+    TakeBack(Flip),
+    /// Restore parts of a change that were taken back.
+    Restore(Flip),
+    /// Keep what runs of a change, and drop the rest: its parts cannot be switched any more.
+    Settle(Flip),
+    Diff(Diff),
+    Export(Export),
     Alias(Alias),
     Secret(Secret),
     Stats(Stats),
@@ -156,6 +167,9 @@ pub struct Deploy {
     /// Name of the app, instead of the one in belay.toml.
     #[arg(long, value_name = "APP")]
     pub name: Option<AppName>,
+    /// Deploy even if something that an unsettled change brought could not be taken back any more.
+    #[arg(long, short)]
+    pub yes: bool,
     #[command(flatten)]
     pub server: Server,
 }
@@ -244,6 +258,88 @@ pub struct Blocks {
     pub all: bool,
     #[command(flatten)]
     pub server: Server,
+}
+
+const TAKE_BACK_EXAMPLES: &str = "\
+Examples:
+  belay take-back shop/12:b          one part
+  belay take-back shop/12:b,c        two
+  belay take-back shop/12            the whole change";
+
+/// List the changes of an app: what each deploy changed, and which of its parts run.
+#[derive(Debug, Args)]
+pub struct Changes {
+    pub app: AppName,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Show a change part by part: what it holds, why it moves together, what requests did in it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay show shop/12
+  belay show shop/12:b               only part b")]
+pub struct Show {
+    /// A change, such as shop/12, or parts of it, such as shop/12:b,c.
+    #[arg(value_name = "CHANGE[:PART,…]")]
+    pub change: ChangeParts,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// A change and what to do with it.
+#[derive(Debug, Args)]
+pub struct Flip {
+    /// A change, such as shop/12, or parts of it, such as shop/12:b,c.
+    #[arg(value_name = "CHANGE[:PART,…]")]
+    pub change: ChangeParts,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Print a patch from what was deployed to what runs, to apply in git.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay diff shop --effective | git apply")]
+pub struct Diff {
+    pub app: AppName,
+    /// Compare with what runs in effect, with what was taken back resolved.
+    #[arg(long, required = true)]
+    pub effective: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Write the sources of what runs into a new directory.
+#[derive(Debug, Args)]
+pub struct Export {
+    pub app: AppName,
+    /// What runs in effect, with what was taken back resolved.
+    #[arg(long, required = true)]
+    pub effective: bool,
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `shop/12`, `shop/12:b`, `shop/12:b,c`.
+#[derive(Debug, Clone)]
+pub struct ChangeParts {
+    pub change: ChangeId,
+    /// None: all of them.
+    pub parts: Vec<PartId>,
+}
+
+impl std::str::FromStr for ChangeParts {
+    type Err = belay_model::NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (change, parts) = text.split_once(':').map_or((text, None), |(c, p)| (c, Some(p)));
+        let parts = parts.map(|parts| parts.split(',').map(str::parse).collect());
+        Ok(Self { change: change.parse()?, parts: parts.transpose()?.unwrap_or_default() })
+    }
 }
 
 /// List, set or remove the aliases of an app.

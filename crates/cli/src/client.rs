@@ -116,9 +116,10 @@ impl Client {
             .map(drop)
     }
 
-    pub async fn deploy(&self, manifest: &AppManifest) -> CliResult<Value> {
+    pub async fn deploy(&self, manifest: &AppManifest, yes: bool) -> CliResult<Value> {
         let path = ["apps", manifest.app.as_str(), "versions"];
-        self.json(self.request(Method::POST, &path).json(manifest)).await
+        let request = self.request(Method::POST, &path).json(manifest);
+        self.json(if yes { request.query(&[("yes", "true")]) } else { request }).await
     }
 
     /// The answer as it comes, for streams.

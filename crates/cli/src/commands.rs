@@ -2,10 +2,12 @@
 
 mod alias;
 mod blocks;
+mod changes;
 mod dead_letters;
 mod deploy;
 mod directories;
 mod doctor;
+mod effective;
 mod init;
 mod invoke;
 mod list;
@@ -18,8 +20,21 @@ mod up;
 mod versions;
 
 pub(crate) use self::{
-    alias::run as alias, blocks::run as blocks, dead_letters::run as dead_letters,
-    deploy::run as deploy, doctor::run as doctor, init::named_after, init::run as init,
-    invoke::run as invoke, list::run as list, logs::run as logs, remove::run as remove,
-    secret::run as secret, stats::run as stats, up::run as up, versions::run as versions,
+    alias::run as alias,
+    blocks::run as blocks,
+    changes::{Verb, flip, run as changes, show_change},
+    dead_letters::run as dead_letters,
+    deploy::run as deploy,
+    doctor::run as doctor,
+    effective::{diff, export},
+    init::named_after,
+    init::run as init,
+    invoke::run as invoke,
+    list::run as list,
+    logs::run as logs,
+    remove::run as remove,
+    secret::run as secret,
+    stats::run as stats,
+    up::run as up,
+    versions::run as versions,
 };

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::{
     args::{Cli, Command},
-    commands,
+    commands::{self, Verb},
     exit::{CliError, CliResult, Exit},
     output::Output,
 };
@@ -53,6 +53,13 @@ fn dispatch(command: Command, output: Output) -> CliResult {
         Command::Logs(args) => wait(commands::logs(&args, output)),
         Command::List(args) => wait(commands::list(&args, output)),
         Command::Blocks(args) => wait(commands::blocks(&args, output)),
+        Command::Changes(args) => wait(commands::changes(&args, output)),
+        Command::Show(args) => wait(commands::show_change(&args, output)),
+        Command::TakeBack(args) => wait(commands::flip(&args, Verb::TakeBack, output)),
+        Command::Restore(args) => wait(commands::flip(&args, Verb::Restore, output)),
+        Command::Settle(args) => wait(commands::flip(&args, Verb::Settle, output)),
+        Command::Diff(args) => wait(commands::diff(&args, output)),
+        Command::Export(args) => wait(commands::export(&args, output)),
         Command::Versions(args) => wait(commands::versions(&args, output)),
         Command::Alias(args) => wait(commands::alias(&args, output)),
         Command::Secret(args) => wait(commands::secret(&args.action, output)),

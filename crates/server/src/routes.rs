@@ -16,14 +16,15 @@ use std::{
 use arc_swap::ArcSwap;
 use belay_host::AppHost;
 use belay_model::{
-    AppName, EnvironmentName, FunctionName, FunctionRef, Limits, Qualifier, VersionNumber,
+    AppName, Arm, EnvironmentName, FunctionName, FunctionRef, Limits, PartId, Qualifier,
+    VersionNumber,
 };
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use crate::{
-    catalog::{AppMaps, AppShared, ImageSlot, VersionRecord},
+    catalog::{AppMaps, AppShared, ChangeRecord, ImageSlot, VersionRecord},
     run::Gate,
-    telemetry::FunctionStats,
+    telemetry::{ChangeCounters, FunctionStats},
 };
 
 /// Where the newest snapshot is read from.
@@ -46,6 +47,53 @@ pub struct AppRoutes {
     pub created_ms: u64,
     /// All aliases but `live`.
     pub aliases: Arc<BTreeMap<String, VersionNumber>>,
+    /// What runs unless a request asks for a version, where that is not simply the live one.
+    pub effective: Option<Arc<EffectiveRoutes>>,
+    /// All changes of the app, by the version that they brought.
+    pub changes: RedBlackTreeMapSync<VersionNumber, Arc<ChangeRecord>>,
+}
+
+/// The effective program of an app: both versions of a change in one program, and which arms it is at.
+pub struct EffectiveRoutes {
+    pub version: VersionNumber,
+    /// Of each part.
+    pub arms: Arc<[Arm]>,
+    /// The part whose arms are two images, or two settings of functions.
+    pub face_part: Option<PartId>,
+    pub after: Arc<VersionRoutes>,
+    pub before: Option<Arc<VersionRoutes>>,
+    pub counters: Arc<ChangeCounters>,
+}
+
+impl EffectiveRoutes {
+    /// The same program at other arms.
+    #[must_use]
+    pub fn at(&self, arms: Arc<[Arm]>) -> Self {
+        let chosen = Chosen { arms: arms.clone(), counters: self.counters.clone() };
+        let choosing = |routes: &Arc<VersionRoutes>| Arc::new(routes.choosing(chosen.clone()));
+        Self {
+            version: self.version,
+            arms,
+            face_part: self.face_part,
+            after: choosing(&self.after),
+            before: self.before.as_ref().map(choosing),
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// The routes of the image and the settings that `arms` choose.
+    pub fn face(&self, arms: &[Arm]) -> &Arc<VersionRoutes> {
+        let part = self.face_part.map(|part| usize::from(part.0));
+        let arm = part.and_then(|part| arms.get(part)).copied().unwrap_or(Arm::After);
+        self.before.as_ref().filter(|_| arm == Arm::Before).unwrap_or(&self.after)
+    }
+}
+
+/// The arms of one request, and where it is counted what became of them.
+#[derive(Clone)]
+pub struct Chosen {
+    pub arms: Arc<[Arm]>,
+    pub counters: Arc<ChangeCounters>,
 }
 
 /// One version of an app. Its targets are made when one of them is first asked for.
@@ -54,6 +102,8 @@ pub struct VersionRoutes {
     pub record: Arc<VersionRecord>,
     pub image: Arc<ImageSlot>,
     pub maps: Arc<AppMaps>,
+    /// The arms that requests run unless they ask for others; of a woven program only.
+    pub chosen: Option<Chosen>,
     shared: Arc<AppShared>,
     targets: OnceLock<Result<HashMap<FunctionName, Arc<Target>>, String>>,
 }
@@ -73,6 +123,7 @@ pub struct Target {
     pub stats: Arc<FunctionStats>,
     /// Shared by all versions of the function that have the same limit.
     pub gate: Arc<Gate>,
+    pub chosen: Option<Chosen>,
 }
 
 /// Why a name leads nowhere.
@@ -197,13 +248,22 @@ impl AppRoutes {
     }
 
     fn find(&self, function: &FunctionName, q: &Qualifier) -> Result<Arc<Target>, RouteError> {
+        if let (Qualifier::Live, Some(effective)) = (q, &self.effective) {
+            return effective.face(&effective.arms).find(function);
+        }
         let version = self.version_of(q)?;
         let unknown = || RouteError::UnknownVersion { app: self.name().clone(), version };
         self.versions.get(&version).ok_or_else(unknown)?.find(function)
     }
 
     fn live_functions(&self) -> impl Iterator<Item = &FunctionName> {
-        self.live().into_iter().flat_map(|version| version.record.functions.keys())
+        self.running().into_iter().flat_map(|version| version.record.functions.keys())
+    }
+
+    /// What runs unless a request asks for a version.
+    pub fn running(&self) -> Option<&Arc<VersionRoutes>> {
+        let effective = self.effective.as_ref().map(|effective| effective.face(&effective.arms));
+        effective.or_else(|| self.live())
     }
 }
 
@@ -214,7 +274,15 @@ impl VersionRoutes {
         maps: Arc<AppMaps>,
         shared: Arc<AppShared>,
     ) -> Self {
-        Self { record, image, maps, shared, targets: OnceLock::new() }
+        Self { record, image, maps, chosen: None, shared, targets: OnceLock::new() }
+    }
+
+    /// The same, for requests that run `chosen`.
+    #[must_use]
+    pub fn choosing(&self, chosen: Chosen) -> Self {
+        let (record, image) = (self.record.clone(), self.image.clone());
+        let routes = Self::new(record, image, self.maps.clone(), self.shared.clone());
+        Self { chosen: Some(chosen), ..routes }
     }
 
     pub fn find(&self, function: &FunctionName) -> Result<Arc<Target>, RouteError> {
@@ -249,6 +317,7 @@ impl VersionRoutes {
             maps: self.maps.clone(),
             stats: self.shared.stats(function, &self.record),
             gate: self.shared.gate(function, spec.limits.concurrency),
+            chosen: self.chosen.clone(),
         }
     }
 }

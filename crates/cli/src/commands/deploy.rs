@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     args::Deploy,
     client::{Client, read},
-    commands::show,
+    commands::{changes, show},
     config::units,
     disk::Disk,
     exit::{CliError, CliResult},
@@ -46,11 +46,11 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     let sent = upload(&client, &sources).await?;
     let uploaded = start.elapsed();
     progress.step("building");
-    let answer = match client.deploy(&manifest).await {
+    let answer = match client.deploy(&manifest, args.yes).await {
         // What the server had was garbage, as of a removed app, and has been collected since it was asked.
         Err(error) if &*error.code == "missing-blobs" => {
             upload(&client, &sources).await?;
-            client.deploy(&manifest).await
+            client.deploy(&manifest, args.yes).await
         }
         answer => answer,
     };
@@ -132,6 +132,9 @@ fn summary(manifest: &AppManifest, answer: &Value, health: &Value, output: Outpu
         output.line(format!("{} {}: {how}", styled(DIM, "unchanged"), styled(BOLD, version)));
     } else {
         output.line(format!("{} {}", styled(GOOD, "deployed"), styled(BOLD, version)));
+    }
+    if answer["change"].is_object() {
+        changes::deployed(&answer["change"], output);
     }
     let base = show::text(health, "data_plane").trim_end_matches('/');
     let width = manifest.functions.keys().map(|name| name.as_str().len()).max().unwrap_or(0);

@@ -60,7 +60,7 @@ pub struct BuildLine {
 }
 
 /// Source texts by their hash.
-type Texts = HashMap<Hash, Arc<str>>;
+pub(super) type Texts = HashMap<Hash, Arc<str>>;
 
 impl Builder {
     pub fn new(engines: Engines, blobs: Blobs) -> Self {
@@ -85,7 +85,7 @@ impl Builder {
         work.unwrap_or_else(|Broken| Err(CatalogError::BuildPanicked))
     }
 
-    async fn texts(&self, manifest: &AppManifest) -> Result<Texts, CatalogError> {
+    pub(super) async fn texts(&self, manifest: &AppManifest) -> Result<Texts, CatalogError> {
         let hashes: Vec<Hash> = manifest.modules.iter().map(|module| module.source).collect();
         let missing = self.blobs.missing(&hashes).await?;
         if !missing.is_empty() {
@@ -119,7 +119,11 @@ fn not_text(path: &str) -> CatalogError {
     CatalogError::Refused(vec![Diagnostic::error("not-utf8", message)])
 }
 
-fn make(manifest: &AppManifest, texts: &Texts, engine: &Engine) -> Result<Work, CatalogError> {
+pub(super) fn make(
+    manifest: &AppManifest,
+    texts: &Texts,
+    engine: &Engine,
+) -> Result<Work, CatalogError> {
     let started = Instant::now();
     let compiled = compile(manifest, &|hash| texts.get(hash).cloned());
     let compiled = compiled.map_err(CatalogError::Refused)?;
@@ -177,7 +181,7 @@ fn refuse(error: BuildError, sources: &Sources<'_>, warnings: &[Diagnostic]) -> 
     }
 }
 
-fn program(manifest: &AppManifest, modules: Vec<CompiledModule>) -> (Program, Maps) {
+pub(super) fn program(manifest: &AppManifest, modules: Vec<CompiledModule>) -> (Program, Maps) {
     let mut maps = BTreeMap::new();
     let modules = modules.into_iter().map(|module| {
         maps.insert(module.path.clone(), module.map);

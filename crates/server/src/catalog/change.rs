@@ -7,10 +7,10 @@ use belay_model::{AppName, Outcome, Qualifier, VersionNumber};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    AppRecord, Catalog, CatalogError, Happening, What, load,
-    record::{self, APPS, DEPLOYS, FORMAT, SECRETS, SecretRecord, VERSIONS, secret_key},
+    AppRecord, Catalog, CatalogError, Happening, What,
+    record::{self, APPS, CHANGES, DEPLOYS, FORMAT, SECRETS, SecretRecord, VERSIONS, secret_key},
 };
-use crate::telemetry::Timestamp;
+use crate::{routes::AppRoutes, telemetry::Timestamp};
 
 /// Attempts at a transaction whose base was changed in between. We hold the app's turn, so one is the rule.
 const ATTEMPTS: usize = 8;
@@ -102,7 +102,7 @@ impl Catalog {
         if let Outcome::Err(error) = self.inner.services.host.erase_kv(app).await {
             tracing::warn!(%app, %error, "the kv file of a removed app cannot be erased");
         }
-        for collection in [&VERSIONS, &SECRETS] {
+        for collection in [&VERSIONS, &SECRETS, &CHANGES] {
             loop {
                 let range = KeyRange::prefix(format!("{app}/")).limit(REMOVE_BATCH);
                 let records = self.inner.store.list(collection, range).await?;
@@ -144,10 +144,18 @@ impl Catalog {
                 Ok((transaction, record))
             })
             .await?;
-        let routes = load::app_routes(&record, known.shared.clone(), known.versions.clone())?;
-        let routes = Arc::new(routes);
-        self.publish(|all| all.with_app(routes.clone()));
-        Ok(())
+        let (shared, versions) = (known.shared.clone(), known.versions.clone());
+        if record.change == known.effective.as_ref().map(|effective| effective.version) {
+            let routes = AppRoutes {
+                live: record.live,
+                aliases: Arc::new(record.aliases.clone()),
+                ..AppRoutes::clone(&known)
+            };
+            let routes = Arc::new(routes);
+            self.publish(|all| all.with_app(routes.clone()));
+            return Ok(());
+        }
+        self.publish_app(&record, shared, versions, known.changes.clone(), Vec::new())
     }
 
     /// Reads the app's record, lets `plan` make a transaction of it, and commits that if the record is still the same.
@@ -193,7 +201,9 @@ fn point(
         return Err(CatalogError::UnknownVersion { app: app.clone(), version });
     }
     if alias == LIVE {
+        // A version that is named runs as it is, outside of all changes.
         record.live = version;
+        record.change = None;
         return Ok(());
     }
     record.aliases.insert(alias.to_owned(), version);

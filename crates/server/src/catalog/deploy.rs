@@ -11,7 +11,7 @@ use std::{
 
 use belay_engine::FunctionImage;
 use belay_fabric::{Expect, Transaction};
-use belay_model::{AppManifest, AppName, Diagnostic, FunctionName, Hash, VersionNumber};
+use belay_model::{AppManifest, AppName, Diagnostic, FunctionName, Hash, PartId, VersionNumber};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -19,10 +19,11 @@ use super::{
     AppRecord, AppShared, BuildLine, Catalog, CatalogError, FunctionRecord, Happening,
     VersionRecord, What,
     build::Work,
-    load::{self, Parts},
+    changes::{PartNote, PlannedChange},
+    load::Parts,
     manifest::{check, encode_manifest},
     maps,
-    record::{self, APPS, DEPLOYS, FORMAT, VERSIONS, version_key},
+    record::{self, APPS, CHANGES, DEPLOYS, FORMAT, VERSIONS, version_key},
     shared::Secrets,
 };
 use crate::telemetry::Timestamp;
@@ -37,6 +38,8 @@ pub struct DeployResult {
     /// … though the sources differ, in comments, types or formatting.
     pub rewritten: bool,
     pub functions: Vec<FunctionName>,
+    /// What can be taken back of it; absent where nothing ran before, or nothing differs.
+    pub change: Option<DeployedChange>,
     pub image: Hash,
     /// Warnings.
     pub diagnostics: Vec<Diagnostic>,
@@ -45,12 +48,29 @@ pub struct DeployResult {
     pub timings_ms: DeployTimings,
 }
 
+/// The change that a deploy made.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct DeployedChange {
+    /// Such as `shop/12`.
+    pub id: String,
+    /// What ran before, such as `11` or `11+2`.
+    pub from: String,
+    #[schema(value_type = Vec<String>)]
+    pub parts: Vec<PartId>,
+    pub notes: Vec<PartNote>,
+    /// Why nothing finer than the whole can be switched, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
+}
+
 /// Milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct DeployTimings {
     pub compile: f64,
     /// Evaluating top-level code and making the image.
     pub build: f64,
+    /// Weaving it with what ran before.
+    pub weave: f64,
     /// Making it durable.
     pub store: f64,
 }
@@ -64,7 +84,13 @@ struct Stored {
 
 impl Catalog {
     /// Deploys `manifest` and makes it live.
-    pub async fn deploy(&self, manifest: AppManifest) -> Result<DeployResult, CatalogError> {
+    ///
+    /// `yes`: even if something that an unsettled change brought could not be taken back any more.
+    pub async fn deploy(
+        &self,
+        manifest: AppManifest,
+        yes: bool,
+    ) -> Result<DeployResult, CatalogError> {
         let _blobs_stay = self.inner.collecting.read().await;
         let manifest = Arc::new(manifest);
         let encoded = encode_manifest(&manifest)?;
@@ -85,21 +111,30 @@ impl Catalog {
             return Ok(unchanged);
         }
         self.finish_removal(&manifest.app).await?;
-        let (app, record) = self.commit_version(&manifest, &stored, work.engine).await?;
-        self.serve(&manifest.app, &app, &record, work.image)?;
+        let weaving = Instant::now();
+        let number =
+            self.app(&manifest.app).map_or(VersionNumber::FIRST, |app| app.latest().next());
+        let change = self.plan_change(&manifest, &work, number, yes).await?;
+        let weave = weaving.elapsed();
+        let (app, record) =
+            self.commit_version(&manifest, &stored, work.engine, change.as_ref()).await?;
+        let deployed = change.as_ref().map(|change| deployed(&manifest.app, change));
+        self.serve(&manifest.app, &app, &record, work.image, change)?;
         Ok(DeployResult {
             app: manifest.app.clone(),
             version: record.version,
             unchanged: false,
             rewritten: false,
             functions: manifest.functions.keys().cloned().collect(),
+            change: deployed,
             image: record.image,
             diagnostics: work.diagnostics,
             logs: work.logs,
             timings_ms: DeployTimings {
                 compile: millis(work.compile),
                 build: millis(work.build),
-                store: millis(started.elapsed()),
+                weave: millis(weave),
+                store: millis(started.elapsed().saturating_sub(weave)),
             },
         })
     }
@@ -113,6 +148,7 @@ impl Catalog {
             unchanged: true,
             rewritten: false,
             functions: live.record.functions.keys().cloned().collect(),
+            change: None,
             image: live.image.record().image,
             diagnostics: Vec::new(),
             logs: Vec::new(),
@@ -143,11 +179,17 @@ impl Catalog {
         manifest: &AppManifest,
         stored: &Stored,
         engine: Hash,
+        change: Option<&PlannedChange>,
     ) -> Result<(AppRecord, VersionRecord), CatalogError> {
         let name = &manifest.app;
         let at_ms = Timestamp::now().0;
         self.change_record(name, |old| {
-            let app = next_record(old, at_ms);
+            let mut app = next_record(old, at_ms);
+            app.change = change.map(|change| change.record.version);
+            if change.is_some_and(|change| change.record.version != app.live) {
+                // Someone else deployed in between.
+                return Err(CatalogError::Contended);
+            }
             let version = version_record(manifest, stored, engine, app.live, at_ms);
             let what = What::Deployed { version: app.live, image: stored.image };
             let key = version_key(name, app.live);
@@ -156,6 +198,11 @@ impl Catalog {
                 .put(&VERSIONS, key, record::encode(&version))
                 .put(&APPS, name.as_str(), record::encode(&app))
                 .append(&DEPLOYS, record::encode(&Happening { at_ms, app: name.clone(), what }));
+            let records =
+                change.into_iter().flat_map(|c| std::iter::once(&c.record).chain(&c.superseded));
+            let transaction = records.fold(transaction, |t, change| {
+                t.put(&CHANGES, version_key(name, change.version), record::encode(change))
+            });
             Ok((transaction, (app, version)))
         })
         .await
@@ -168,6 +215,7 @@ impl Catalog {
         app: &AppRecord,
         version: &VersionRecord,
         image: FunctionImage,
+        change: Option<PlannedChange>,
     ) -> Result<(), CatalogError> {
         let known = self.app(name).ok();
         let new = || {
@@ -175,14 +223,20 @@ impl Catalog {
             AppShared::new(name.clone(), incarnation, Secrets::new(), services)
         };
         let shared = known.as_ref().map_or_else(|| Arc::new(new()), |known| known.shared.clone());
+        let mut changes = known.as_ref().map(|known| known.changes.clone()).unwrap_or_default();
         let versions = known.map(|known| known.versions.clone()).unwrap_or_default();
         let (blobs, images) = (&self.inner.blobs, &self.inner.images);
         let routes = Parts { blobs, images, shared: &shared }.version(version.clone());
         routes.image.fill(image);
         let versions = versions.insert(version.version, routes);
-        let app = Arc::new(load::app_routes(app, shared, versions)?);
-        self.publish(|routes| routes.with_app(app.clone()));
-        Ok(())
+        let mut faces = Vec::new();
+        if let Some(PlannedChange { record, superseded, faces: made, .. }) = change {
+            for record in std::iter::once(record).chain(superseded) {
+                changes.insert_mut(record.version, Arc::new(record));
+            }
+            faces = made;
+        }
+        self.publish_app(app, shared, versions, changes, faces)
     }
 }
 
@@ -196,6 +250,8 @@ fn next_record(old: Option<AppRecord>, at_ms: u64) -> AppRecord {
             live: VersionNumber::FIRST,
             aliases: BTreeMap::new(),
             created_ms: at_ms,
+            change: None,
+            taken_back: Vec::new(),
         };
     };
     let next = old.latest.next();
@@ -224,6 +280,17 @@ fn version_record(
         maps: stored.maps,
         image: stored.image,
         engine,
+    }
+}
+
+fn deployed(app: &AppName, change: &PlannedChange) -> DeployedChange {
+    let record = &change.record;
+    DeployedChange {
+        id: format!("{app}/{}", record.version),
+        from: record.from.to_string(),
+        parts: (0..).map(PartId).take(record.parts.len()).collect(),
+        notes: change.notes.clone(),
+        whole: record.whole.clone(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt::Display, sync::Arc};
 
 use belay_engine::EngineError;
 use belay_fabric::{CommitError, StoreError};
-use belay_model::{AppName, Diagnostic, Hash, VersionNumber};
+use belay_model::{AppName, Diagnostic, Hash, PartId, VersionNumber};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -22,6 +22,17 @@ pub enum CatalogError {
     UnknownAlias { app: AppName, alias: String },
     #[error("app {app} has no secret {name:?}")]
     UnknownSecret { app: AppName, name: String },
+    #[error("app {app} has no change {app}/{change}")]
+    UnknownChange { app: AppName, change: VersionNumber },
+    #[error("change {app}/{change} has no part {part}")]
+    UnknownPart { app: AppName, change: VersionNumber, part: PartId },
+    #[error("change {app}/{change} {state}: its parts cannot be switched any more")]
+    NotLive { app: AppName, change: VersionNumber, state: &'static str },
+    #[error(
+        "the deploy touches what change {app}/{change} brought ({}): taking that back would no longer be possible",
+        parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    WayBackLost { app: AppName, change: VersionNumber, parts: Vec<PartId> },
     /// The request itself is wrong.
     #[error("{0}")]
     Invalid(String),

@@ -63,7 +63,24 @@ impl Catalog {
                 marked.blobs.extend(manifest.modules.iter().map(|module| module.source));
             }
         }
+        for change in self.change_records() {
+            marked.blobs.insert(change.details);
+            marked.blobs.extend(change.faces.iter().flat_map(|face| [face.maps, face.image]));
+            for manifest in [Some(change.before), change.settled].into_iter().flatten() {
+                marked.blobs.insert(manifest);
+                if marked.manifests.insert(manifest) {
+                    let manifest = read_manifest(&self.inner.blobs, &manifest).await?;
+                    marked.blobs.extend(manifest.modules.iter().map(|module| module.source));
+                }
+            }
+        }
         Ok(())
+    }
+
+    fn change_records(&self) -> Vec<std::sync::Arc<super::ChangeRecord>> {
+        let routes = self.inner.routes.load();
+        let changes = routes.apps().flat_map(|app| app.changes.values());
+        changes.cloned().collect()
     }
 
     fn records(&self) -> Vec<std::sync::Arc<VersionRecord>> {

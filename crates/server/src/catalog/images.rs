@@ -18,11 +18,11 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use belay_engine::{EngineError, FunctionImage};
-use belay_model::AppName;
+use belay_model::{AppName, Arm};
 use parking_lot::Mutex;
 
 use super::{
-    AppMaps, CatalogError, ImageError, VersionRecord,
+    AppMaps, CatalogError, ChangeRecord, ImageError, VersionRecord,
     rebuild::{Rebuilder, Rebuilt},
 };
 
@@ -55,6 +55,12 @@ struct Inner {
     loaded: Mutex<Vec<Weak<ImageSlot>>>,
 }
 
+/// One of the images of a change.
+pub(super) struct WovenFace {
+    pub(super) change: ChangeRecord,
+    pub(super) arm: Arm,
+}
+
 /// The image of one version, in memory or not.
 pub struct ImageSlot {
     images: Images,
@@ -62,6 +68,8 @@ pub struct ImageSlot {
     /// Another one after a rebuild.
     record: ArcSwap<VersionRecord>,
     maps: Arc<AppMaps>,
+    /// What it is made of, if not of the version's manifest alone.
+    woven: Option<WovenFace>,
     image: ArcSwapOption<FunctionImage>,
     /// So that many first calls read once.
     loading: tokio::sync::Mutex<()>,
@@ -82,8 +90,10 @@ impl Images {
         app: &AppName,
         record: &Arc<VersionRecord>,
         maps: &Arc<AppMaps>,
+        woven: Option<WovenFace>,
     ) -> Arc<ImageSlot> {
         Arc::new(ImageSlot {
+            woven,
             images: self.clone(),
             app: app.clone(),
             record: ArcSwap::new(record.clone()),
@@ -216,6 +226,11 @@ impl ImageSlot {
             self.record.store(Arc::new(new));
         };
         let rebuilder = &self.images.inner.rebuilder;
+        if let Some(woven) = &self.woven {
+            let (image, maps) = rebuilder.rebuild_face(&self.app, woven).await?;
+            self.maps.replace(maps);
+            return Ok(image);
+        }
         let Rebuilt { image, maps } = rebuilder.rebuild(&self.app, record, adopt).await?;
         self.maps.replace(maps);
         Ok(image)

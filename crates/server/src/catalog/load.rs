@@ -10,8 +10,10 @@ use belay_model::{AppName, VersionNumber};
 use rpds::RedBlackTreeMapSync;
 
 use super::{
-    AppMaps, AppRecord, AppShared, CatalogError, Images, Services, VersionRecord,
-    record::{self, APPS, SECRETS, SecretRecord, VERSIONS},
+    AppMaps, AppRecord, AppShared, CatalogError, ChangeRecord, Images, Services, VersionRecord,
+    changes::effective_routes,
+    images::WovenFace,
+    record::{self, APPS, CHANGES, FaceRecord, SECRETS, SecretRecord, VERSIONS},
     shared::Secrets,
 };
 use crate::routes::{AppRoutes, Routes, VersionRoutes};
@@ -20,6 +22,7 @@ use crate::routes::{AppRoutes, Routes, VersionRoutes};
 const PAGE: u32 = 1_000;
 
 pub(super) type Versions = RedBlackTreeMapSync<VersionNumber, Arc<VersionRoutes>>;
+pub(super) type ChangeRecords = RedBlackTreeMapSync<VersionNumber, Arc<ChangeRecord>>;
 
 /// What the store holds.
 pub(super) struct Loaded {
@@ -41,6 +44,9 @@ pub(super) async fn load(
         let secret: SecretRecord = record::decode(&record.key, &record.value)?;
         Ok((name.to_owned(), secret.value))
     })?;
+    let mut changes = by_app(all(store, &CHANGES).await?, |record, _| {
+        record::decode::<ChangeRecord>(&record.key, &record.value)
+    })?;
     let mut routes = Routes::default();
     for app in all(store, &APPS).await? {
         let name = app_name(&app.key)?;
@@ -50,9 +56,12 @@ pub(super) async fn load(
         let shared = Arc::new(AppShared::new(name.clone(), incarnation, secrets, services.clone()));
         let parts = Parts { blobs, images, shared: &shared };
         let versions = parts.versions(versions.remove(&name).unwrap_or_default());
-        routes = routes.with_app(Arc::new(app_routes(&record, shared, versions)?));
+        let changes = changes.remove(&name).unwrap_or_default().into_iter();
+        let changes = changes.map(|change| (change.version, Arc::new(change))).collect();
+        routes = routes.with_app(Arc::new(app_routes(&record, &parts, versions, changes)?));
     }
-    let orphans = versions.into_keys().chain(secrets.into_keys()).collect();
+    let remains = versions.into_keys().chain(secrets.into_keys()).chain(changes.into_keys());
+    let orphans = remains.collect();
     Ok(Loaded { routes, orphans })
 }
 
@@ -67,7 +76,30 @@ impl Parts<'_> {
     pub(super) fn version(&self, record: VersionRecord) -> Arc<VersionRoutes> {
         let record = Arc::new(record);
         let maps = Arc::new(AppMaps::new(self.blobs.clone(), record.maps));
-        let image = self.images.slot(&self.shared.app, &record, &maps);
+        let image = self.images.slot(&self.shared.app, &record, &maps, None);
+        Arc::new(VersionRoutes::new(record, image, maps, self.shared.clone()))
+    }
+
+    /// One image of a change, under the number of the version that it brought.
+    pub(super) fn face(
+        &self,
+        version: &VersionRecord,
+        change: &ChangeRecord,
+        face: &FaceRecord,
+    ) -> Arc<VersionRoutes> {
+        let record = Arc::new(VersionRecord {
+            environment: face.environment.clone(),
+            functions: face.functions.clone(),
+            egress: face.egress.clone(),
+            manifest: change.settled.unwrap_or(version.manifest),
+            maps: face.maps,
+            image: face.image,
+            engine: face.engine,
+            ..version.clone()
+        });
+        let maps = Arc::new(AppMaps::new(self.blobs.clone(), record.maps));
+        let woven = WovenFace { change: change.clone(), arm: face.arm };
+        let image = self.images.slot(&self.shared.app, &record, &maps, Some(woven));
         Arc::new(VersionRoutes::new(record, image, maps, self.shared.clone()))
     }
 
@@ -79,16 +111,23 @@ impl Parts<'_> {
 /// An app's routes from its record. A record whose live version is missing is damaged.
 pub(super) fn app_routes(
     record: &AppRecord,
-    shared: Arc<AppShared>,
+    parts: &Parts<'_>,
     versions: Versions,
+    changes: ChangeRecords,
 ) -> Result<AppRoutes, CatalogError> {
+    let shared = parts.shared.clone();
     if !versions.contains_key(&record.live) {
         let reason = format!("its live version {} is missing", record.live);
         return Err(CatalogError::damaged(shared.app.as_str(), reason));
     }
     let aliases = Arc::new(record.aliases.clone());
     let (live, created_ms) = (record.live, record.created_ms);
-    Ok(AppRoutes { shared, live, versions, aliases, created_ms })
+    let change = record.change.and_then(|change| changes.get(&change));
+    let version = change.and_then(|change| versions.get(&change.version));
+    let effective = change.zip(version).and_then(|(change, version)| {
+        effective_routes(parts, &version.record, change).map(Arc::new)
+    });
+    Ok(AppRoutes { shared, live, versions, aliases, created_ms, effective, changes })
 }
 
 fn app_name(key: &str) -> Result<AppName, CatalogError> {

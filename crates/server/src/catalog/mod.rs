@@ -16,6 +16,7 @@ mod blocking;
 mod blocks;
 mod build;
 mod change;
+mod changes;
 mod deploy;
 mod diagnose;
 mod engines;
@@ -29,6 +30,7 @@ mod rebuild;
 mod record;
 mod rewritten;
 mod shared;
+mod woven;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -42,12 +44,16 @@ use self::rebuild::Rebuilder;
 pub use self::{
     blocks::BlocksReport,
     build::{BuildLine, Builder},
-    deploy::{DeployResult, DeployTimings},
+    changes::{EffectiveFile, EffectiveProgram, PartNote, PartNoteKind},
+    deploy::{DeployResult, DeployTimings, DeployedChange},
     engines::Engines,
     error::{CatalogError, ImageError},
     images::{IdlePolicy, ImageSlot, Images},
     maps::AppMaps,
-    record::{AppRecord, FunctionRecord, Happening, VersionRecord, What},
+    record::{
+        AppRecord, ChangeRecord, ChangeState, FlipRecord, FunctionRecord, Happening, PartRecord,
+        ProgramName, VersionRecord, What,
+    },
     shared::{AppShared, Services},
 };
 use crate::routes::{AppRoutes, Routes, SharedRoutes};

@@ -13,9 +13,11 @@ use tokio::sync::RwLock;
 use super::{
     Builder, CatalogError, VersionRecord,
     build::Work,
+    images::WovenFace,
     manifest::read_manifest,
     maps::{self, Maps},
     record::{self, VERSIONS, version_key},
+    woven::{Bindings, Pair},
 };
 
 /// Cheap to clone.
@@ -54,6 +56,33 @@ impl Rebuilder {
             }
         }
         Ok(Rebuilt { image: work.image, maps: work.maps })
+    }
+
+    /// As [`Self::rebuild`] for one of the images of a change. It is not kept: the change will be settled before long.
+    pub(super) async fn rebuild_face(
+        &self,
+        app: &AppName,
+        face: &WovenFace,
+    ) -> Result<(FunctionImage, Maps), CatalogError> {
+        let change = &face.change;
+        tracing::info!(%app, change = %change.version, "weaving for this engine");
+        let blobs = self.builder.blobs();
+        if let Some(settled) = &change.settled {
+            let manifest = Arc::new(read_manifest(blobs, settled).await?);
+            let work = self.builder.build(&manifest).await?;
+            return Ok((work.image, work.maps));
+        }
+        let key = version_key(app, change.version);
+        let found = self.store.get(&VERSIONS, &key).await?;
+        let found = found.ok_or_else(|| CatalogError::damaged(&key, "it is missing"))?;
+        let version: VersionRecord = record::decode(&key, &found.value)?;
+        let pair = Pair {
+            before: Arc::new(read_manifest(blobs, &change.before).await?),
+            after: Arc::new(read_manifest(blobs, &version.manifest).await?),
+            label: format!("v{}", change.from.version),
+        };
+        let bindings = Bindings { frozen: change.frozen.clone(), whole: change.whole.is_some() };
+        self.builder.face(&pair, bindings, face.arm).await
     }
 
     /// `None` if the stored record is not `old` any more: its app was removed meanwhile.

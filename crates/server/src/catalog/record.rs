@@ -5,16 +5,18 @@
 //! | `apps` | app | [`AppRecord`] |
 //! | `versions` | `app/number`, ten digits | [`VersionRecord`] |
 //! | `secrets` | `app/name` | [`SecretRecord`] |
+//! | `changes` | `app/number`, ten digits | [`ChangeRecord`] |
 //!
 //! The log `deploys` has a [`Happening`] for every change of these. Values are JSON with a `format` number; a reader
 //! refuses a higher one. A new field must have a default, or the number rises. Described for people in
 //! `docs/formats/catalog.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use belay_fabric::{Collection, LogName};
 use belay_model::{
-    AppName, EgressPolicy, EnvironmentName, FunctionName, Hash, Limits, VersionNumber,
+    AppName, Arm, EditId, EgressPolicy, EnvironmentName, FunctionName, Hash, Limits, PartId,
+    VersionNumber,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -23,6 +25,7 @@ use super::CatalogError;
 pub(super) const APPS: Collection = Collection::constant("apps");
 pub(super) const VERSIONS: Collection = Collection::constant("versions");
 pub(super) const SECRETS: Collection = Collection::constant("secrets");
+pub(super) const CHANGES: Collection = Collection::constant("changes");
 pub(super) const DEPLOYS: LogName = LogName::constant("deploys");
 
 /// The format of all records that this build writes.
@@ -40,6 +43,121 @@ pub struct AppRecord {
     pub live: VersionNumber,
     pub aliases: BTreeMap<String, VersionNumber>,
     pub created_ms: u64,
+    /// The change whose program runs, if that is not simply the live version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<VersionNumber>,
+    /// What was taken back and stays so until it is restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_back: Vec<TakenBack>,
+}
+
+/// A part that was taken back: its edits start switched off wherever they are met again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// The change in which it happened.
+    pub version: VersionNumber,
+    pub part: PartId,
+    pub edits: Vec<EditId>,
+    pub at_ms: u64,
+}
+
+/// Two versions of an app in one program, and which arms it is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    pub format: u32,
+    /// The version that the change brought.
+    pub version: VersionNumber,
+    /// What ran before it.
+    pub from: ProgramName,
+    pub created_ms: u64,
+    pub state: ChangeState,
+    /// Blob: the manifest of what ran before, JSON.
+    pub before: Hash,
+    /// Blob: what the parts hold, JSON; see [`belay_model::PartInfo`].
+    pub details: Hash,
+    pub parts: Vec<PartRecord>,
+    /// Parts that were tied because they ran when modules were loaded, in the order of the ties.
+    pub frozen: Vec<BTreeSet<u8>>,
+    /// Nothing finer than the whole could be used, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
+    /// How often arms were flipped: the effective version is `version+flips`.
+    pub flips: u32,
+    pub faces: Vec<FaceRecord>,
+    /// The part whose arms are the two faces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face_part: Option<PartId>,
+    /// Once settled, blob: the manifest of the program that stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Hash>,
+    /// All flips, oldest first.
+    #[serde(default)]
+    pub history: Vec<FlipRecord>,
+}
+
+/// A version, and how often the arms of its change were flipped since: `12`, `12+1`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+pub struct ProgramName {
+    pub version: VersionNumber,
+    pub flips: u32,
+}
+
+impl std::fmt::Display for ProgramName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.flips {
+            0 => write!(f, "{}", self.version),
+            flips => write!(f, "{}+{flips}", self.version),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeState {
+    /// Both versions run, and each part can be taken back.
+    Live,
+    /// The old arms were dropped.
+    Settled,
+    /// A later change took its place; what it had not touched went on there.
+    Superseded,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRecord {
+    pub arm: Arm,
+    pub edits: Vec<EditId>,
+    /// Where it goes on, or came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_to: Option<(VersionNumber, PartId)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_from: Option<(VersionNumber, PartId)>,
+}
+
+/// One image of a change, with what its functions may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaceRecord {
+    pub arm: Arm,
+    pub environment: EnvironmentName,
+    pub functions: BTreeMap<FunctionName, FunctionRecord>,
+    pub egress: EgressPolicy,
+    pub maps: Hash,
+    pub image: Hash,
+    pub engine: Hash,
+}
+
+/// Arms that were flipped together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FlipRecord {
+    pub at_ms: u64,
+    /// The effective version from then on is `version+flips`.
+    pub flips: u32,
+    #[schema(value_type = Vec<String>)]
+    pub parts: Vec<PartId>,
+    pub arm: Arm,
+    /// The arms of all parts from then on.
+    pub arms: Vec<Arm>,
 }
 
 /// One immutable version of an app: all that routing needs, and where the rest is.
@@ -92,6 +210,9 @@ pub enum What {
     AliasDeleted { alias: String },
     SecretSet { name: String },
     SecretDeleted { name: String },
+    TakenBack { change: VersionNumber, parts: Vec<PartId> },
+    Restored { change: VersionNumber, parts: Vec<PartId> },
+    Settled { change: VersionNumber },
     Removed,
 }
 

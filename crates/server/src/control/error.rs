@@ -123,6 +123,14 @@ impl From<CatalogError> for ApiError {
             CatalogError::UnknownVersion { .. } => Self::not_found("unknown-version", message),
             CatalogError::UnknownAlias { .. } => Self::not_found("unknown-alias", message),
             CatalogError::UnknownSecret { .. } => Self::not_found("unknown-secret", message),
+            CatalogError::UnknownChange { .. } => Self::not_found("unknown-change", message),
+            CatalogError::UnknownPart { .. } => Self::not_found("unknown-part", message),
+            CatalogError::NotLive { .. } => Self::new(StatusCode::CONFLICT, "not-live", message)
+                .help("deploy the version that you want to go back to"),
+            CatalogError::WayBackLost { .. } => {
+                Self::new(StatusCode::CONFLICT, "way-back-lost", message)
+                    .help("deploy with `--yes` if what runs of it is to stay")
+            }
             CatalogError::Invalid(_) => Self::bad_request(message),
             CatalogError::Contended => Self::new(StatusCode::CONFLICT, "contended", message),
             CatalogError::Store(error) => error.into(),

@@ -171,8 +171,14 @@ pub(super) async fn invoke(
     match query.kind {
         InvocationType::Sync => {
             let qualifier = query.qualifier.as_deref();
-            let invocation =
-                Invocation { target: &target, event, ids, qualifier, client_context: None };
+            let invocation = Invocation {
+                target: &target,
+                event,
+                ids,
+                qualifier,
+                client_context: None,
+                arms: None,
+            };
             let completed = control.invoker.invoke(invocation).await?;
             Ok(Json(InvocationResult::completed(&target, ids, completed)).into_response())
         }

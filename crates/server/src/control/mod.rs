@@ -3,7 +3,7 @@
 //! - [`router`] puts it together: routes, then what guards them; [`changes`] sees that what a request changes is wholly
 //!   changed, whoever goes away;
 //! - [`guard`]: who may ask (token, host, origin), [`rate`]: how often; [`error`]: how everything is refused;
-//! - [`apps`], [`versions`], [`aliases`], [`secrets`], [`functions`], [`logs`], [`letters`], [`blobs`], [`node`]: the
+//! - [`apps`], [`versions`], [`flips`], [`aliases`], [`secrets`], [`functions`], [`logs`], [`letters`], [`blobs`], [`node`]: the
 //!   resources;
 //! - [`input`]: bodies, paths and queries, with refusals in the same form as all others.
 //!
@@ -16,6 +16,7 @@ mod apps;
 mod blobs;
 mod changes;
 mod error;
+mod flips;
 mod functions;
 mod guard;
 mod input;

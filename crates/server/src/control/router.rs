@@ -22,7 +22,7 @@ use utoipa_axum::{
 };
 
 use super::{
-    Access, ApiError, Control, Rate, aliases, apps, blobs, functions,
+    Access, ApiError, Control, Rate, aliases, apps, blobs, flips, functions,
     guard::{OPEN, guard},
     input::BodyMax,
     letters, logs, node,
@@ -108,6 +108,12 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(versions::list, versions::deploy).layer(manifest()))
         .routes(routes!(versions::get))
         .routes(routes!(versions::blocks))
+        .routes(routes!(flips::list))
+        .routes(routes!(flips::get))
+        .routes(routes!(flips::take_back))
+        .routes(routes!(flips::restore))
+        .routes(routes!(flips::settle))
+        .routes(routes!(flips::effective))
         .routes(routes!(aliases::list))
         .routes(routes!(aliases::get, aliases::put, aliases::delete))
         .routes(routes!(secrets::list))

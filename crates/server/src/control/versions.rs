@@ -61,19 +61,29 @@ impl VersionInfo {
     }
 }
 
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeployQuery {
+    /// Deploy even if something that an unsettled change brought could not be taken back any more.
+    #[serde(default)]
+    yes: bool,
+}
+
 /// Deploys a new version of an app, which is live from then on. Its sources must have been uploaded as blobs.
-#[utoipa::path(post, path = "/apps/{app}/versions", tag = "versions", params(("app" = String, Path)),
+#[utoipa::path(post, path = "/apps/{app}/versions", tag = "versions", params(("app" = String, Path), DeployQuery),
     request_body = AppManifest,
     responses(
         (status = 201, body = DeployResult, description = "Deployed, and live"),
         (status = 200, body = DeployResult, description = "This is the live version already"),
         (status = 400, body = ErrorBody, description = "No manifest, or that of another app"),
-        (status = 409, body = ErrorBody, description = "Sources are missing"),
+        (status = 409, body = ErrorBody, description = "Sources are missing, or a way back would be lost"),
         (status = 413, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "Refused, with diagnostics; nothing has changed")))]
 pub(super) async fn deploy(
     State(control): State<Control>,
     InPath(app): InPath<AppName>,
+    InQuery(query): InQuery<DeployQuery>,
     Body(manifest): Body<AppManifest>,
 ) -> Result<(StatusCode, Json<DeployResult>), ApiError> {
     if manifest.app != app {
@@ -81,7 +91,7 @@ pub(super) async fn deploy(
         return Err(ApiError::bad_request(message));
     }
     let catalog = control.catalog;
-    let deploy = async move { catalog.deploy(manifest).await };
+    let deploy = async move { catalog.deploy(manifest, query.yes).await };
     let deployed = control.changes.make(deploy).await?;
     let status = if deployed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(deployed)))

@@ -7,7 +7,7 @@ use std::{
 
 use belay_engine::Start;
 use belay_host::{Finished, Trace, drive};
-use belay_model::{Category, Failure};
+use belay_model::{Arm, Category, Failure};
 use rand::RngCore;
 use serde_json::value::RawValue;
 
@@ -47,6 +47,8 @@ pub struct Invocation<'a> {
     /// As the caller wrote it, once it was found to be one.
     pub qualifier: Option<&'a str>,
     pub client_context: Option<&'a RawValue>,
+    /// Other arms than the target's, of the same image.
+    pub arms: Option<&'a [Arm]>,
 }
 
 /// An invocation that has ended.
@@ -130,6 +132,9 @@ impl Invoker {
             peak_bytes: usage.peak_bytes,
         };
         invocation.target.stats.record(&sample);
+        if let Some(chosen) = &invocation.target.chosen {
+            chosen.counters.record(&finished.reached, ending);
+        }
         let logs = self.keep_logs(&invocation, finished.logs, ending, result.as_ref().err());
         Ok(Completed { result, logs, sample })
     }
@@ -154,13 +159,14 @@ impl Invoker {
             Ok(image) => image,
             Err(error) => return never_started(&error),
         };
+        let chosen = target.chosen.as_ref().map_or(&[][..], |chosen| &chosen.arms);
         let instance = image.start(Start {
             entry: target.entry,
             event: invocation.event,
             context: &context,
             limits: target.limits,
             seed,
-            arms: &[],
+            arms: invocation.arms.unwrap_or(chosen),
         });
         match instance {
             Ok(instance) => {

@@ -101,6 +101,7 @@ async fn run(
         ids,
         qualifier: parameters.qualifier.as_deref(),
         client_context: parameters.client_context.as_deref(),
+        arms: None,
     };
     let completed = plane.invoker.invoke(invocation).await?;
     let log = parameters.tail.then(|| tail::log_result(target, ids.request, &completed));

@@ -82,8 +82,14 @@ async fn call(
         return Err(TriggerError::EventTooLarge { limit });
     }
     let qualifier = trigger.name.split_once(':').map(|(_, qualifier)| qualifier);
-    let invocation =
-        Invocation { target: &target, event: &event, ids, qualifier, client_context: None };
+    let invocation = Invocation {
+        target: &target,
+        event: &event,
+        ids,
+        qualifier,
+        client_context: None,
+        arms: None,
+    };
     let completed = plane.invoker.invoke_and_read(invocation, read).await;
     let answer = completed.map_err(TriggerError::Refused)?.result.map_err(TriggerError::Failed)?;
     Ok(response(answer))

@@ -82,6 +82,7 @@ async fn outcome(inner: &Inner, entry: &Entry) -> Result<Outcome, StoreError> {
         ids,
         qualifier: record.qualifier.as_deref(),
         client_context: record.client_context.as_deref(),
+        arms: None,
     });
     Ok(match completed.await {
         Ok(completed) => completed.result.map_or_else(Outcome::Failed, |_| Outcome::Succeeded),

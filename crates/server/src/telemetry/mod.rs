@@ -4,6 +4,7 @@
 //! Invariant: recording one invocation takes no lock and allocates nothing; log lines take the lock of their own
 //! function only. Not here: deciding anything from the figures.
 
+pub mod changes;
 pub mod histogram;
 pub mod logs;
 pub mod process;
@@ -13,6 +14,7 @@ pub mod stats;
 pub mod timestamp;
 pub mod trace;
 
+pub use changes::{ArmReading, ChangeCounters};
 pub use logs::{Level, LogLimits, LogQuery, LogRecord, Logs};
 pub use registry::Telemetry;
 pub use stats::{Ending, FunctionStats, Labels, Sample, StatsReport};

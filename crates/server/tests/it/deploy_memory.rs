@@ -159,7 +159,7 @@ async fn what_a_failed_removal_left_is_not_in_the_way_of_a_deploy() {
     for source in app.sources.values() {
         catalog.blobs().put(source.as_bytes()).await.unwrap();
     }
-    catalog.deploy(app.manifest.clone()).await.unwrap();
+    catalog.deploy(app.manifest.clone(), false).await.unwrap();
     let (versions, key) = (Collection::constant("versions"), "shop/0000000001");
     let left = store.get(&versions, key).await.unwrap().unwrap();
     catalog.remove(&app.manifest.app).await.unwrap();
@@ -169,7 +169,7 @@ async fn what_a_failed_removal_left_is_not_in_the_way_of_a_deploy() {
         for source in app.sources.values() {
             catalog.blobs().put(source.as_bytes()).await.unwrap();
         }
-        match catalog.deploy(app.manifest.clone()).await {
+        match catalog.deploy(app.manifest.clone(), false).await {
             // The garbage of the removed app is being collected.
             Err(CatalogError::MissingBlobs(_)) => {}
             deployed => break deployed.unwrap(),

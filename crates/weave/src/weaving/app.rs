@@ -162,7 +162,9 @@ impl Weave {
 
     /// The part whose arms are two images, if there is one.
     pub fn image_part(&self) -> Option<PartId> {
-        self.part_with(|hunk| hunk.kind == HunkKind::Image)
+        let frozen = self.groups.iter().position(|group| group.ties.contains(&Tie::Load));
+        let frozen = frozen.and_then(part_id);
+        frozen.or_else(|| self.part_with(|hunk| hunk.kind == HunkKind::Image))
     }
 
     /// The part that has what the manifests differ in beside modules.

@@ -1,0 +1,226 @@
+//! `belay changes`, `show`, `take-back`, `restore` and `settle`: what deploys changed, and which of it runs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use similar::TextDiff;
+
+use crate::{
+    args::{ChangeParts, Changes, Flip, Show},
+    client::{Client, read},
+    commands::show,
+    exit::CliResult,
+    output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled},
+};
+
+/// Unchanged lines around a difference.
+const CONTEXT: usize = 2;
+
+pub(crate) async fn run(args: &Changes, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let report = client.get(&["apps", args.app.as_str(), "changes"], &[]).await?;
+    output.json(&report);
+    let now = show::now_ms();
+    let rows: Vec<_> = show::items(&report, "changes").iter().map(|item| row(item, now)).collect();
+    output.table(&["CHANGE", "FROM", "RUNS", "STATE", "CREATED", "PARTS"], &rows);
+    Ok(())
+}
+
+fn row(change: &Value, now: u64) -> Vec<String> {
+    vec![
+        show::cell(change, "id"),
+        show::cell(change, "from"),
+        show::cell(change, "program"),
+        show::cell(change, "state"),
+        change["created_ms"].as_u64().map(|then| show::ago(then, now)).unwrap_or_default(),
+        arms(change),
+    ]
+}
+
+/// `a b -c`: with a minus what was taken back.
+fn arms(change: &Value) -> String {
+    let part = |part: &Value| {
+        let sign = if part["arm"] == "before" { "-" } else { "" };
+        format!("{sign}{}", show::text(part, "part"))
+    };
+    show::items(change, "parts").iter().map(part).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) async fn show_change(args: &Show, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let ChangeParts { change, parts } = &args.change;
+    let version = change.version.to_string();
+    let detail = client.get(&["apps", change.app.as_str(), "changes", &version], &[]).await?;
+    output.json(&detail);
+    if output.is_json() {
+        return Ok(());
+    }
+    output.line(headline(&detail));
+    if let Some(whole) = detail["whole"].as_str() {
+        output.line(format!("only as a whole: {}", whole.lines().next().unwrap_or_default()));
+    }
+    let wanted: Vec<String> = parts.iter().map(ToString::to_string).collect();
+    for part in show::items(&detail, "contents") {
+        let id = show::text(part, "id");
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == id) {
+            output.line("");
+            part_of(&detail, part, output)?;
+        }
+    }
+    Ok(())
+}
+
+fn headline(detail: &Value) -> String {
+    let id = styled(BOLD, show::text(detail, "id"));
+    let from = show::text(detail, "from");
+    format!(
+        "{id}  from {from}, runs {}  {}",
+        show::text(detail, "program"),
+        show::text(detail, "state")
+    )
+}
+
+fn part_of(detail: &Value, part: &Value, output: Output) -> CliResult {
+    let id = show::text(part, "id");
+    let parts = show::items(detail, "parts");
+    let arm = parts.iter().find(|other| show::text(other, "part") == id);
+    let taken = arm.is_some_and(|arm| arm["arm"] == "before");
+    let state = if taken { styled(BAD, "taken back") } else { styled(GOOD, "on") };
+    let image = if part["image"] == true { "  by two images" } else { "" };
+    let title = styled(BOLD, format!("part {id}"));
+    let hunks = show::items(part, "hunks");
+    output.line(format!("{title}  {state}{image}  {}", size(hunks)));
+    for arm in ["before", "after"] {
+        if let Some(line) = counters(&part["counters"][arm], arm) {
+            output.line(styled(DIM, line));
+        }
+    }
+    let ties = show::items(part, "ties").iter();
+    let ties = ties.map(|tie| read::<belay_model::Tie>(tie.clone()).map(|tie| tie.to_string()));
+    let ties: Vec<String> = ties.collect::<CliResult<_>>()?;
+    if !ties.is_empty() {
+        output.line(styled(DIM, format!("  together because {}", ties.join("; "))));
+    }
+    hunks.iter().for_each(|hunk| output.line(hunk_text(hunk)));
+    for hunk in hunks.iter().filter(|hunk| hunk["kind"] == "image" && !hunk["reason"].is_null()) {
+        let reason: belay_model::Diagnostic = read(hunk["reason"].clone())?;
+        output.diagnostics([&reason]);
+    }
+    Ok(())
+}
+
+fn size(hunks: &[Value]) -> String {
+    let lines = |key: &str| -> u64 {
+        let range = |hunk: &Value| {
+            let (first, last) = (hunk[key][0].as_u64()?, hunk[key][1].as_u64()?);
+            Some(last.saturating_sub(first) + 1)
+        };
+        hunks.iter().filter_map(range).sum()
+    };
+    format!("+{} −{} lines", lines("after_lines"), lines("before_lines"))
+}
+
+fn counters(counters: &Value, arm: &str) -> Option<String> {
+    let reached = counters["reached"].as_u64().filter(|reached| *reached > 0)?;
+    let mut line = format!("  {arm:6}  {reached} requests");
+    for (category, count) in counters["failed"].as_object().into_iter().flatten() {
+        // Writing to a string does not fail.
+        let _ = write!(line, ", {count} failed: {category}");
+    }
+    if let Some(time) = counters["time_ms"].as_f64().filter(|time| *time > 0.0) {
+        #[expect(clippy::cast_precision_loss, reason = "a mean")]
+        let _ = write!(line, ", {:.3} ms inside on average", time / reached as f64);
+    }
+    Some(line)
+}
+
+fn hunk_text(hunk: &Value) -> String {
+    let edit = &hunk["edit"];
+    let line = |key: &str| hunk[key][0].as_u64();
+    let place = line("after_lines").or_else(|| line("before_lines"));
+    let mut text = format!("  {}", show::text(edit, "module"));
+    if let Some(line) = place {
+        let _ = write!(text, ":{line}");
+    }
+    let function = show::text(edit, "function");
+    if !function.is_empty() {
+        let _ = write!(text, " in {function}");
+    }
+    let mut lines = vec![text];
+    let (old, new) = (show::text(hunk, "before_text"), show::text(hunk, "after_text"));
+    let diff = TextDiff::from_lines(old, new);
+    for group in diff.grouped_ops(CONTEXT) {
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let value = change.value().trim_end_matches('\n');
+            lines.push(match change.tag() {
+                similar::ChangeTag::Delete => styled(BAD, format!("  - {value}")),
+                similar::ChangeTag::Insert => styled(GOOD, format!("  + {value}")),
+                similar::ChangeTag::Equal => format!("    {value}"),
+            });
+        }
+    }
+    lines.join("\n")
+}
+
+/// What is done to parts of a change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Verb {
+    TakeBack,
+    Restore,
+    Settle,
+}
+
+pub(crate) async fn flip(args: &Flip, verb: Verb, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let ChangeParts { change, parts } = &args.change;
+    let (path, done) = match verb {
+        Verb::TakeBack => ("take-back", "took back"),
+        Verb::Restore => ("restore", "restored"),
+        Verb::Settle => ("settle", "settled"),
+    };
+    let version = change.version.to_string();
+    let body = if matches!(verb, Verb::Settle) { json!({}) } else { json!({ "parts": parts }) };
+    let path = ["apps", change.app.as_str(), "changes", &version, path];
+    let answer = client.post(&path, &[], &body).await?;
+    output.json(&answer);
+    let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+    let named = if parts.is_empty() { String::new() } else { format!(":{}", parts.join(",")) };
+    output.line(format!("{} {}", styled(GOOD, done), styled(BOLD, format!("{change}{named}"))));
+    let id = show::text(&answer, "id");
+    output.line(format!("  {id} runs {}: {}", show::text(&answer, "program"), arms(&answer)));
+    Ok(())
+}
+
+/// What a deploy says of the change that it made.
+pub(super) fn deployed(change: &Value, output: Output) {
+    let parts: Vec<&str> = show::items(change, "parts").iter().filter_map(Value::as_str).collect();
+    let id = show::text(change, "id");
+    let noun = if parts.len() == 1 { "part" } else { "parts" };
+    let list = if parts.len() > 8 { String::new() } else { format!(": {}", parts.join(" ")) };
+    output.line(format!(
+        "  change {} from {}, {} {noun}{list}",
+        styled(BOLD, id),
+        show::text(change, "from"),
+        parts.len()
+    ));
+    if let Some(whole) = change["whole"].as_str() {
+        let first = whole.lines().next().unwrap_or_default();
+        output.line(format!(
+            "  {}: it can be taken back only as a whole: {first}",
+            styled(WARN, "note")
+        ));
+    }
+    for note in show::items(change, "notes") {
+        let (part, about) = (show::text(note, "part"), show::text(note, "about"));
+        let text = match show::text(note, "kind") {
+            "stays_taken_back" => format!(
+                "part {part} was taken back as {about} and stays so; `belay restore {id}:{part}` lifts that"
+            ),
+            "was_taken_back_in_part" => format!(
+                "part {part} has what was taken back as {about}; with what it is tied to now it runs"
+            ),
+            _ => continue,
+        };
+        output.line(format!("  {}: {text}", styled(WARN, "note")));
+    }
+}

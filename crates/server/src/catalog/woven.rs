@@ -1,0 +1,252 @@
+//! Two versions of an app in one program: from two manifests to the images of the change between them.
+//!
+//! Guards that run while modules are loaded would be frozen into the image. The engine tells which parts they belong
+//! to; those are tied to the one whose arms are two images, and the images are made again. What cannot be woven, or
+//! does not load when it is, differs as a whole: then the images are those of the two versions themselves.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use belay_engine::{Built, Engine, FunctionImage};
+use belay_model::{
+    AppManifest, Arm, EgressPolicy, EnvironmentName, FunctionName, Hash, PartId, PartInfo,
+};
+use belay_weave::{Compiled, Tying, Weave, compile_woven, weave};
+use std::collections::BTreeSet;
+
+use super::{
+    Builder, CatalogError, FunctionRecord,
+    blocking::{Broken, on_big_stack},
+    build::{Texts, Work, make, program},
+    maps::Maps,
+};
+
+/// What the change between two programs is made of.
+pub(super) struct WovenWork {
+    pub(super) parts: Vec<PartInfo>,
+    pub(super) frozen: Vec<BTreeSet<u8>>,
+    /// Why nothing finer than the whole can be switched, if so.
+    pub(super) whole: Option<String>,
+    pub(super) faces: Vec<FaceWork>,
+    pub(super) face_part: Option<PartId>,
+}
+
+/// One image of a change.
+pub(super) struct FaceWork {
+    pub(super) arm: Arm,
+    pub(super) image: FunctionImage,
+    pub(super) maps: Maps,
+    pub(super) engine: Hash,
+    pub(super) environment: EnvironmentName,
+    pub(super) functions: BTreeMap<FunctionName, FunctionRecord>,
+    pub(super) egress: EgressPolicy,
+}
+
+/// The two programs of a change.
+#[derive(Clone)]
+pub(super) struct Pair {
+    pub(super) before: Arc<AppManifest>,
+    pub(super) after: Arc<AppManifest>,
+    /// How stacks name the version before, such as `v11`.
+    pub(super) label: String,
+}
+
+/// How the parts of a weave came to be what they are, to come to the same again.
+#[derive(Clone, Default)]
+pub(super) struct Bindings {
+    pub(super) frozen: Vec<BTreeSet<u8>>,
+    pub(super) whole: bool,
+}
+
+type Image = (FunctionImage, Maps);
+
+impl Builder {
+    /// Weaves two programs and makes the images. `plain` is the new one by itself. `None` if nothing differs.
+    pub(super) async fn weave(
+        &self,
+        pair: &Pair,
+        plain: &Work,
+    ) -> Result<Option<WovenWork>, CatalogError> {
+        let engines = [
+            self.engines().get(&pair.before.environment).await?,
+            self.engines().get(&pair.after.environment).await?,
+        ];
+        let texts = self.texts_of(pair).await?;
+        let (pair, plain) = (pair.clone(), (plain.image.clone(), plain.maps.clone()));
+        let work = move || Weaver { pair: &pair, texts: &texts, engines: &engines }.work(plain);
+        on_big_stack("belay-weave", work).await.unwrap_or(Err(CatalogError::BuildPanicked))
+    }
+
+    /// The weave of a change that was made before.
+    pub(super) async fn weave_again(
+        &self,
+        pair: &Pair,
+        bindings: Bindings,
+    ) -> Result<Weave, CatalogError> {
+        let (texts, pair) = (self.texts_of(pair).await?, pair.clone());
+        let work = move || -> Result<Weave, CatalogError> {
+            let mut woven = weave_pair(&pair, &texts)?;
+            for parts in &bindings.frozen {
+                woven.freeze(parts);
+            }
+            if bindings.whole {
+                woven.tie_all();
+            }
+            Ok(woven)
+        };
+        let worked = on_big_stack("belay-weave", work).await;
+        worked.unwrap_or_else(|Broken| Err(CatalogError::BuildPanicked))
+    }
+
+    /// One image of a change that was made before.
+    pub(super) async fn face(
+        &self,
+        pair: &Pair,
+        bindings: Bindings,
+        arm: Arm,
+    ) -> Result<(FunctionImage, Maps), CatalogError> {
+        let manifest = if arm == Arm::After { &pair.after } else { &pair.before };
+        if bindings.whole {
+            let work = self.build(manifest).await?;
+            return Ok((work.image, work.maps));
+        }
+        let engine = self.engines().get(&manifest.environment).await?;
+        let engines = [engine.clone(), engine];
+        let woven = self.weave_again(pair, bindings).await?;
+        let pair = pair.clone();
+        let work = move || {
+            // Without an image part there is one image for both arms.
+            let image = if woven.image_part().is_some() { arm } else { Arm::After };
+            let texts = Texts::new();
+            let weaver = Weaver { pair: &pair, texts: &texts, engines: &engines };
+            let made = weaver.image(&woven, image).map(|(image, _)| image);
+            made.map_err(|reason| CatalogError::damaged("change", reason))
+        };
+        let worked = on_big_stack("belay-weave", work).await;
+        worked.unwrap_or_else(|Broken| Err(CatalogError::BuildPanicked))
+    }
+
+    async fn texts_of(&self, pair: &Pair) -> Result<Texts, CatalogError> {
+        let mut texts = self.texts(&pair.before).await?;
+        texts.extend(self.texts(&pair.after).await?);
+        Ok(texts)
+    }
+}
+
+fn weave_pair(pair: &Pair, texts: &Texts) -> Result<Weave, CatalogError> {
+    let source = |hash: &Hash| texts.get(hash).cloned();
+    weave(&pair.before, &pair.after, &source, Tying::Default)
+        .map_err(|missing| CatalogError::MissingBlobs(vec![missing]))
+}
+
+struct Weaver<'w> {
+    pair: &'w Pair,
+    texts: &'w Texts,
+    /// Before and after.
+    engines: &'w [Engine; 2],
+}
+
+impl Weaver<'_> {
+    fn work(&self, plain: Image) -> Result<Option<WovenWork>, CatalogError> {
+        let mut woven = weave_pair(self.pair, self.texts)?;
+        if woven.is_empty() {
+            return Ok(None);
+        }
+        let (images, frozen, whole) = match self.images(&mut woven) {
+            Ok((images, frozen)) => (images, frozen, None),
+            Err(reason) => {
+                woven = weave_pair(self.pair, self.texts)?;
+                woven.tie_all();
+                let before = make(&self.pair.before, self.texts, &self.engines[0])?;
+                let images = vec![plain, (before.image, before.maps)];
+                (images, Vec::new(), Some(reason))
+            }
+        };
+        let face_part = if whole.is_some() {
+            Some(PartId(0))
+        } else {
+            woven.image_part().or_else(|| woven.settings_part())
+        };
+        let faces = self.faces(images, face_part.is_some());
+        Ok(Some(WovenWork { parts: woven.parts(), frozen, whole, faces, face_part }))
+    }
+
+    /// One image, or two if some part needs them. The error says why there can be none.
+    fn images(&self, woven: &mut Weave) -> Result<(Vec<Image>, Vec<BTreeSet<u8>>), String> {
+        if self.pair.before.environment != self.pair.after.environment {
+            return Err("the two versions have different environments".to_owned());
+        }
+        let mut frozen = Vec::new();
+        // Each round ties at least one part more.
+        for _ in 0..=woven.parts_len() {
+            let own = woven.image_part();
+            let mut images = vec![self.image(woven, Arm::After)?];
+            if own.is_some() {
+                images.push(self.image(woven, Arm::Before)?);
+            }
+            let mut reached: BTreeSet<u8> =
+                images.iter().flat_map(|(_, reached)| reached).copied().collect();
+            reached.retain(|part| own != Some(PartId(*part)));
+            if reached.is_empty() {
+                return Ok((images.into_iter().map(|(image, _)| image).collect(), frozen));
+            }
+            woven.freeze(&reached);
+            frozen.push(reached);
+        }
+        Err("its modules load differently each time".to_owned())
+    }
+
+    fn image(&self, woven: &Weave, image: Arm) -> Result<(Image, BTreeSet<u8>), String> {
+        let own = woven.image_part();
+        let first = |diagnostics: Vec<belay_model::Diagnostic>| {
+            diagnostics.into_iter().next().map_or(String::new(), |d| d.message)
+        };
+        let Compiled { modules, .. } =
+            compile_woven(woven, image, &self.pair.label).map_err(first)?;
+        let (engine, manifest) = match image {
+            Arm::Before => (&self.engines[0], &self.pair.before),
+            Arm::After => (&self.engines[1], &self.pair.after),
+        };
+        let (mut program, maps) = program(manifest, modules);
+        let parts = u8::try_from(woven.parts_len().saturating_sub(1)).unwrap_or(u8::MAX);
+        let arm = |part| if own == Some(PartId(part)) { image } else { Arm::After };
+        program.arms = (0..=parts).map(arm).collect();
+        let built = engine.build(&program).map_err(|error| error.to_string())?;
+        let Built { image, reached, .. } = built;
+        Ok(((image, maps), reached))
+    }
+
+    /// The new face first. Without an image of its own, the old one has only other settings.
+    fn faces(&self, images: Vec<Image>, two: bool) -> Vec<FaceWork> {
+        let mut images = images.into_iter();
+        let Some(after) = images.next() else { return Vec::new() };
+        let before = images.next();
+        let own = before.is_some();
+        let mut faces = vec![self.face(Arm::After, after.clone(), true)];
+        if two {
+            faces.push(self.face(Arm::Before, before.unwrap_or(after), own));
+        }
+        faces
+    }
+
+    fn face(&self, arm: Arm, (image, maps): Image, own: bool) -> FaceWork {
+        let (manifest, engine) = match arm {
+            Arm::Before => (&self.pair.before, &self.engines[0]),
+            Arm::After => (&self.pair.after, &self.engines[1]),
+        };
+        // Handlers are numbered as in the manifest that the image was made by.
+        let made_by = if own { manifest } else { &self.pair.after };
+        let functions = manifest.functions.iter().filter_map(|(name, spec)| {
+            let entry = made_by.functions.keys().position(|other| other == name)?;
+            Some((name.clone(), FunctionRecord { entry, limits: spec.limits }))
+        });
+        FaceWork {
+            arm,
+            image,
+            maps,
+            engine: engine.hash(),
+            environment: manifest.environment.clone(),
+            functions: functions.collect(),
+            egress: manifest.egress.clone(),
+        }
+    }
+}
