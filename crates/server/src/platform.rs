@@ -33,7 +33,7 @@ use tokio::{
 use crate::{
     catalog::{Catalog, CatalogError, Engines, IdlePolicy, Services},
     control::{self, Access, Changes, Control, Rate},
-    data::{self, DataPlane, DataPlaneConfig, Invoker},
+    data::{self, ArmsAccess, DataPlane, DataPlaneConfig, Invoker},
     queue::{Queue, QueueConfig},
     run::{Executor, Policy},
     telemetry::{LogLimits, Logs, Telemetry},
@@ -258,6 +258,7 @@ impl Platform {
             invoker: self.parts.invoker.clone(),
             queue: self.parts.queue.clone(),
             config: self.config.data_plane,
+            arms: ArmsAccess::new(self.config.token.as_deref()),
         };
         let (mut for_data, for_control) = (self.stop.subscribe(), self.stop.subscribe());
         let access = Access::new(

@@ -16,7 +16,7 @@ use std::{
 use arc_swap::ArcSwap;
 use belay_host::AppHost;
 use belay_model::{
-    AppName, Arm, EnvironmentName, FunctionName, FunctionRef, Limits, PartId, Qualifier,
+    AppName, Arm, ChangeId, EnvironmentName, FunctionName, FunctionRef, Limits, PartId, Qualifier,
     VersionNumber,
 };
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
@@ -89,6 +89,14 @@ impl EffectiveRoutes {
     }
 }
 
+/// An arm that one request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArmOverride {
+    pub change: ChangeId,
+    pub part: PartId,
+    pub arm: Arm,
+}
+
 /// The arms of one request, and where it is counted what became of them.
 #[derive(Clone)]
 pub struct Chosen {
@@ -139,6 +147,8 @@ pub enum RouteError {
     UnknownAlias { app: AppName, alias: String },
     #[error("version {version} of app {app} has no function {function}")]
     NotInVersion { app: AppName, version: VersionNumber, function: FunctionName },
+    #[error("no part {part} of this app can be chosen now")]
+    UnknownPart { part: String },
     /// Belay's own fault: what is stored of the version cannot be used.
     #[error("version {version} of app {app} cannot run: {reason}")]
     Broken { app: AppName, version: VersionNumber, reason: String },
@@ -165,6 +175,31 @@ impl Routes {
             }
             error => error,
         })
+    }
+
+    /// As [`Self::find`], with some arms chosen by the request.
+    pub fn find_at(
+        &self,
+        f: &FunctionRef,
+        q: &Qualifier,
+        overrides: &[ArmOverride],
+    ) -> Result<(Arc<Target>, Arc<[Arm]>), RouteError> {
+        let found = self.find(f, q)?;
+        let app = self.apps.get(&found.app);
+        let app = app.ok_or_else(|| RouteError::UnknownFunction { function: f.clone() })?;
+        let effective = app.effective.as_ref().filter(|_| *q == Qualifier::Live);
+        let mut arms: Vec<Arm> = effective.map(|e| e.arms.to_vec()).unwrap_or_default();
+        for wanted in overrides {
+            let place = app.part_now(wanted).and_then(|part| arms.get_mut(usize::from(part.0)));
+            let unknown =
+                || RouteError::UnknownPart { part: format!("{}:{}", wanted.change, wanted.part) };
+            *place.ok_or_else(unknown)? = wanted.arm;
+        }
+        let target = match effective {
+            Some(effective) => effective.face(&arms).find(&found.function)?,
+            None => found,
+        };
+        Ok((target, arms.into()))
     }
 
     pub fn app(&self, app: &AppName) -> Option<&Arc<AppRoutes>> {
@@ -229,6 +264,20 @@ impl AppRoutes {
 
     pub fn live(&self) -> Option<&Arc<VersionRoutes>> {
         self.versions.get(&self.live)
+    }
+
+    /// The part of the live change that a part, by the name that it once got, is now.
+    fn part_now(&self, wanted: &ArmOverride) -> Option<PartId> {
+        let live = self.effective.as_ref()?.version;
+        let (mut version, mut part) = (wanted.change.version, wanted.part);
+        if wanted.change.app != *self.name() {
+            return None;
+        }
+        while version != live {
+            let record = self.changes.get(&version)?;
+            (version, part) = record.parts.get(usize::from(part.0))?.carried_to?;
+        }
+        Some(part)
     }
 
     /// The newest version.

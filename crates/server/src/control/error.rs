@@ -179,6 +179,7 @@ impl From<RouteError> for ApiError {
             }
             RouteError::UnknownVersion { .. } => Self::not_found("unknown-version", message),
             RouteError::UnknownAlias { .. } => Self::not_found("unknown-alias", message),
+            RouteError::UnknownPart { .. } => Self::not_found("unknown-part", message),
             RouteError::Broken { .. } => Self::internal(&error),
         }
     }

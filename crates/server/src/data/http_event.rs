@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::name::ACCOUNT;
+use super::{arms, name::ACCOUNT};
 use crate::telemetry::{RequestId, Timestamp};
 
 /// What the event tells of a request.
@@ -132,7 +132,9 @@ impl<'a> RequestContext<'a> {
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for name in self.0.keys().filter(|name| *name != header::COOKIE) {
+        // The control token is no function's business.
+        let hidden = [header::COOKIE, arms::ARMS, arms::TOKEN];
+        for name in self.0.keys().filter(|name| !hidden.contains(name)) {
             let mut values = self.0.get_all(name).iter();
             let first = values.next().map(text).unwrap_or_default();
             // `http` keeps names in lower case.

@@ -2,7 +2,7 @@
 //!
 //! Signatures are not looked at. Not here: the other operations of the Lambda API; deploying is the control plane's.
 
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use belay_model::Failure;
 
 use super::{
+    arms::Routed,
     body,
     invoke::{Completed, Ids, Invocation},
     lambda_error::LambdaError,
@@ -51,12 +52,17 @@ struct Parameters {
 }
 
 /// Answers a call of the function `name`.
-pub(super) async fn answer(plane: &DataPlane, name: &str, request: Request<Incoming>) -> Reply {
+pub(super) async fn answer(
+    plane: &DataPlane,
+    name: &str,
+    request: Request<Incoming>,
+    peer: IpAddr,
+) -> Reply {
     if request.method() != Method::POST {
         return reply::method_not_allowed("POST");
     }
     let ids = Ids::new(header(request.headers(), &reply::TRACEPARENT));
-    let answer = call(plane, name, request, ids).await;
+    let answer = call(plane, name, request, peer, ids).await;
     reply::with_ids(answer.unwrap_or_else(|error| error.reply()), &ids)
 }
 
@@ -64,12 +70,16 @@ async fn call(
     plane: &DataPlane,
     name: &str,
     request: Request<Incoming>,
+    peer: IpAddr,
     ids: Ids,
 ) -> Result<Reply, LambdaError> {
     let (head, body) = request.into_parts();
     let parameters = Parameters::read(&head.headers, head.uri.query())?;
     let named = FunctionTarget::parse(name, parameters.qualifier.as_deref())?;
-    let target = plane.routes.load().find(&named.function, &named.qualifier)?;
+    let from = (&head.headers, peer);
+    let routes = plane.routes.load_full();
+    let routed = plane.arms.find(&routes, &named.function, &named.qualifier, from)?;
+    let target = routed.target.clone();
     let limit = match parameters.invocation_type {
         InvocationType::Event => target.limits.event_bytes.min(plane.queue.event_bytes_max()),
         InvocationType::RequestResponse | InvocationType::DryRun => target.limits.event_bytes,
@@ -77,7 +87,7 @@ async fn call(
     let body = body::read(&head.headers, body, limit).await?;
     let event = event(&body)?;
     match parameters.invocation_type {
-        InvocationType::RequestResponse => run(plane, &target, &parameters, event, ids).await,
+        InvocationType::RequestResponse => run(plane, &routed, &parameters, event, ids).await,
         InvocationType::Event => {
             let client_context = parameters.client_context;
             let event = NewEvent { named: &named, target: &target, event, ids, client_context };
@@ -90,7 +100,7 @@ async fn call(
 
 async fn run(
     plane: &DataPlane,
-    target: &Arc<Target>,
+    Routed { target, arms }: &Routed,
     parameters: &Parameters,
     event: &str,
     ids: Ids,
@@ -101,7 +111,7 @@ async fn run(
         ids,
         qualifier: parameters.qualifier.as_deref(),
         client_context: parameters.client_context.as_deref(),
-        arms: None,
+        arms: arms.as_deref(),
     };
     let completed = plane.invoker.invoke(invocation).await?;
     let log = parameters.tail.then(|| tail::log_result(target, ids.request, &completed));

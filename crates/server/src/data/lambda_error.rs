@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::{
+    arms::ArmsError,
     body::BodyError,
     invoke::Refused,
     name::TargetError,
@@ -24,6 +25,8 @@ pub(super) enum LambdaError {
     Parameter { parameter: &'static str, expected: &'static str },
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Arms(ArmsError),
     #[error("Could not parse request body into json: {0}")]
     NotJson(String),
     #[error("The request payload is larger than the limit of {limit} bytes")]
@@ -43,6 +46,15 @@ struct Body<'a> {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+impl From<ArmsError> for LambdaError {
+    fn from(error: ArmsError) -> Self {
+        match error {
+            ArmsError::Route(error) => Self::Route(error),
+            error => Self::Arms(error),
+        }
+    }
 }
 
 impl From<BodyError> for LambdaError {
@@ -73,7 +85,8 @@ impl LambdaError {
 
     fn class(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Name(_) | Self::Parameter { .. } => {
+            Self::Arms(ArmsError::NotAllowed) => (StatusCode::FORBIDDEN, "AccessDeniedException"),
+            Self::Name(_) | Self::Parameter { .. } | Self::Arms(_) => {
                 (StatusCode::BAD_REQUEST, "InvalidParameterValueException")
             }
             Self::Route(RouteError::Ambiguous { .. }) => {

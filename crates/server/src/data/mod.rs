@@ -10,6 +10,7 @@
 //! within its limits; a caller that goes away aborts its invocation, which then counts nowhere. Not here: credentials.
 //! SigV4 signatures are accepted and ignored, as the data plane is meant to be reached by trusted callers only.
 
+mod arms;
 mod body;
 pub mod context;
 pub mod ending;
@@ -26,6 +27,7 @@ mod server;
 mod tail;
 mod trigger;
 
+pub use arms::ArmsAccess;
 pub use invoke::{Completed, Ids, Invocation, Invoker, Refused};
 pub use plane::{DataPlane, DataPlaneConfig};
 pub use server::serve;

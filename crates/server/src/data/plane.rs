@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::{
+    arms::ArmsAccess,
     invoke::Invoker,
     lambda,
     path::Resource,
@@ -36,6 +37,7 @@ pub struct DataPlane {
     pub invoker: Invoker,
     pub queue: Queue,
     pub config: DataPlaneConfig,
+    pub arms: ArmsAccess,
 }
 
 /// Longest path and query that is looked at. Bytes.
@@ -62,7 +64,7 @@ impl DataPlane {
         // The URI is a reference-counted buffer: this copies no bytes.
         let uri = uri.clone();
         match Resource::of(uri.path()) {
-            Resource::Invocations { name } => lambda::answer(self, &name, request).await,
+            Resource::Invocations { name } => lambda::answer(self, &name, request, peer).await,
             Resource::Trigger { name, path } => {
                 let (head, body) = request.into_parts();
                 let trigger = Trigger { name: &name, path, source_ip: peer };

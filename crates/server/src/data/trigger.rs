@@ -8,6 +8,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::{
+    arms::{ArmsError, Routed},
     body::{self, BodyError},
     ending::ending_of_status,
     http_answer::HttpAnswer,
@@ -35,7 +36,7 @@ pub(super) struct Trigger<'a> {
 
 enum TriggerError {
     Name(TargetError),
-    Route(RouteError),
+    Arms(ArmsError),
     Body(BodyError),
     EventTooLarge { limit: u64 },
     Refused(Refused),
@@ -62,8 +63,9 @@ async fn call(
     ids: Ids,
 ) -> Result<Reply, TriggerError> {
     let named = FunctionTarget::parse(trigger.name, None).map_err(TriggerError::Name)?;
-    let found = plane.routes.load().find(&named.function, &named.qualifier);
-    let target = found.map_err(TriggerError::Route)?;
+    let (routes, from) = (plane.routes.load_full(), (&head.headers, trigger.source_ip));
+    let found = plane.arms.find(&routes, &named.function, &named.qualifier, from);
+    let Routed { target, arms } = found.map_err(TriggerError::Arms)?;
     let limit = target.limits.event_bytes;
     let body = body::read(&head.headers, body, limit).await.map_err(TriggerError::Body)?;
     let event = event(&HttpRequest {
@@ -88,7 +90,7 @@ async fn call(
         ids,
         qualifier,
         client_context: None,
-        arms: None,
+        arms: arms.as_deref(),
     };
     let completed = plane.invoker.invoke_and_read(invocation, read).await;
     let answer = completed.map_err(TriggerError::Refused)?.result.map_err(TriggerError::Failed)?;
@@ -118,7 +120,14 @@ impl TriggerError {
     fn reply(self, ids: &Ids) -> Reply {
         match self {
             Self::Name(error) => reply::message(StatusCode::NOT_FOUND, &error.to_string()),
-            Self::Route(error) => route_error(&error),
+            Self::Arms(ArmsError::Route(error)) => route_error(&error),
+            Self::Arms(error) => {
+                let status = match error {
+                    ArmsError::NotAllowed => StatusCode::FORBIDDEN,
+                    ArmsError::Form | ArmsError::Route(_) => StatusCode::BAD_REQUEST,
+                };
+                reply::message(status, &error.to_string())
+            }
             Self::Body(BodyError::Incomplete) => {
                 reply::message(StatusCode::BAD_REQUEST, "the body did not arrive whole")
             }
@@ -145,7 +154,8 @@ fn route_error(error: &RouteError) -> Reply {
         RouteError::UnknownFunction { .. }
         | RouteError::UnknownVersion { .. }
         | RouteError::UnknownAlias { .. }
-        | RouteError::NotInVersion { .. } => StatusCode::NOT_FOUND,
+        | RouteError::NotInVersion { .. }
+        | RouteError::UnknownPart { .. } => StatusCode::NOT_FOUND,
     };
     reply::message(status, &error.to_string())
 }

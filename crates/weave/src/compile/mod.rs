@@ -20,14 +20,11 @@ use belay_model::{
 
 use crate::{
     limits::SourceLimits,
-    linking::{Unit, Units, Woven, check_handlers, check_wants},
+    linking::{Unit, Units, WEAVE_MODULE, Woven, check_handlers, check_wants},
     map::PositionMap,
     syntax::{Goal, read_module},
     weaving::{IMPORT, Weave, WovenText},
 };
-
-/// The module of the engine that guards import from.
-const WEAVE_MODULE: &str = "belay:weave";
 
 /// All modules of an app, ready to run.
 #[derive(Debug)]

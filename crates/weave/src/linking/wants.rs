@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use belay_model::{BUILTIN_EXPORTS, Diagnostic, ImportTarget, ModuleKind};
 
-use super::{Unit, Units, suggest::nearest};
+use super::{Unit, Units, WEAVE_MODULE, suggest::nearest};
 use crate::syntax::{Dialect, Wanted};
 
 /// Whether a module has a name.
@@ -36,6 +36,8 @@ fn unmet(units: &Units<'_>, known: &mut Known, at: usize, wanted: &Wanted) -> Op
             let has = known.has(units, target, &wanted.name);
             (has == Has::No).then(|| missing(units, at, target, wanted))
         }
+        // What a weave imports is its own.
+        ImportTarget::Builtin(name) if name == WEAVE_MODULE => None,
         ImportTarget::Builtin(name) => {
             (!is_builtin(&wanted.name)).then(|| missing_builtin(units, at, name, wanted))
         }
