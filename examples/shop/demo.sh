@@ -24,6 +24,7 @@ else
 fi
 
 cleanup() {
+  touch "$tmp/enough"
   if [ -n "$server" ]; then
     kill -KILL "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
@@ -186,20 +187,60 @@ mv shop/src/quote.ts.orig shop/src/quote.ts
 run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
 expect "version 1 goes on answering" '18\.63 EUR'
 
-section "8. A change that is regretted, and taken back"
-sed -i.orig 's/full \* 0\.9/full * 0.09/' shop/src/quote.ts
+section "8. Version 2: three edits that have nothing to do with each other, and one of them is wrong"
+sed -i 's/full \* 0\.9/full * 0.09/' shop/src/quote.ts
+sed -i 's/placed\.add(14, "day")/placed.add(30, "day")/' shop/src/receipt.ts
+sed -i 's/SoldOut(`only/SoldOut(`sorry, only/' shop/src/checkout.ts
 run 0 "$belay" deploy shop
+expect "both versions are in one program, with a switch for each edit" 'change shop/2 from 1, 3 parts'
 run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
 expect "the discount is far too good" '1\.86 EUR'
-run 0 "$belay" alias shop live 1
-run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
-expect "the old price is back" '18\.63 EUR'
+out=$("$belay" show shop/2 --json)
+part=$(node -e '
+  const change = JSON.parse(require("fs").readFileSync(0, "utf8"));
+  const wrong = (part) => part.hunks.some((hunk) => hunk.after_text.includes("0.09"));
+  process.stdout.write(change.contents.find(wrong).id);
+' <<<"$out")
+run 0 "$belay" show "shop/2:$part"
+expect "the wrong edit is a part of its own" 'full \* 0\.09'
 
-section "9. What happened"
+section "9. Only that one is taken back, while requests come in"
+traffic() {
+  local status
+  while [ ! -e "$tmp/enough" ]; do
+    status=$(curl -s -o /dev/null -w '%{http_code}' -X POST -d '{"items":[{"sku":"chalk","quantity":3}]}' \
+      "$http/2015-03-31/functions/shop.quote/invocations") || status=none
+    echo "$status" >>"$tmp/traffic"
+  done
+}
+traffic &
+traffic=$!
+until [ -e "$tmp/traffic" ] && [ "$(wc -l <"$tmp/traffic")" -ge 20 ]; do sleep 0.02; done
+run 0 "$belay" take-back "shop/2:$part"
+run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
+expect "the next request has the old price" '18\.63 EUR'
+before=$(wc -l <"$tmp/traffic")
+until [ "$(wc -l <"$tmp/traffic")" -ge $((before + 20)) ]; do sleep 0.02; done
+touch "$tmp/enough"
+wait "$traffic"
+out=$(sort "$tmp/traffic" | uniq -c)
+printf 'requests meanwhile, by status:\n%s\n' "$out"
+[ "$(sort -u "$tmp/traffic")" = 200 ] || fail "a request failed while the part was taken back" "$out"
+run 0 "$belay" invoke shop.receipt "{\"order\":\"$id\"}"
+days="$(LC_ALL=C date -u -d '+30 days' '+%-d %B %Y')|$(LC_ALL=C date -u -d '+31 days' '+%-d %B %Y')"
+expect "the other edits stay: there are 30 days to pay" "to be paid by ($days)"
+run 0 curl -s -X POST -d "$order" "$http/fn/shop.checkout/"
+expect "and the shop is sorry" 'sorry, only 1 of'
+run 0 "$belay" diff shop --effective
+expect "the patch that brings your files to what runs" '^\+.*full \* 0\.9\)'
+run 0 "$belay" changes shop
+expect "the change, with what was taken back of it" "shop/2.*-$part"
+
+section "10. What happened"
 run 0 "$belay" stats
 expect "failures are counted by category" '1 exception'
 
-section "10. Stop"
+section "11. Stop"
 start=$(now_us)
 kill -INT "$server"
 status=0

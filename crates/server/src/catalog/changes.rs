@@ -33,6 +33,9 @@ use crate::{
     telemetry::Timestamp,
 };
 
+/// For so long a deploy asks before what a change brought could not be taken back any more: the rollback window.
+const WINDOW_MS: u64 = 15 * 60 * 1_000;
+
 /// What a deploy changes, ready to be committed with its version.
 pub(super) struct PlannedChange {
     pub(super) record: ChangeRecord,
@@ -145,7 +148,8 @@ impl Catalog {
             .filter(|(part, record)| record.arm == Arm::After && !untouched.contains(part))
             .map(|(part, _)| part)
             .collect();
-        if !lost.is_empty() && !yes {
+        let age_ms = Timestamp::now().0.saturating_sub(change.created_ms);
+        if !lost.is_empty() && !yes && age_ms < WINDOW_MS {
             let (app, change) = (app.name().clone(), change.version);
             return Err(CatalogError::WayBackLost { app, change, parts: lost });
         }

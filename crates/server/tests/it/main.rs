@@ -5,6 +5,7 @@
     reason = "what a test does not expect is to stop it, in its support code too"
 )]
 
+mod changes;
 mod child;
 mod control_abort;
 mod control_api;
