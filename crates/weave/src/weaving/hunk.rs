@@ -83,14 +83,6 @@ impl Hunk {
             Side::After => &self.after,
         }
     }
-
-    /// Whether a request can choose.
-    pub(crate) fn has_selector(&self) -> bool {
-        !matches!(
-            self.kind,
-            HunkKind::Additive | HunkKind::Parameters | HunkKind::Image | HunkKind::Settings
-        )
-    }
 }
 
 /// Why something cannot be woven as finely as one would like.

@@ -78,31 +78,29 @@ impl Weaver<'_> {
 
     fn top_run(&self, run: &Run<'_>) -> Output {
         let mut output = Output::default();
-        let mut inserted = Vec::new();
-        let (mut old_image, mut new_image) = (Vec::new(), Vec::new());
+        let (mut inserted, mut images) = (Vec::new(), [Vec::new(), Vec::new()]);
         let mut reason = None;
-        for (side, items) in [(Side::Before, run.old), (Side::After, run.new)] {
-            for &item in items {
-                match self.additive_names(side, item) {
-                    Ok(names) => {
-                        let span = self.tree(side).span(item);
-                        if side == Side::Before {
-                            inserted.extend(statement(side, span));
-                        }
-                        output.hunks.push(self.lone(side, item, run.at, names));
-                    }
-                    Err(refusal) => {
-                        let list =
-                            if side == Side::Before { &mut old_image } else { &mut new_image };
-                        list.push(self.tree(side).span(item));
-                        let known = self.reasons.borrow().get(&(side, item)).cloned();
-                        reason.get_or_insert(known.unwrap_or(refusal));
-                    }
+        let items =
+            |side, items: &[NodeId]| items.iter().map(move |i| (side, *i)).collect::<Vec<_>>();
+        let all = [items(Side::Before, run.old), items(Side::After, run.new)].concat();
+        for (side, item) in all {
+            let span = self.tree(side).span(item);
+            match self.additive_names(side, item) {
+                Ok(names) if side == Side::Before => {
+                    inserted.extend(statement(side, span));
+                    output.hunks.push(self.lone(side, item, run.at, names));
+                }
+                Ok(names) => output.hunks.push(self.lone(side, item, run.at, names)),
+                Err(refusal) => {
+                    images[usize::from(side == Side::After)].push(span);
+                    let known = self.reasons.borrow().get(&(side, item)).cloned();
+                    reason.get_or_insert(known.unwrap_or(refusal));
                 }
             }
         }
         if let Some(reason) = reason {
-            output.add(self.image(&old_image, &new_image, run.at, reason));
+            let [old, new] = &images;
+            output.add(self.image(old, new, run.at, reason));
         }
         if !inserted.is_empty() {
             output.edits.push(Edit { at: Span::empty(run.at), emit: inserted });
