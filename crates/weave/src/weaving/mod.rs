@@ -15,6 +15,7 @@ mod fold;
 mod function;
 mod hunk;
 mod list;
+mod loose;
 mod members;
 mod module;
 mod nodes;
@@ -28,6 +29,7 @@ mod weaver;
 
 pub(crate) use app::WovenText;
 pub use app::{Weave, weave};
+pub use loose::{Sources, weave_sources};
 pub(crate) use module::IMPORT;
 pub use parts::Tying;
 pub(crate) use places::compose;

@@ -25,6 +25,8 @@ pub(crate) struct ModuleWeave {
     pub(crate) vocabularies: [Vocabulary; 2],
     /// The woven text is only that of the one or the other source.
     pub(crate) whole: bool,
+    /// What a first weave said instead of one of the two sources. A bug of the weaver, for which this weave makes up.
+    pub(crate) mismatch: Option<String>,
 }
 
 /// A source that cannot be woven at all: the whole module differs between the images.
@@ -51,6 +53,7 @@ pub(crate) fn whole(before: &str, after: &str, message: String) -> ModuleWeave {
         facts: vec![facts],
         vocabularies: Default::default(),
         whole: true,
+        mismatch: None,
     }
 }
 
@@ -106,7 +109,7 @@ fn try_weave(
     let vocabularies = [vocabulary(before), vocabulary(after)];
     let [old, new] = &vocabularies;
     let facts = output.hunks.iter().map(|hunk| facts(hunk, (before, after), (old, new))).collect();
-    Ok(ModuleWeave { output, facts, vocabularies, whole: false })
+    Ok(ModuleWeave { output, facts, vocabularies, whole: false, mismatch: None })
 }
 
 impl ModuleWeave {
