@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use oxc::{ast::AstType, span::Span};
 
 use super::{
+    chain::{DEFAULT, declaration},
     function::own_name,
     hunk::Side,
     nodes::{is_function, is_loop, is_statement, source_of},
@@ -90,6 +91,20 @@ struct Fold<'f> {
     rendered: &'f Rendered,
     side: Side,
     lone: &'f Lone,
+}
+
+/// One name of an import or of a list of exports.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Specifier {
+    /// Import or export, and the module.
+    link: String,
+    /// The name here of an import, and elsewhere of an export.
+    visible: String,
+    foreign: String,
+    /// The identifier here, if there is one.
+    local: Option<NodeId>,
+    /// Of an old value.
+    kept: bool,
 }
 
 /// A function, and the name that it is declared by.
@@ -180,12 +195,41 @@ impl<'t> Reader<'t> {
                 }
                 Some(Some(arm)) => self.flatten(&[arm], into),
                 None if self.is_left_out(item) => {}
-                None if self.tree.ty(item) == AstType::VariableDeclaration => {
-                    let declarators = self.tree.node(item).children.iter();
-                    into.extend(declarators.filter(|d| !self.is_lone(**d)));
-                }
-                None => into.push(item),
+                None => self.flatten_one(item, into),
             }
+        }
+    }
+
+    /// Declarators one by one, declarations without `export`, and what completes a value that is kept.
+    fn flatten_one(&self, item: NodeId, into: &mut Vec<NodeId>) {
+        let inner = declaration(self.tree, item);
+        let node = self.tree.node(inner);
+        match node.ty {
+            AstType::VariableDeclaration => {
+                into.extend(node.children.iter().filter(|d| !self.is_lone(**d)));
+            }
+            AstType::Function | AstType::Class if inner != item => {
+                into.extend(Some(inner).filter(|inner| !self.is_lone(*inner)));
+            }
+            AstType::LabeledStatement if self.completes_kept(item) => {
+                let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
+                let block = node.children.last().filter(|_| before);
+                let statements = block.map(|block| &self.tree.node(*block).children[..]);
+                self.flatten(statements.unwrap_or_default(), into);
+            }
+            _ => into.push(item),
+        }
+    }
+
+    fn completes_kept(&self, item: NodeId) -> bool {
+        self.fold.is_some() && self.tree.code(item).starts_with("$belay_kept:")
+    }
+
+    /// `export`, where it stands before a declaration.
+    fn export(&mut self, id: NodeId) {
+        let mut around = self.tree.ancestors(id).take(2);
+        if around.any(|outer| self.tree.ty(outer) == AstType::ExportDeclaration) {
+            self.text("export");
         }
     }
 
@@ -216,13 +260,10 @@ impl<'t> Reader<'t> {
             let clauses: String = clauses.map(|clause| self.tree.code(*clause)).collect();
             let bound = |c: &&NodeId| {
                 !matches!(self.tree.ty(**c), AstType::StringLiteral | AstType::WithClause)
+                    && !self.is_lone(**c)
             };
-            let specifiers = node.children.iter().filter(bound).copied();
-            names.extend(
-                specifiers
-                    .filter(|s| !self.is_lone(*s))
-                    .map(|s| (node.ty as u8, source.clone(), self.tree.code(s).to_owned(), s)),
-            );
+            let specifiers = node.children.iter().filter(bound);
+            names.extend(specifiers.map(|s| self.specifier(node.ty, &source, *s)));
             let source = format!("{source} {clauses}");
             if !sources.contains(&source) {
                 sources.push(source);
@@ -230,10 +271,42 @@ impl<'t> Reader<'t> {
         }
         sources.iter().for_each(|source| self.text(source));
         names.sort();
-        for (ty, source, _, specifier) in names {
-            self.text(&format!("{ty} {source}"));
-            self.node(specifier);
+        let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
+        let kept: Vec<(String, String)> =
+            names.iter().filter(|s| s.kept).map(|s| (s.link.clone(), s.visible.clone())).collect();
+        names.retain(|s| {
+            let twin = kept.contains(&(s.link.clone(), s.visible.clone()));
+            if before { s.kept || !twin } else { !s.kept }
+        });
+        for Specifier { link, visible, foreign, local, .. } in names {
+            self.text(&link);
+            self.text(&visible);
+            self.text(&foreign);
+            local.into_iter().for_each(|local| self.node(local));
         }
+    }
+
+    fn specifier(&self, link: AstType, source: &str, id: NodeId) -> Specifier {
+        let tree = self.tree;
+        let node = tree.node(id);
+        let (first, last) = (node.children.first().copied(), node.children.last().copied());
+        let plain = |id: Option<NodeId>| {
+            let text = id.map_or("", |id| tree.node(id).text.as_deref().unwrap_or(tree.code(id)));
+            let bare = text.strip_prefix("$belay_").filter(|_| self.fold.is_some());
+            (bare.unwrap_or(text).to_owned(), bare.is_some())
+        };
+        let import = link == AstType::ImportDeclaration;
+        let (visible, kept) = plain(last);
+        let foreign = match node.ty {
+            AstType::ImportDefaultSpecifier => DEFAULT.to_owned(),
+            AstType::ImportNamespaceSpecifier => "*".to_owned(),
+            _ => plain(first).0,
+        };
+        let own = if import { last } else { first };
+        let local = own.filter(|id| {
+            matches!(tree.ty(*id), AstType::BindingIdentifier | AstType::IdentifierReference)
+        });
+        Specifier { link: format!("{} {source}", link as u8), visible, foreign, local, kept }
     }
 
     /// What is as if declared by a function declaration: also `let f = function f() {}`.
@@ -269,10 +342,10 @@ impl<'t> Reader<'t> {
         declared.then(|| Declared { name: name.to_owned(), identifier, function })
     }
 
-    /// `const $belay_f = …;` that stands by itself, rather than behind another declarator.
+    /// `var $belay_f = …;` keeps what was a function declaration.
     fn is_whole_declaration(&self, declarator: NodeId) -> bool {
         let parent = self.tree.node(declarator).parent;
-        parent.is_some_and(|parent| self.tree.node(parent).children.first() == Some(&declarator))
+        parent.is_some_and(|parent| self.tree.node(parent).marks.has(Marks::VAR))
     }
 
     /// Whether a declarator of a weave's own holds the value that this side has.
@@ -297,6 +370,10 @@ impl<'t> Reader<'t> {
             self.aliases.insert(own, outer);
         }
         self.words.push(Word::Open);
+        self.export(match self.tree.node(declared.identifier).parent {
+            Some(declarator) if declarator != declared.function => declarator,
+            _ => declared.function,
+        });
         self.identifier(declared.identifier);
         self.function(declared.function, false);
         self.words.push(Word::Close);
@@ -315,6 +392,7 @@ impl<'t> Reader<'t> {
         match node.ty {
             AstType::VariableDeclarator => self.declarator(id),
             AstType::Class => {
+                self.export(id);
                 if let Some(name) = self.name_of(id) {
                     self.assign(name, id);
                 }
@@ -372,15 +450,23 @@ impl<'t> Reader<'t> {
         let [name, value] = self.tree.node(id).children[..] else { return };
         let text = self.tree.code(name);
         let Some(original) = text.strip_prefix("$belay_").filter(|_| self.fold.is_some()) else {
+            self.export(id);
             return self.assign(name, value);
         };
         if !self.is_kept(id) || original.starts_with(|c: char| c.is_ascii_digit()) {
             return;
         }
         // `{ name: value }.name`
-        if let Some(value) = self.unwrapped(value) {
-            self.assign(name, value);
+        let Some(value) = self.unwrapped(value) else { return };
+        if original == DEFAULT {
+            self.words.push(Word::Open);
+            self.text("export");
+            self.text("default");
+            self.node(value);
+            return self.words.push(Word::Close);
         }
+        self.export(id);
+        self.assign(name, value);
     }
 
     fn unwrapped(&self, member: NodeId) -> Option<NodeId> {

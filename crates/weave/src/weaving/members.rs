@@ -163,10 +163,10 @@ impl Weaver<'_> {
             Side::After => self.hunk(HunkKind::Property, Place::empty(0), node.span),
             Side::Before => self.hunk(HunkKind::Property, node.span, Place::empty(at.start)),
         };
-        hunk.undo = Some(match side {
+        hunk.undo = Some(vec![match side {
             Side::After => Edit { at: self.with_comma(property, object), emit: Vec::new() },
             Side::Before => Edit { at, emit: placed(vec![Emit::Code(side, node.span)]) },
-        });
+        }]);
         let emit = if at_load(self.after, object) {
             if !self.is_exports(object) || !is_pure(tree, property) {
                 return self.refuse(side, property, "it is evaluated when the module is loaded");

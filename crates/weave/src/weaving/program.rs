@@ -8,6 +8,7 @@ use oxc::{ast::AstType, span::Span};
 
 use super::{
     align::gaps,
+    binding::Taken,
     function::own_name,
     hunk::{Edit, Emit, Hunk, Output, Place, Refusal, Side, Woven},
     list::{Lists, Run, declared},
@@ -20,19 +21,21 @@ impl Weaver<'_> {
     /// Everything finds a place here: what cannot be woven differs between the images.
     pub(super) fn program(&self, lists: Lists<'_>) -> Output {
         let mut output = Output::default();
-        let pairs = self.function_twins(lists);
-        let rest = |items: &[NodeId], taken: &dyn Fn(NodeId) -> bool| -> Vec<NodeId> {
-            items.iter().copied().filter(|item| !taken(*item)).collect()
-        };
-        let mut woven = Vec::new();
-        for &(b, a) in &pairs {
+        let mut woven = Taken::default();
+        for (b, a) in self.function_twins(lists) {
             if let Ok(done) = self.top(b, a) {
-                woven.push((b, a));
+                woven[0].insert(b);
+                woven[1].insert(a);
                 output.add(done);
             }
         }
-        let old = rest(lists.old, &|item| woven.iter().any(|(b, _)| *b == item));
-        let new = rest(lists.new, &|item| woven.iter().any(|(_, a)| *a == item));
+        let rest = |items: &[NodeId], taken: &BTreeSet<NodeId>| -> Vec<NodeId> {
+            items.iter().copied().filter(|item| !taken.contains(item)).collect()
+        };
+        let (old, new) = (rest(lists.old, &woven[0]), rest(lists.new, &woven[1]));
+        let (bound, taken) = self.bind_names(Lists { old: &old, new: &new, ..lists });
+        output.add(bound);
+        let (old, new) = (rest(&old, &taken[0]), rest(&new, &taken[1]));
         let lists = Lists { old: &old, new: &new, ..lists };
         for gap in gaps((self.before, lists.old), (self.after, lists.new)) {
             let (pairs, runs) = self.split(lists, &gap, |b, a| self.top(b, a));
@@ -63,16 +66,22 @@ impl Weaver<'_> {
 
     /// Two statements of the top level that continue each other.
     fn top(&self, b: NodeId, a: NodeId) -> Woven {
+        if self.is_demoted(b, a) {
+            let message = "two versions of it in one text could not be proven right";
+            return self.refuse(Side::After, a, message).inspect_err(|reason: &Refusal| {
+                self.note_refusal((b, a), reason.clone(), reason.clone());
+            });
+        }
         let reason = match self.node(b, a) {
             Ok(output) => return Ok(output),
             Err(reason) => reason,
         };
-        self.bind_twice(b, a, &reason).map_err(|second| {
-            let reason = if reason.message.contains("module is loaded") { second } else { reason };
-            let mut reasons = self.reasons.borrow_mut();
-            reasons.insert((Side::Before, b), reason.clone());
-            reasons.insert((Side::After, a), reason.clone());
-            reason
+        let exports = self.after.ty(a) == AstType::ExpressionStatement;
+        let bound = if exports { self.bind_export(b, a, &reason) } else { Err(reason.clone()) };
+        bound.inspect_err(|second| {
+            if !self.reasons.borrow().contains_key(&(Side::After, a)) {
+                self.note_refusal((b, a), reason, second.clone());
+            }
         })
     }
 

@@ -8,7 +8,7 @@
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
 };
 
 use belay_model::HunkKind;
@@ -26,11 +26,21 @@ pub(super) struct Weaver<'t> {
     pub(super) next: Cell<u32>,
     /// Why statements of the top level could not be woven.
     pub(super) reasons: RefCell<HashMap<(Side, NodeId), Refusal>>,
+    /// Pairs of statements of the top level, by where they begin, that are not to be woven.
+    pub(super) demoted: &'t BTreeSet<(u32, u32)>,
 }
 
 impl<'t> Weaver<'t> {
-    pub(super) fn new(before: &'t Tree<'t>, after: &'t Tree<'t>) -> Self {
-        Self { before, after, next: Cell::new(0), reasons: RefCell::default() }
+    pub(super) fn new(
+        before: &'t Tree<'t>,
+        after: &'t Tree<'t>,
+        demoted: &'t BTreeSet<(u32, u32)>,
+    ) -> Self {
+        Self { before, after, next: Cell::new(0), reasons: RefCell::default(), demoted }
+    }
+
+    pub(super) fn is_demoted(&self, b: NodeId, a: NodeId) -> bool {
+        self.demoted.contains(&(self.before.span(b).start, self.after.span(a).start))
     }
 
     pub(super) fn tree(&self, side: Side) -> &'t Tree<'t> {
