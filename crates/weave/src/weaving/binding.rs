@@ -87,7 +87,7 @@ impl Weaver<'_> {
             self.bind_uses(name, tops, &hunk, &mut output);
             self.expose(name, tops, &hunk, &mut output);
         }
-        self.place_binding(chain, &places, &mut hunk);
+        self.place_binding(chain, tops, &places, &mut hunk);
         output.hunks.push(hunk);
         Ok(output)
     }
@@ -104,7 +104,7 @@ impl Weaver<'_> {
             let twin = by_hash.get_mut(&self.before.hash(b)).and_then(Vec::pop);
             anchors.extend(twin.map(|a| (b, a)));
         }
-        anchors
+        in_order(&anchors)
     }
 
     /// Puts one statement of the old version beside those of the new one.
@@ -177,7 +177,10 @@ impl Weaver<'_> {
             _ if node.marks.has(Marks::GENERATOR) => "function*",
             _ => "function",
         };
-        let inside = Span::new(tree.span(*name).end, node.span.end);
+        let body = node.children.last().map_or(node.span, |body| tree.span(*body));
+        let bare = node.ty == AstType::Class && !node.marks.has(Marks::DERIVED);
+        // Without a name, `implements` would be read as one.
+        let inside = if bare { body } else { Span::new(tree.span(*name).end, node.span.end) };
         vec![word.into(), " ".into(), Emit::Code(Side::Before, inside)]
     }
 
@@ -321,14 +324,15 @@ impl Weaver<'_> {
     }
 
     /// What of the two versions differs, and how to go back.
-    fn place_binding(&self, chain: &Chain, places: &Places<'_>, hunk: &mut Hunk) {
+    fn place_binding(&self, chain: &Chain, tops: &Tops, places: &Places<'_>, hunk: &mut Hunk) {
         let (mut undo, mut kept) = (Vec::new(), BTreeSet::new());
         let (mut old, mut new) = (Vec::new(), Vec::new());
         let mut last = self.first(places);
         for &b in &chain.items[0] {
             let span = self.before.span(b);
+            let named = || tops[1].get(tops[0].iter().find(|(_, item)| **item == b)?.0).copied();
             let twin = places.anchors.get(&b).copied().or_else(|| self.export_twin(b, places));
-            if let Some(a) = twin.filter(|a| chain.items[1].contains(a)) {
+            if let Some(a) = twin.or_else(named).filter(|a| chain.items[1].contains(a)) {
                 kept.insert(a);
                 last = self.after.span(a).end;
                 if self.same(b, a) {
@@ -435,6 +439,25 @@ struct Places<'l> {
     at: u32,
     anchors: BTreeMap<NodeId, NodeId>,
     lists: Lists<'l>,
+}
+
+/// Of pairs, as many as stand in the same order on both sides.
+fn in_order(pairs: &BTreeMap<NodeId, NodeId>) -> BTreeMap<NodeId, NodeId> {
+    let pairs: Vec<(NodeId, NodeId)> = pairs.iter().map(|(b, a)| (*b, *a)).collect();
+    // By its last pair, the longest row so far: how long, and the pair before.
+    let mut rows: Vec<(usize, Option<usize>)> = Vec::new();
+    for (at, (_, a)) in pairs.iter().enumerate() {
+        let fits = (0..at).filter(|before| pairs[*before].1 < *a);
+        let before = fits.max_by_key(|before| rows[*before].0);
+        rows.push((before.map_or(1, |before| rows[before].0 + 1), before));
+    }
+    let mut last = (0..pairs.len()).max_by_key(|at| rows[*at].0);
+    let mut ordered = BTreeMap::new();
+    while let Some(at) = last {
+        ordered.insert(pairs[at].0, pairs[at].1);
+        last = rows[at].1;
+    }
+    ordered
 }
 
 fn is_shorthand(tree: &Tree<'_>, reference: NodeId) -> bool {

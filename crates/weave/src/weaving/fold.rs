@@ -16,6 +16,7 @@ use super::{
     chain::{DEFAULT, declaration},
     function::own_name,
     hunk::Side,
+    names::is_name_list,
     nodes::{is_function, is_loop, is_statement, source_of},
     render::Rendered,
 };
@@ -344,8 +345,10 @@ impl<'t> Reader<'t> {
 
     /// `var $belay_f = …;` keeps what was a function declaration.
     fn is_whole_declaration(&self, declarator: NodeId) -> bool {
-        let parent = self.tree.node(declarator).parent;
-        parent.is_some_and(|parent| self.tree.node(parent).marks.has(Marks::VAR))
+        let parent = self.tree.node(declarator).parent.map(|parent| self.tree.node(parent));
+        parent.is_some_and(|parent| {
+            parent.marks.has(Marks::VAR) && parent.children.first() == Some(&declarator)
+        })
     }
 
     /// Whether a declarator of a weave's own holds the value that this side has.
@@ -509,6 +512,12 @@ impl<'t> Reader<'t> {
         if !is_pattern(node.ty) {
             return self.node(id);
         }
+        if is_name_list(self.tree, id) {
+            let mut names = node.children.clone();
+            names.retain(|name| !self.is_lone(*name));
+            names.sort_by_key(|name| self.tree.code(*name));
+            return names.into_iter().for_each(|name| self.flat(name));
+        }
         let key = node.children.first().copied().filter(|_| node.marks.has(Marks::SHORTHAND));
         for piece in self.tree.pieces(id) {
             match piece {
@@ -590,11 +599,18 @@ impl<'t> Reader<'t> {
     }
 
     fn pieces(&mut self, id: NodeId) {
-        let ty = self.tree.ty(id);
+        let node = self.tree.node(id);
+        let ty = node.ty;
         let commas = !matches!(ty, AstType::ObjectExpression | AstType::FormalParameters);
+        // `{ a }` and `{ a: a }` are alike, `{ a: function () {} }` and `{ a() {} }` are not.
+        let colons = ty != AstType::ObjectProperty;
+        if node.marks.has(Marks::METHOD) && !colons {
+            self.text("method");
+        }
         for piece in self.tree.pieces(id) {
             match piece {
                 Piece::Token(token) if !commas && self.tree.text(token) == "," => {}
+                Piece::Token(token) if !colons && self.tree.text(token) == ":" => {}
                 Piece::Token(token) => self.text(self.tree.text(token)),
                 Piece::Child(child) if self.is_body(ty, child) => self.body(child),
                 Piece::Child(child) => self.child(id, child),

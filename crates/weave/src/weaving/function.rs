@@ -10,12 +10,12 @@ use super::{
 use crate::syntax::{Marks, NodeId, Tree};
 
 /// The pieces of a function.
-struct Shape {
-    parameters: NodeId,
+pub(super) struct Shape {
+    pub(super) parameters: NodeId,
     /// Of an arrow function, it may be an expression.
-    body: NodeId,
+    pub(super) body: NodeId,
     /// `length` of the function.
-    length: usize,
+    pub(super) length: usize,
 }
 
 impl Weaver<'_> {
@@ -186,7 +186,7 @@ pub(super) fn own_name<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {
     Some(tree.code(name))
 }
 
-fn shape(tree: &Tree<'_>, id: NodeId) -> Option<Shape> {
+pub(super) fn shape(tree: &Tree<'_>, id: NodeId) -> Option<Shape> {
     let children = &tree.node(id).children;
     let parameters =
         children.iter().copied().find(|child| tree.ty(*child) == AstType::FormalParameters)?;
@@ -200,7 +200,7 @@ fn shape(tree: &Tree<'_>, id: NodeId) -> Option<Shape> {
 }
 
 /// The name of a parameter without a pattern, whose default is at most a literal.
-fn plain_parameter<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {
+pub(super) fn plain_parameter<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {
     let node = tree.node(id);
     if node.ty != AstType::FormalParameter {
         return None;

@@ -19,6 +19,7 @@ mod list;
 mod loose;
 mod members;
 mod module;
+mod names;
 mod nodes;
 mod parts;
 mod places;

@@ -9,6 +9,7 @@ use oxc::{ast::AstType, span::Span};
 use super::{
     align::gaps,
     binding::Taken,
+    chain::DEFAULT,
     function::own_name,
     hunk::{Edit, Emit, Hunk, Output, Place, Refusal, Side, Woven},
     list::{Lists, Run, declared},
@@ -227,8 +228,10 @@ impl Weaver<'_> {
         all.any(|item| {
             let listed = specifiers(tree, *item);
             let declaration = tree.ty(*item) == AstType::ExportDeclaration;
+            let default = tree.ty(*item) == AstType::ExportDefaultDeclaration;
             names.iter().any(|name| {
                 listed.contains_key(name)
+                    || default && name == DEFAULT
                     || declaration && declared(tree, *item, NodeId::ROOT).any(|v| *v.name == **name)
             })
         })

@@ -102,6 +102,7 @@ impl<'t> Weaver<'t> {
                 self.export_list(b, a)
             }
             AstType::ObjectExpression => self.object(b, a).or_else(|_| self.choose(b, a)),
+            AstType::ObjectPattern => self.name_list(b, a),
             _ => self.children(b, a),
         }
     }
