@@ -89,6 +89,11 @@ impl Weaver<'_> {
         }
         self.place_binding(chain, tops, &places, &mut hunk);
         output.hunks.push(hunk);
+        if let (false, Some(exposed)) = (self.exports_open, output.exposed.first()) {
+            let message = format!("`{}` is exported, and others may use it at load", exposed.name);
+            let at = self.after.node(NodeId::ROOT).children.first().copied();
+            return self.refuse(Side::After, at.unwrap_or(NodeId::ROOT), message);
+        }
         Ok(output)
     }
 
@@ -142,7 +147,9 @@ impl Weaver<'_> {
             let end = beside.map(|twin| self.after.span(twin).end);
             let hoisted = tree.ty(id) == AstType::Function && name != DEFAULT;
             let (at, open, close) = match end {
-                Some(end) if places.at <= end && end <= at => (end, ", ".to_owned(), ""),
+                Some(end) if places.at <= end && self.is_next(end, at, places) => {
+                    (end, ", ".to_owned(), "")
+                }
                 _ if hoisted => (self.first(places), format!("{open}var "), ";\n"),
                 _ => (at, format!("{open}const "), ";\n"),
             };
@@ -151,6 +158,12 @@ impl Weaver<'_> {
         }
         places.at = at;
         Ok(())
+    }
+
+    /// Whether no statement begins between two places but what begins at the second one.
+    fn is_next(&self, from: u32, to: u32, places: &Places<'_>) -> bool {
+        let starts = places.lists.new.iter().map(|item| self.after.span(*item).start);
+        from <= to && !starts.into_iter().any(|start| from <= start && start < to)
     }
 
     /// Where nothing has run yet.
@@ -178,9 +191,10 @@ impl Weaver<'_> {
             _ => "function",
         };
         let body = node.children.last().map_or(node.span, |body| tree.span(*body));
-        let bare = node.ty == AstType::Class && !node.marks.has(Marks::DERIVED);
-        // Without a name, `implements` would be read as one.
-        let inside = if bare { body } else { Span::new(tree.span(*name).end, node.span.end) };
+        let inside = Span::new(tree.span(*name).end, node.span.end);
+        // Without a name before it, `implements` would be read as one.
+        let head = tree.text(Span::new(inside.start, body.start));
+        let inside = if head.trim_start().starts_with("implements") { body } else { inside };
         vec![word.into(), " ".into(), Emit::Code(Side::Before, inside)]
     }
 
@@ -220,7 +234,10 @@ impl Weaver<'_> {
     fn place_of(&self, item: NodeId, places: &Places<'_>) -> Result<u32, Refusal> {
         let before = places.lists.old.iter().rev().skip_while(|other| **other != item);
         let twin = before.filter_map(|other| places.anchors.get(other)).next();
-        let end = |id: NodeId| self.after.span(id).end;
+        let end = |id: NodeId| {
+            let next = places.lists.new.iter().find(|next| **next > id);
+            next.map_or(self.after.node(NodeId::ROOT).span.end, |next| self.after.span(*next).start)
+        };
         let mut at = twin.map_or_else(|| self.first(places), |twin| end(*twin)).max(places.at);
         for id in self.before.subtree(item) {
             let node = self.before.node(id);

@@ -4,13 +4,15 @@
 //! global, a `Uint8Array` of 512 bytes of which the first 256 are the arms of parts, 1 for *after*. Whoever runs the
 //! text provides it before any of it is loaded.
 //!
-//! Imports are not resolved here: two versions of a module that import another one by the same name mean the same.
+//! Imports are not resolved here: two versions of a module that import another one by the same name mean the same. An
+//! export that has two values is woven as if its importers chose between them, as those of an app would have to; whoever
+//! runs the text gets the new value by the export's own name and the old one with `$belay_` before it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use belay_model::{AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, ModuleEntry, ModuleKind};
 
-use super::{Tying, Weave, weave};
+use super::{Tying, Weave, app::weave_with};
 use crate::syntax::{Goal, read_module};
 
 /// Source texts by path.
@@ -26,7 +28,8 @@ pub fn weave_sources(before: &Sources, after: &Sources, tying: Tying) -> Weave {
         .collect();
     let (old, new) = (manifest(before), manifest(after));
     let source = |hash: &Hash| texts.get(hash).cloned();
-    weave(&old, &new, &source, tying).unwrap_or_else(|_| unreachable!("each source is at hand"))
+    weave_with(&old, &new, &source, tying, true)
+        .unwrap_or_else(|_| unreachable!("each source is at hand"))
 }
 
 fn manifest(sources: &Sources) -> AppManifest {

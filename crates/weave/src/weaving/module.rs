@@ -71,13 +71,23 @@ pub(crate) fn whole(before: &str, after: &str, message: String) -> ModuleWeave {
     }
 }
 
-/// Weaves two versions of the module at `path`. Sources that do not parse differ as a whole.
-pub(crate) fn weave_module(path: &str, kind: ModuleKind, before: &str, after: &str) -> ModuleWeave {
+/// How a module is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'r> {
+    pub(crate) path: &'r str,
+    pub(crate) kind: ModuleKind,
+    /// Importers choose between two values of an export.
+    pub(crate) exports_open: bool,
+}
+
+/// Weaves two versions of a module. Sources that do not parse differ as a whole.
+pub(crate) fn weave_module(reading: Reading<'_>, before: &str, after: &str) -> ModuleWeave {
     if [before, after].iter().any(|source| source.contains("$belay")) {
         return whole(before, after, "it uses names that begin with `$belay`".to_owned());
     }
+    let Reading { path, kind, .. } = reading;
     let woven = with_source_tree(path, before, kind, |old| {
-        with_source_tree(path, after, kind, |new| weave_trees(path, kind, old, new))
+        with_source_tree(path, after, kind, |new| weave_trees(reading, old, new))
     });
     match woven.flatten() {
         Some(woven) => woven,
@@ -86,8 +96,8 @@ pub(crate) fn weave_module(path: &str, kind: ModuleKind, before: &str, after: &s
 }
 
 /// Where two versions in one text cannot be proven right, one pair of statements after the other is left to the images.
-fn weave_trees(path: &str, kind: ModuleKind, old: &Tree<'_>, new: &Tree<'_>) -> ModuleWeave {
-    let wrong = match try_weave(path, kind, (old, new), &BTreeSet::new()) {
+fn weave_trees(reading: Reading<'_>, old: &Tree<'_>, new: &Tree<'_>) -> ModuleWeave {
+    let wrong = match try_weave(reading, (old, new), &BTreeSet::new()) {
         Ok(woven) => return woven,
         Err(Wrong::Refused(refusal)) => return whole(old.code, new.code, refusal),
         Err(Wrong::Unproven(wrong)) => wrong,
@@ -95,7 +105,7 @@ fn weave_trees(path: &str, kind: ModuleKind, old: &Tree<'_>, new: &Tree<'_>) -> 
     let pairs = changed_pairs(old, new);
     let each = pairs.iter().take(RETRIES_MAX).map(|pair| BTreeSet::from([*pair]));
     let mut attempts = each.chain([pairs.iter().copied().collect()]);
-    let woven = attempts.find_map(|demoted| try_weave(path, kind, (old, new), &demoted).ok());
+    let woven = attempts.find_map(|demoted| try_weave(reading, (old, new), &demoted).ok());
     let woven = woven.unwrap_or_else(|| {
         whole(old.code, new.code, "two versions of it in one text could not be proven right".into())
     });
@@ -111,17 +121,16 @@ fn changed_pairs(old: &Tree<'_>, new: &Tree<'_>) -> Vec<(u32, u32)> {
 }
 
 fn try_weave(
-    path: &str,
-    kind: ModuleKind,
+    reading: Reading<'_>,
     (before, after): (&Tree<'_>, &Tree<'_>),
     demoted: &BTreeSet<(u32, u32)>,
 ) -> Result<ModuleWeave, Wrong> {
-    let weaver = Weaver::new(before, after, demoted);
+    let weaver = Weaver::new(before, after, demoted, reading.exports_open);
     let output = weaver
         .node(NodeId::ROOT, NodeId::ROOT)
         .map_err(|refusal| Wrong::Refused(refusal.message.into_owned()))?;
     for side in Side::BOTH {
-        prove(path, kind, (before, after), &output, side).map_err(Wrong::Unproven)?;
+        prove(reading, (before, after), &output, side).map_err(Wrong::Unproven)?;
     }
     let vocabularies = [vocabulary(before), vocabulary(after)];
     let [old, new] = &vocabularies;
@@ -131,8 +140,7 @@ fn try_weave(
 
 /// Folds a weave back to one of its sources.
 fn prove(
-    path: &str,
-    kind: ModuleKind,
+    Reading { path, kind, .. }: Reading<'_>,
     (before, after): (&Tree<'_>, &Tree<'_>),
     output: &Output,
     side: Side,

@@ -34,14 +34,22 @@ impl Weaver<'_> {
             items.iter().copied().filter(|item| !taken.contains(item)).collect()
         };
         let (old, new) = (rest(lists.old, &woven[0]), rest(lists.new, &woven[1]));
-        let (bound, taken) = self.bind_names(Lists { old: &old, new: &new, ..lists });
-        output.add(bound);
-        let (old, new) = (rest(&old, &taken[0]), rest(&new, &taken[1]));
         let lists = Lists { old: &old, new: &new, ..lists };
+        let (bound, taken) = self.bind_names(lists);
+        output.add(bound);
+        // What is taken stays in the lists, so that what stands before and behind it stays there.
+        let top = |b, a| match (taken[0].contains(&b), taken[1].contains(&a)) {
+            (true, true) => Ok(Output::default()),
+            (false, false) => self.top(b, a),
+            _ => self.refuse(Side::After, a, "one of the two is a part of another change"),
+        };
         for gap in gaps((self.before, lists.old), (self.after, lists.new)) {
-            let (pairs, runs) = self.split(lists, &gap, |b, a| self.top(b, a));
+            let (pairs, runs) = self.split(lists, &gap, top);
             pairs.into_iter().for_each(|done| output.add(done));
-            runs.iter().for_each(|run| output.add(self.top_run(run)));
+            for run in runs {
+                let (old, new) = (rest(run.old, &taken[0]), rest(run.new, &taken[1]));
+                output.add(self.top_run(&Run { old: &old, new: &new, at: run.at }));
+            }
         }
         output
     }

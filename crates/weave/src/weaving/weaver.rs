@@ -28,6 +28,8 @@ pub(super) struct Weaver<'t> {
     pub(super) reasons: RefCell<HashMap<(Side, NodeId), Refusal>>,
     /// Pairs of statements of the top level, by where they begin, that are not to be woven.
     pub(super) demoted: &'t BTreeSet<(u32, u32)>,
+    /// Importers choose between two values of an export.
+    pub(super) exports_open: bool,
 }
 
 impl<'t> Weaver<'t> {
@@ -35,8 +37,10 @@ impl<'t> Weaver<'t> {
         before: &'t Tree<'t>,
         after: &'t Tree<'t>,
         demoted: &'t BTreeSet<(u32, u32)>,
+        exports_open: bool,
     ) -> Self {
-        Self { before, after, next: Cell::new(0), reasons: RefCell::default(), demoted }
+        let (next, reasons) = (Cell::new(0), RefCell::default());
+        Self { before, after, next, reasons, demoted, exports_open }
     }
 
     pub(super) fn is_demoted(&self, b: NodeId, a: NodeId) -> bool {
