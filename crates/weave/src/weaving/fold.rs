@@ -14,7 +14,7 @@ use oxc::{ast::AstType, span::Span};
 
 use super::{
     chain::{DEFAULT, declaration},
-    function::own_name,
+    function::{own_name, shape},
     hunk::Side,
     names::is_name_list,
     nodes::{is_function, is_loop, is_statement, source_of},
@@ -247,7 +247,58 @@ impl<'t> Reader<'t> {
         };
         let own = node.ty == AstType::ImportDeclaration
             && source_of(self.tree, item).as_deref() == Some("belay:weave");
-        node.ty == AstType::EmptyStatement || own || self.is_lone(item) || empty_import()
+        let length = node.ty == AstType::ExpressionStatement
+            && node.children.first().is_some_and(|call| self.length_of(*call).is_some());
+        node.ty == AstType::EmptyStatement || own || length || self.is_lone(item) || empty_import()
+    }
+
+    /// Of `Object.defineProperty(target, "length", { …, get: () => (selector ? 2 : 1) })` that no source has: the target,
+    /// and what this side reads.
+    fn length_of(&self, call: NodeId) -> Option<(NodeId, usize)> {
+        let tree = self.tree;
+        let node = tree.node(call);
+        let made = node.ty == AstType::CallExpression
+            && self.fold.as_ref()?.rendered.origin(node.span.start).is_none()
+            && tree.code(call).starts_with("Object.defineProperty(");
+        let [_, target, key, getter] = node.children[..] else { return None };
+        let named = tree.node(key).text.as_deref() == Some("length");
+        let arm = tree.subtree(getter).filter(|_| made && named).find_map(|id| self.arm(id))??;
+        Some((target, tree.code(arm).parse().ok()?))
+    }
+
+    /// What reading `length` of a function that calls one of two gives.
+    fn told_length(&self, id: NodeId) -> Option<usize> {
+        let tree = self.tree;
+        let node = tree.node(id);
+        let parent = node.parent?;
+        if let Some(call) = tree.ancestors(id).take(4).find(|c| self.length_of(*c).is_some()) {
+            return self.length_of(call).map(|(_, length)| length);
+        }
+        let method = tree.ty(parent) == AstType::MethodDefinition;
+        let name =
+            if method { tree.node(parent).children.first().copied() } else { self.name_of(id) };
+        let name = tree.code(name?);
+        let (prototype, object) = (format!("this.prototype.{name}"), format!("this.{name}"));
+        let targets: &[&str] = match (method, tree.node(parent).marks.has(Marks::STATIC)) {
+            (true, false) => &[&prototype],
+            (true, true) => &[&object],
+            (false, _) => &[name],
+        };
+        let list = tree
+            .ancestors(id)
+            .find(|outer| is_list(tree.ty(*outer)) || tree.ty(*outer) == AstType::ClassBody)?;
+        let calls = tree.subtree(list).filter_map(|call| self.length_of(call));
+        let mut own = calls.filter(|(target, _)| targets.contains(&tree.code(*target)));
+        own.next().map(|(_, length)| length)
+    }
+
+    /// Whether a function that calls one of two has the `length` of the chosen one.
+    fn has_length(&self, id: NodeId, chosen: NodeId) -> bool {
+        let length = |id| shape(self.tree, id).map(|shape| shape.length);
+        match self.told_length(id) {
+            Some(told) => length(chosen) == Some(told),
+            None => length(id) == length(chosen),
+        }
     }
 
     /// Imports and lists of exports: the modules in their order, then all names, however they are spread over statements.
@@ -384,9 +435,10 @@ impl<'t> Reader<'t> {
 
     /// The expression, or its arm if it is a guarded one.
     fn resolved(&self, id: NodeId) -> Option<NodeId> {
-        match self.arm(id) {
-            None => Some(id),
-            Some(arm) => self.resolved(arm?),
+        match (self.arm(id), self.length_of(id)) {
+            (None, None) => Some(id),
+            (None, Some((function, _))) => Some(self.named(function).unwrap_or(function)),
+            (Some(arm), _) => self.resolved(arm?),
         }
     }
 
@@ -550,6 +602,9 @@ impl<'t> Reader<'t> {
         if let Some(arm) = self.arm(id) {
             return arm.into_iter().for_each(|arm| self.node(arm));
         }
+        if let Some((function, _)) = self.length_of(id) {
+            return self.node(self.named(function).unwrap_or(function));
+        }
         let node = self.tree.node(id);
         if let Some(text) = &node.text {
             return self.text(text);
@@ -585,7 +640,7 @@ impl<'t> Reader<'t> {
     /// Methods in any order, as fields alone run in theirs.
     fn members(&mut self, id: NodeId) {
         let mut members: Vec<NodeId> = self.tree.node(id).children.clone();
-        members.retain(|member| !self.is_lone(*member));
+        members.retain(|member| !self.is_lone(*member) && !self.is_length_block(*member));
         let method = |id: &NodeId| self.tree.ty(*id) == AstType::MethodDefinition;
         members.sort_by_key(|id| if method(id) { self.tree.code(*id).len() } else { 0 });
         members.sort_by_key(|id| {
@@ -596,6 +651,13 @@ impl<'t> Reader<'t> {
             })
         });
         members.into_iter().for_each(|member| self.node(member));
+    }
+
+    fn is_length_block(&self, member: NodeId) -> bool {
+        let statement = self.tree.node(member).children.first();
+        let call = statement.and_then(|id| self.tree.node(*id).children.first());
+        self.tree.ty(member) == AstType::StaticBlock
+            && call.is_some_and(|call| self.length_of(*call).is_some())
     }
 
     fn pieces(&mut self, id: NodeId) {
@@ -657,6 +719,9 @@ impl<'t> Reader<'t> {
     fn function(&mut self, id: NodeId, with_name: bool) {
         let name = self.name_of(id).filter(|_| with_name);
         let chosen = self.chosen_function(id).unwrap_or(id);
+        if chosen != id && !self.has_length(id, chosen) {
+            self.text("another length");
+        }
         let inner = self.tree.node(chosen);
         let arrow = inner.ty == AstType::ArrowFunctionExpression;
         let flag = |mark| inner.marks.has(mark);

@@ -182,7 +182,7 @@ impl<'t> Weaver<'t> {
     }
 
     /// The name that the place gives to an anonymous function or class.
-    fn given_name(&self, id: NodeId) -> Option<&'t str> {
+    pub(super) fn given_name(&self, id: NodeId) -> Option<&'t str> {
         let tree = self.after;
         let parent = tree.node(tree.node(id).parent?);
         let key = parent.children.first().copied().filter(|key| *key != id)?;
