@@ -95,9 +95,7 @@ impl Weaver<'_> {
     }
 
     pub(super) fn top_variable(&self, side: Side, name: &str) -> Option<VariableId> {
-        let tree = self.tree(side);
-        let mut variables = tree.variables();
-        variables.find(|(_, v)| v.scope == NodeId::ROOT && *v.name == *name).map(|(id, _)| id)
+        self.tree(side).top_variable(name)
     }
 
     /// Whether what a statement declares by this name may have two values.

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use belay_model::{AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, ModuleEntry, ModuleKind};
 
 use super::{Tying, Weave, app::weave_with};
-use crate::syntax::{Goal, read_module};
+use crate::syntax::detect;
 
 /// Source texts by path.
 pub type Sources = BTreeMap<String, Arc<str>>;
@@ -55,7 +55,7 @@ fn kind(path: &str, text: &str) -> ModuleKind {
         Some("json") => ModuleKind::Json,
         Some("mjs" | "mts") => ModuleKind::Esm,
         Some("cjs" | "cts") => ModuleKind::CommonJs,
-        _ => read_module(path, text, Goal::Detect).map_or(ModuleKind::CommonJs, |it| it.kind),
+        _ => detect(path, text),
     }
 }
 

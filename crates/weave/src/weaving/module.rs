@@ -129,34 +129,40 @@ fn try_weave(
     let output = weaver
         .node(NodeId::ROOT, NodeId::ROOT)
         .map_err(|refusal| Wrong::Refused(refusal.message.into_owned()))?;
-    for side in Side::BOTH {
-        prove(reading, (before, after), &output, side).map_err(Wrong::Unproven)?;
-    }
+    prove(reading, (before, after), &output).map_err(Wrong::Unproven)?;
     let vocabularies = [vocabulary(before), vocabulary(after)];
     let [old, new] = &vocabularies;
     let facts = output.hunks.iter().map(|hunk| facts(hunk, (before, after), (old, new))).collect();
     Ok(ModuleWeave { output, facts, vocabularies, whole: false, mismatch: None })
 }
 
-/// Folds a weave back to one of its sources.
+/// Folds a weave back to each of its sources.
 fn prove(
     Reading { path, kind, .. }: Reading<'_>,
     (before, after): (&Tree<'_>, &Tree<'_>),
     output: &Output,
-    side: Side,
 ) -> Result<(), String> {
     let tree = |side: Side| if side == Side::Before { before } else { after };
     let lone = output.hunks.iter().flat_map(|hunk| &hunk.lone);
     let lone: Lone = lone.map(|(s, id)| (*s, tree(*s).span(*id).start, tree(*s).ty(*id))).collect();
-    let (old, new) = (before.code, after.code);
-    let rendered = Renderer { before: old, after: new, output, image: side, cell: &|_| 1 }
-        .render()
-        .ok_or("two of its differences overlap")?;
-    let folded = with_source_tree(path, &rendered.text, kind, |woven| {
-        verify((woven, &rendered), tree(side), side, &lone)
-            .map_err(|wrong| format!("{side:?}: {wrong}"))
-    });
-    folded.ok_or_else(|| format!("{side:?}: the woven text does not parse: {}", rendered.text))?
+    let prove_image = |image: Side, sides: &[Side]| {
+        let (old, new) = (before.code, after.code);
+        let rendered = Renderer { before: old, after: new, output, image, cell: &|_| 1 }
+            .render()
+            .ok_or("two of its differences overlap")?;
+        let folded = with_source_tree(path, &rendered.text, kind, |woven| {
+            sides.iter().try_for_each(|&side| {
+                verify((woven, &rendered), tree(side), side, &lone)
+                    .map_err(|wrong| format!("{side:?}: {wrong}"))
+            })
+        });
+        folded.ok_or_else(|| format!("the woven text does not parse: {}", rendered.text))?
+    };
+    if output.hunks.iter().any(|hunk| hunk.kind == HunkKind::Image) {
+        Side::BOTH.into_iter().try_for_each(|side| prove_image(side, &[side]))
+    } else {
+        prove_image(Side::After, &Side::BOTH)
+    }
 }
 
 impl ModuleWeave {
