@@ -23,11 +23,8 @@ use crate::{
     linking::{Unit, Units, Woven, check_handlers, check_wants},
     map::PositionMap,
     syntax::{Goal, read_module},
-    weaving::{IMPORT, Weave, WovenText},
+    weaving::{IMPORT, WEAVE_MODULE, Weave, WovenText},
 };
-
-/// The module of the engine that guards import from.
-const WEAVE_MODULE: &str = "belay:weave";
 
 /// All modules of an app, ready to run.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use belay_model::{BUILTIN_EXPORTS, Diagnostic, ImportTarget, ModuleKind};
 
 use super::{Unit, Units, suggest::nearest};
 use crate::syntax::{Dialect, Wanted};
+use crate::weaving::WEAVE_MODULE;
 
 /// Whether a module has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ fn unmet(units: &Units<'_>, known: &mut Known, at: usize, wanted: &Wanted) -> Op
             let has = known.has(units, target, &wanted.name);
             (has == Has::No).then(|| missing(units, at, target, wanted))
         }
+        // What guards import; no manifest leads there.
+        ImportTarget::Builtin(name) if name == WEAVE_MODULE => None,
         ImportTarget::Builtin(name) => {
             (!is_builtin(&wanted.name)).then(|| missing_builtin(units, at, name, wanted))
         }

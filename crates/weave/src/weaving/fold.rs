@@ -16,6 +16,7 @@ use super::{
     chain::{DEFAULT, declaration},
     function::{own_name, shape},
     hunk::Side,
+    module::WEAVE_MODULE,
     names::is_name_list,
     nodes::{is_function, is_loop, is_statement, source_of},
     render::Rendered,
@@ -246,7 +247,7 @@ impl<'t> Reader<'t> {
                     .all(|c| self.is_lone(*c) || self.tree.ty(*c) == AstType::StringLiteral)
         };
         let own = node.ty == AstType::ImportDeclaration
-            && source_of(self.tree, item).as_deref() == Some("belay:weave");
+            && source_of(self.tree, item).as_deref() == Some(WEAVE_MODULE);
         let length = node.ty == AstType::ExpressionStatement
             && node.children.first().is_some_and(|call| self.length_of(*call).is_some());
         node.ty == AstType::EmptyStatement || own || length || self.is_lone(item) || empty_import()

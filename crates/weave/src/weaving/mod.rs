@@ -32,6 +32,6 @@ mod weaver;
 pub(crate) use app::WovenText;
 pub use app::{Weave, weave};
 pub use loose::{Sources, weave_sources};
-pub(crate) use module::IMPORT;
+pub(crate) use module::{IMPORT, WEAVE_MODULE};
 pub use parts::Tying;
 pub(crate) use places::compose;

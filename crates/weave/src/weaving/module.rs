@@ -15,6 +15,9 @@ use super::{
 };
 use crate::syntax::{NodeId, Tree, with_source_tree};
 
+/// The module of the engine that guards import from.
+pub(crate) const WEAVE_MODULE: &str = "belay:weave";
+
 /// The import that a woven ES module ends with. At its end it moves nothing.
 pub(crate) const IMPORT: &str =
     "\n;import { cells as $belay, now as $belay_now, took as $belay_took } from \"belay:weave\";\n";
