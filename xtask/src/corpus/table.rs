@@ -23,6 +23,8 @@ pub(super) struct Table {
     refused: usize,
     /// Changes with more than one part.
     multi: usize,
+    /// Changes that can be chosen per request if the importers of an export choose between its values.
+    by_importers: usize,
     pairs: usize,
     hunks: usize,
     /// Hunks that differ between the images.
@@ -61,6 +63,8 @@ impl Table {
             return;
         }
         self.changed += 1;
+        let refused = hunks.iter().any(|hunk| hunk.kind == HunkKind::Image);
+        self.by_importers += usize::from(!refused && weave.needs_importers());
         let level = hunks.iter().map(|hunk| level(hunk.kind)).max().unwrap_or(0);
         let counts = [&mut self.inline, &mut self.function, &mut self.dual, &mut self.refused];
         if let Some(count) = counts.into_iter().nth(level) {
@@ -76,6 +80,7 @@ impl Table {
         self.dual += other.dual;
         self.refused += other.refused;
         self.multi += other.multi;
+        self.by_importers += other.by_importers;
         self.pairs += other.pairs;
         self.hunks += other.hunks;
         self.image_hunks += other.image_hunks;
@@ -134,6 +139,11 @@ impl Table {
             share(self.multi, self.changed),
             quantile(50),
             quantile(90)
+        )?;
+        writeln!(
+            out,
+            "{} changes are switchable where importers choose between two values of an export",
+            self.by_importers
         )?;
         let runs = &self.runs;
         if options.tests.is_some() {

@@ -65,6 +65,12 @@ impl Weave {
         self.texts(image).into_iter().map(|text| (text.path, text.text.into())).collect()
     }
 
+    /// Whether an export of an ES module has two values, between which its importers would have to choose.
+    pub fn needs_importers(&self) -> bool {
+        let mut weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
+        weaves.any(|weave| !weave.output.exposed.is_empty())
+    }
+
     /// Modules whose weave was not what both versions say, and what it said: they differ as a whole instead, or more of
     /// them does.
     pub fn mismatches(&self) -> impl Iterator<Item = (&str, &str)> {
