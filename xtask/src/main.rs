@@ -1,15 +1,21 @@
-//! Checks of this repository that no existing tool does: `cargo run -p xtask -- arrows`.
+//! Checks of this repository that no existing tool does: `cargo xtask arrows`, `cargo xtask weave-corpus`.
 //!
 //! Not part of the product; nothing depends on it.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
+use xtask::corpus;
 
 fn main() -> anyhow::Result<ExitCode> {
-    match std::env::args().nth(1).as_deref() {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
         Some("arrows") => arrows(),
-        _ => anyhow::bail!("usage: cargo run --release -p xtask -- arrows"),
+        Some("weave-corpus") => {
+            let right = corpus::weave_corpus(&corpus::Options::parse(arguments)?)?;
+            Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        _ => anyhow::bail!("usage: cargo xtask arrows | {}", corpus::USAGE),
     }
 }
 

@@ -50,5 +50,10 @@ pub const ROWS: &[Row] = &[
         owns: &[],
         pure: false,
     },
-    Row { package: "xtask", may_use: &[], owns: &["proc-macro2"], pure: false },
+    Row {
+        package: "xtask",
+        may_use: &["belay-model", "belay-weave"],
+        owns: &["proc-macro2"],
+        pure: false,
+    },
 ];

@@ -25,4 +25,4 @@ pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};
 pub use limits::SourceLimits;
 pub use map::{MapError, PositionMap, map_frame, map_stack};
-pub use weaving::{Tying, Weave, weave};
+pub use weaving::{Sources, Tying, Weave, weave, weave_sources};

@@ -20,10 +20,10 @@ use belay_model::{
 
 use crate::{
     limits::SourceLimits,
-    linking::{Unit, Units, WEAVE_MODULE, Woven, check_handlers, check_wants},
+    linking::{Unit, Units, Woven, check_handlers, check_wants},
     map::PositionMap,
     syntax::{Goal, read_module},
-    weaving::{IMPORT, Weave, WovenText},
+    weaving::{IMPORT, WEAVE_MODULE, Weave, WovenText},
 };
 
 /// All modules of an app, ready to run.

@@ -37,9 +37,6 @@ pub(crate) struct Unit {
     pub(crate) woven: Option<Woven>,
 }
 
-/// The module of the engine that guards import from.
-pub(crate) const WEAVE_MODULE: &str = "belay:weave";
-
 /// What is known of the text of a woven module.
 #[derive(Debug)]
 pub(crate) struct Woven {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use belay_model::{BUILTIN_EXPORTS, Diagnostic, ImportTarget, ModuleKind};
 
-use super::{Unit, Units, WEAVE_MODULE, suggest::nearest};
+use super::{Unit, Units, suggest::nearest};
 use crate::syntax::{Dialect, Wanted};
+use crate::weaving::WEAVE_MODULE;
 
 /// Whether a module has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ fn unmet(units: &Units<'_>, known: &mut Known, at: usize, wanted: &Wanted) -> Op
             let has = known.has(units, target, &wanted.name);
             (has == Has::No).then(|| missing(units, at, target, wanted))
         }
-        // What a weave imports is its own.
+        // What guards import; no manifest leads there.
         ImportTarget::Builtin(name) if name == WEAVE_MODULE => None,
         ImportTarget::Builtin(name) => {
             (!is_builtin(&wanted.name)).then(|| missing_builtin(units, at, name, wanted))

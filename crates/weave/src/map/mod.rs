@@ -21,8 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use frame::{map_frame, map_stack};
 pub(crate) use segments::Segment;
 use segments::{Segments, WideLines};
-pub use woven::WovenMap;
-pub(crate) use woven::WovenSegment;
+pub(crate) use woven::{WovenMap, WovenSegment};
 
 /// Why stored bytes are not a position map.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -140,6 +140,23 @@ pub(crate) fn read_module(path: &str, source: &str, goal: Goal) -> Result<Module
     })
 }
 
+/// Whether a source has the syntax of an ES module. TypeScript is one unless it says otherwise.
+pub(crate) fn detect(path: &str, source: &str) -> ModuleKind {
+    let esm = Dialect::of(path).is_some_and(|dialect| {
+        let Some(depth) = depth::nesting(source, dialect.jsx, dialect.typescript) else {
+            return false;
+        };
+        on_stack(depth, || {
+            let allocator = Allocator::default();
+            let kind = dialect.source_type(Goal::Detect);
+            let program = Parser::new(&allocator, source, kind).parse().program;
+            let own = dialect.typescript && !esm::is_typescript_commonjs(&program);
+            program.source_type.is_module() || own
+        })
+    });
+    if esm { ModuleKind::Esm } else { ModuleKind::CommonJs }
+}
+
 /// Runs what recurses `depth` levels deep.
 fn on_stack<T>(depth: usize, work: impl FnOnce() -> T) -> T {
     let stack = STACK_BASE_BYTES + depth * STACK_PER_LEVEL_BYTES;

@@ -243,6 +243,19 @@ fn is_type(kind: AstKind<'_>) -> bool {
         | AstKind::TSInterfaceDeclaration(_)
         | AstKind::TSClassImplements(_)
         | AstKind::TSThisParameter(_)
+        | AstKind::TSTypeReference(_)
+        | AstKind::TSUnionType(_)
+        | AstKind::TSIntersectionType(_)
+        | AstKind::TSArrayType(_)
+        | AstKind::TSTupleType(_)
+        | AstKind::TSTypeLiteral(_)
+        | AstKind::TSTypeQuery(_)
+        | AstKind::TSTypeOperator(_)
+        | AstKind::TSFunctionType(_)
+        | AstKind::TSConditionalType(_)
+        | AstKind::TSIndexedAccessType(_)
+        | AstKind::TSImportType(_)
+        | AstKind::TSMappedType(_)
         | AstKind::TSIndexSignature(_) => true,
         _ => false,
     }

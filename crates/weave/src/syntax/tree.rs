@@ -5,7 +5,11 @@
 //! two programs: what is woven, hashed or aligned treats all nodes alike. Comments, white space and types of TypeScript
 //! are in neither the nodes nor the tokens.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::{
+    cell::OnceCell,
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use belay_model::ModuleKind;
 use oxc::{
@@ -103,7 +107,9 @@ pub(crate) struct Tree<'c> {
     pub(super) tokens: Vec<Span>,
     pub(super) variables: Vec<Variable>,
     /// Of each node: what it says, and what it says beside its children.
-    hashes: Vec<(u64, u64)>,
+    hashes: OnceCell<Vec<(u64, u64)>>,
+    /// Variables of the top level by their names.
+    tops: OnceCell<HashMap<Box<str>, VariableId>>,
 }
 
 /// A piece of a node.
@@ -157,10 +163,10 @@ fn parse(code: &str, source_type: SourceType) -> Option<Tree<'_>> {
     let read = Builder::new(&scoping).read(&parsed.program);
     let tokens = parsed.tokens.iter().map(|token| token.span()).filter(|span| !span.is_empty());
     let tokens = read.without_types(tokens);
+    let (hashes, tops) = (OnceCell::new(), OnceCell::new());
     let mut tree =
-        Tree { code, nodes: read.nodes, tokens, variables: read.variables, hashes: Vec::new() };
+        Tree { code, nodes: read.nodes, tokens, variables: read.variables, hashes, tops };
     tree.order();
-    tree.hash_all();
     Some(tree)
 }
 
@@ -198,12 +204,12 @@ impl<'c> Tree<'c> {
     /// What a node says, as a number that is equal for nodes that say the same. Two that differ have the same number
     /// only by accident.
     pub(crate) fn hash(&self, id: NodeId) -> u64 {
-        self.hashes[id.0 as usize].0
+        self.hashes()[id.0 as usize].0
     }
 
     /// As [`Tree::hash`], without what its children say.
     pub(crate) fn own_hash(&self, id: NodeId) -> u64 {
-        self.hashes[id.0 as usize].1
+        self.hashes()[id.0 as usize].1
     }
 
     /// A node and all in it, in preorder.
@@ -224,6 +230,32 @@ impl<'c> Tree<'c> {
         &self.variables[id.0 as usize]
     }
 
+    /// The variable of the top level by this name.
+    pub(crate) fn top_variable(&self, name: &str) -> Option<VariableId> {
+        let tops = self.tops.get_or_init(|| {
+            let tops = self.variables().filter(|(_, variable)| variable.scope == NodeId::ROOT);
+            tops.map(|(id, variable)| (variable.name.clone(), id)).collect()
+        });
+        tops.get(name).copied()
+    }
+
+    /// The nodes that touch a span, in preorder.
+    pub(crate) fn touching(&self, span: Span) -> impl Iterator<Item = NodeId> {
+        let mut next = NodeId::ROOT;
+        std::iter::from_fn(move || {
+            while (next.0 as usize) < self.nodes.len() {
+                let (id, node) = (next, self.node(next));
+                if node.span.end < span.start || node.span.start > span.end {
+                    next = node.end;
+                    continue;
+                }
+                next = NodeId(id.0 + 1);
+                return Some(id);
+            }
+            None
+        })
+    }
+
     pub(crate) fn variables(&self) -> impl Iterator<Item = (VariableId, &Variable)> {
         (0..).map(VariableId).zip(&self.variables)
     }
@@ -231,8 +263,13 @@ impl<'c> Tree<'c> {
     /// The tokens that begin within `span`.
     pub(crate) fn tokens(&self, span: Span) -> &[Span] {
         let first = self.tokens.partition_point(|token| token.start < span.start);
-        let last = self.tokens.partition_point(|token| token.start < span.end);
-        self.tokens.get(first..last).unwrap_or_default()
+        let rest = self.tokens.get(first..).unwrap_or_default();
+        // Most spans are short: looking on is faster than searching again.
+        let near = rest.iter().take(8).take_while(|token| token.start < span.end).count();
+        if near < 8 {
+            return &rest[..near];
+        }
+        &rest[..rest.partition_point(|token| token.start < span.end)]
     }
 
     /// The own tokens of a node and its children, as they come, without what a formatter adds and removes:
@@ -254,6 +291,9 @@ impl<'c> Tree<'c> {
     }
 
     fn own_tokens(&self, id: NodeId, span: Span, pieces: &mut Vec<Piece>) {
+        if span.is_empty() {
+            return;
+        }
         let loop_head = self.ty(id) == AstType::ForStatement;
         let end = self.span(id).end;
         for token in self.tokens(span) {
@@ -275,15 +315,18 @@ impl<'c> Tree<'c> {
         next.is_some_and(|next| matches!(self.text(*next), ")" | "]" | "}"))
     }
 
-    fn hash_all(&mut self) {
-        self.hashes = vec![(0, 0); self.nodes.len()];
-        for index in (0..self.nodes.len()).rev() {
-            self.hashes[index] = self.hash_of(NodeId::of(index));
-        }
+    fn hashes(&self) -> &[(u64, u64)] {
+        self.hashes.get_or_init(|| {
+            let mut hashes = vec![(0, 0); self.nodes.len()];
+            for index in (0..self.nodes.len()).rev() {
+                hashes[index] = self.hash_of(NodeId::of(index), &hashes);
+            }
+            hashes
+        })
     }
 
     /// Needs the hashes of what is in it.
-    fn hash_of(&self, id: NodeId) -> (u64, u64) {
+    fn hash_of(&self, id: NodeId, inner: &[(u64, u64)]) -> (u64, u64) {
         let node = self.node(id);
         let (mut whole, mut own) = (DefaultHasher::new(), DefaultHasher::new());
         node.ty.hash(&mut whole);
@@ -300,7 +343,7 @@ impl<'c> Tree<'c> {
                     self.text(token).hash(&mut own);
                 }
                 Piece::Child(child) => {
-                    self.hash(child).hash(&mut whole);
+                    inner[child.0 as usize].0.hash(&mut whole);
                     0xff_u8.hash(&mut own);
                 }
             }

@@ -14,7 +14,7 @@ use oxc::span::Span;
 use super::{
     facts::{HunkFacts, Vocabulary},
     hunk::{Hunk, HunkId, Place, Refusal, Side},
-    module::{ModuleWeave, weave_module, whole},
+    module::{ModuleWeave, Reading, weave_module, whole},
     parts::{Candidate, Group, Tying, tie},
     places::segments,
 };
@@ -78,8 +78,19 @@ pub fn weave(
     source: &dyn Fn(&Hash) -> Option<Arc<str>>,
     tying: Tying,
 ) -> Result<Weave, Hash> {
+    weave_with(before, after, source, tying, false)
+}
+
+/// As [`weave`]. `exports_open`: whoever imports a name that has two values chooses, and is not among the modules.
+pub(super) fn weave_with(
+    before: &AppManifest,
+    after: &AppManifest,
+    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+    tying: Tying,
+    exports_open: bool,
+) -> Result<Weave, Hash> {
     let mut modules = read(before, after, source)?;
-    modules.iter_mut().for_each(weave_one);
+    modules.iter_mut().for_each(|module| weave_one(module, exports_open));
     let mut weave = Weave {
         before: before.clone(),
         after: after.clone(),
@@ -115,7 +126,7 @@ fn read(
     Ok(modules.collect())
 }
 
-fn weave_one(module: &mut WovenModule) {
+fn weave_one(module: &mut WovenModule, exports_open: bool) {
     let (Some(old), Some(new)) = (&module.before, &module.after) else { return };
     let (path, kind) = (&module.path, new.entry.kind);
     let refuse = |message: &str| Some(whole(&old.text, &new.text, message.to_owned()));
@@ -130,7 +141,7 @@ fn weave_one(module: &mut WovenModule) {
             .then(|| refuse("JSON is read when the module is loaded"))
             .flatten()
     } else {
-        let woven = weave_module(path, kind, &old.text, &new.text);
+        let woven = weave_module(Reading { path, kind, exports_open }, &old.text, &new.text);
         (!woven.output.hunks.is_empty()).then_some(woven)
     };
 }

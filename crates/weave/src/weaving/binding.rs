@@ -1,84 +1,186 @@
 //! Dual binding: both values of a module-level name are kept, and each place that uses it chooses.
 //!
-//! `const limit = 10` that was `const limit = 5` becomes `const limit = 10; const $belay_limit = 5;`, and a use of it
-//! `(selector ? limit : $belay_limit)`. An export of CommonJS becomes a property that chooses when it is read.
+//! `const limit = 10` that was `const limit = 5` becomes `const limit = 10, $belay_limit = 5;`, and a use of it
+//! `(selector ? limit : $belay_limit)`. What is made of it at load is made twice (see [`super::chain`]). An ES module
+//! exports both, and its importers choose; an export of CommonJS becomes a property that chooses when it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    function::own_name,
-    hunk::{Edit, Emit, Hunk, Output, Refusal, Side, Woven},
+    chain::{Chain, DEFAULT, Tops, declares, is_exported, top_item, tops},
+    hunk::{Edit, Emit, Exposed, Hunk, Output, Place, Refusal, Side, Woven},
+    list::Lists,
     nodes::{at_load, is_pure},
     program::exported_by_assignment,
     weaver::Weaver,
 };
-use crate::syntax::{Marks, NodeId, Tree, VariableId};
+use crate::syntax::{Marks, NodeId, Tree};
+
+/// Statements of the two versions that need no further weaving.
+pub(super) type Taken = [BTreeSet<NodeId>; 2];
 
 impl Weaver<'_> {
-    /// Keeps both values of what two statements of the top level declare or export.
-    pub(super) fn bind_twice(&self, b: NodeId, a: NodeId, reason: &Refusal) -> Woven {
-        let (old, new) = (self.before.node(b), self.after.node(a));
-        if old.ty != new.ty {
-            return self.refuse(Side::After, a, "it became another kind of statement");
+    /// Keeps both values of the names of the top level that cannot be woven in another way.
+    pub(super) fn bind_names(&self, lists: Lists<'_>) -> (Output, Taken) {
+        let names: Tops = [tops(self.before, lists.old), tops(self.after, lists.new)];
+        let (mut output, mut taken) = (Output::default(), Taken::default());
+        for (name, &b) in &names[0] {
+            let Some(&a) = names[1].get(name) else { continue };
+            let known = taken[0].contains(&b) || taken[1].contains(&a);
+            if known || self.is_demoted(b, a) || !self.differ(name, b, a) {
+                continue;
+            }
+            let Err(reason) = self.node(b, a) else { continue };
+            let bound = self.chain(name, &names).and_then(|chain| {
+                if chain.items.iter().zip(&taken).any(|(items, taken)| !items.is_disjoint(taken)) {
+                    return self.refuse(Side::After, a, "it is a part of two changes");
+                }
+                Ok((self.bind(&chain, &names, lists, &reason)?, chain))
+            });
+            match bound {
+                Ok((bound, chain)) => {
+                    output.add(bound);
+                    let all = taken.iter_mut().zip(chain.items);
+                    all.for_each(|(taken, items)| taken.extend(items));
+                }
+                Err(second) => self.note_refusal((b, a), reason, second),
+            }
         }
-        match new.ty {
-            AstType::VariableDeclaration => self.bind_variables(b, a, reason),
-            AstType::Function | AstType::Class => self.bind_declaration(b, a, reason),
-            AstType::ExpressionStatement => self.bind_export(b, a, reason),
-            _ => self.refuse(Side::After, a, "it cannot be bound twice"),
+        (output, taken)
+    }
+
+    /// Whether what two statements declare by a name differs.
+    fn differ(&self, name: &str, b: NodeId, a: NodeId) -> bool {
+        match (declares(self.before, b, name), declares(self.after, a, name)) {
+            (Some(b), Some(a)) => !self.same(b, a),
+            _ => !self.same(b, a),
         }
     }
 
-    fn bind_variables(&self, b: NodeId, a: NodeId, reason: &Refusal) -> Woven {
-        let (old, new) = (self.before.node(b), self.after.node(a));
-        if old.children.len() != new.children.len() || new.marks.has(Marks::USING) {
-            return self.refuse(Side::After, a, "other names are declared");
-        }
+    /// The reason that is told for two statements: of two, the one that says more.
+    pub(super) fn note_refusal(&self, (b, a): (NodeId, NodeId), first: Refusal, second: Refusal) {
+        let vague = first.message.contains("module is loaded")
+            || first.message == "no selector can stand here"
+            || first.message == "the export is rebound";
+        let reason = if vague { second } else { first };
+        let mut reasons = self.reasons.borrow_mut();
+        reasons.insert((Side::Before, b), reason.clone());
+        reasons.insert((Side::After, a), reason);
+    }
+
+    /// Old values under other names, and a choice at each use.
+    fn bind(&self, chain: &Chain, tops: &Tops, lists: Lists<'_>, reason: &Refusal) -> Woven {
+        let mut hunk = self.hunk(HunkKind::Binding, Place::empty(0), Place::empty(0));
+        hunk.names = chain.names.iter().filter(|name| *name != DEFAULT).cloned().collect();
+        hunk.reason = Some(reason.clone());
         let mut output = Output::default();
-        for (&b, &a) in old.children.iter().zip(&new.children) {
-            if self.same(b, a) {
-                continue;
-            }
-            let ([b_id, b_value], [a_id, a_value]) =
-                (&self.before.node(b).children[..], &self.after.node(a).children[..])
-            else {
-                return self.refuse(Side::After, a, "one of the two has no value");
-            };
-            self.can_bind(Side::Before, *b_id, Some(*b_value))?;
-            self.can_bind(Side::After, *a_id, Some(*a_value))?;
-            if !self.same(*b_id, *a_id) {
-                return self.refuse(Side::After, a, "other names are declared");
-            }
-            let spans = (self.before.span(*b_value), self.after.span(*a_value));
-            let mut hunk = self.bound(self.after.code(*a_id), spans, reason);
-            hunk.lone = vec![(Side::After, a)];
-            let value = vec![Emit::Code(Side::Before, spans.0)];
-            let place = (", ", self.after.span(a).end, "");
-            output.add(self.both(hunk, (*b_id, *a_id), place, value));
+        let anchors = self.anchors(tops, lists);
+        let mut places = Places { at: 0, anchors, lists };
+        for &item in &chain.items[0] {
+            self.keep(item, chain, tops, &mut places, &mut hunk, &mut output)?;
+        }
+        self.leave_out(chain, tops, &mut hunk);
+        for name in &chain.names {
+            self.bind_uses(name, tops, &hunk, &mut output);
+            self.expose(name, tops, &hunk, &mut output);
+        }
+        self.place_binding(chain, tops, &places, &mut hunk);
+        output.hunks.push(hunk);
+        if let (false, Some(exposed)) = (self.exports_open, output.exposed.first()) {
+            let message = format!("`{}` is exported, and others may use it at load", exposed.name);
+            let at = self.after.node(NodeId::ROOT).children.first().copied();
+            return self.refuse(Side::After, at.unwrap_or(NodeId::ROOT), message);
         }
         Ok(output)
     }
 
-    fn bind_declaration(&self, b: NodeId, a: NodeId, reason: &Refusal) -> Woven {
-        let name = |tree: &Tree<'_>, id: NodeId| {
-            let mut children = tree.node(id).children.iter().copied();
-            children.find(|child| tree.ty(*child) == AstType::BindingIdentifier)
-        };
-        let (Some(b_id), Some(a_id)) = (name(self.before, b), name(self.after, a)) else {
-            return self.refuse(Side::After, a, "it has no name");
-        };
-        if own_name(self.before, b) != own_name(self.after, a) {
-            return self.refuse(Side::After, a, "another name is declared");
+    /// The statement of the new version that continues one of the old version.
+    fn anchors(&self, tops: &Tops, lists: Lists<'_>) -> BTreeMap<NodeId, NodeId> {
+        let named = tops[0].iter().filter_map(|(name, b)| Some((*b, *tops[1].get(name)?)));
+        let mut anchors: BTreeMap<NodeId, NodeId> = named.collect();
+        let mut by_hash: BTreeMap<u64, Vec<NodeId>> = BTreeMap::new();
+        for &a in lists.new.iter().rev() {
+            by_hash.entry(self.after.hash(a)).or_default().push(a);
         }
-        self.can_bind(Side::Before, b_id, Some(b))?;
-        self.can_bind(Side::After, a_id, Some(a))?;
-        let spans = (self.before.span(b), self.after.span(a));
-        let mut hunk = self.bound(self.after.code(a_id), spans, reason);
-        hunk.lone = vec![(Side::After, a)];
-        // Without its own name, the place's name is inferred, and inner uses of it mean the outer binding.
-        let inside = Span::new(self.before.span(b_id).end, spans.0.end);
-        let node = self.before.node(b);
+        for &b in lists.old.iter().filter(|b| !anchors.contains_key(*b)).collect::<Vec<_>>() {
+            let twin = by_hash.get_mut(&self.before.hash(b)).and_then(Vec::pop);
+            anchors.extend(twin.map(|a| (b, a)));
+        }
+        in_order(&anchors)
+    }
+
+    /// Puts one statement of the old version beside those of the new one.
+    fn keep(
+        &self,
+        item: NodeId,
+        chain: &Chain,
+        tops: &Tops,
+        places: &mut Places<'_>,
+        hunk: &mut Hunk,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        let tree = self.before;
+        let own = chain.names.iter().filter(|name| tops[0].get(*name) == Some(&item));
+        let mut declared: Vec<(&String, NodeId)> =
+            own.filter_map(|name| Some((name, declares(tree, item, name)?))).collect();
+        declared.sort_by_key(|(_, id)| *id);
+        let open = if is_exported(tree, item) { "\n;export " } else { "\n;" };
+        if declared.is_empty() {
+            return self.keep_statement(item, places, hunk, output);
+        }
+        let at = self.place_of(item, places)?;
+        for (name, id) in declared {
+            let value = [
+                vec![format!("$belay_{name} = {{ {name}: ").into()],
+                self.kept_value(id),
+                vec![format!(" }}.{name}").into()],
+            ];
+            let value = value.concat();
+            let twin = tops[1].get(name).and_then(|item| declares(self.after, *item, name));
+            let beside = twin.filter(|twin| {
+                self.after.ty(*twin) == AstType::VariableDeclarator
+                    && tree.ty(id) == AstType::VariableDeclarator
+            });
+            let end = beside.map(|twin| self.after.span(twin).end);
+            let hoisted = tree.ty(id) == AstType::Function && name != DEFAULT;
+            let (at, open, close) = match end {
+                Some(end) if places.at <= end && self.is_next(end, at, places) => {
+                    (end, ", ".to_owned(), "")
+                }
+                _ if hoisted => (self.first(places), format!("{open}var "), ";\n"),
+                _ => (at, format!("{open}const "), ";\n"),
+            };
+            let emit = [vec![open.into()], value, vec![close.into()]].concat();
+            output.edits.push(Edit { at: Span::empty(at), emit });
+        }
+        places.at = at;
+        Ok(())
+    }
+
+    /// Whether no statement begins between two places but what begins at the second one.
+    fn is_next(&self, from: u32, to: u32, places: &Places<'_>) -> bool {
+        let starts = places.lists.new.iter().map(|item| self.after.span(*item).start);
+        from <= to && !starts.into_iter().any(|start| from <= start && start < to)
+    }
+
+    /// Where nothing has run yet.
+    fn first(&self, places: &Places<'_>) -> u32 {
+        places.lists.new.first().map_or(0, |first| self.after.span(*first).start)
+    }
+
+    /// The value of a declarator; a class or function without its own name, so that inner uses of it mean the outer
+    /// binding.
+    fn kept_value(&self, id: NodeId) -> Vec<Emit> {
+        let tree = self.before;
+        let node = tree.node(id);
+        if let (AstType::VariableDeclarator, Some(value)) = (node.ty, node.children.get(1)) {
+            return vec![Emit::Code(Side::Before, tree.span(*value))];
+        }
+        let name = node.children.first().filter(|c| tree.ty(**c) == AstType::BindingIdentifier);
+        let Some(name) = name else { return vec![Emit::Code(Side::Before, node.span)] };
         let word = match node.ty {
             AstType::Class => "class",
             _ if node.marks.has(Marks::ASYNC) && node.marks.has(Marks::GENERATOR) => {
@@ -88,50 +190,115 @@ impl Weaver<'_> {
             _ if node.marks.has(Marks::GENERATOR) => "function*",
             _ => "function",
         };
-        let value = vec![word.into(), " ".into(), Emit::Code(Side::Before, inside)];
-        Ok(self.both(hunk, (b_id, a_id), ("\n;const ", spans.1.end, ";\n"), value))
+        let body = node.children.last().map_or(node.span, |body| tree.span(*body));
+        let inside = Span::new(tree.span(*name).end, node.span.end);
+        // Without a name before it, `implements` would be read as one.
+        let head = tree.text(Span::new(inside.start, body.start));
+        let inside = if head.trim_start().starts_with("implements") { body } else { inside };
+        vec![word.into(), " ".into(), Emit::Code(Side::Before, inside)]
     }
 
-    fn bound(&self, name: &str, (old, new): (Span, Span), reason: &Refusal) -> Hunk {
-        let mut hunk = self.hunk(HunkKind::Binding, old, new);
-        hunk.names = vec![name.to_owned()];
-        hunk.reason = Some(reason.clone());
-        hunk
-    }
-
-    /// The old value under another name, and a choice at each use.
-    fn both(
+    /// A statement that completes a value, or exports it.
+    fn keep_statement(
         &self,
-        hunk: Hunk,
-        (b, a): (NodeId, NodeId),
-        (open, at, close): (&str, u32, &str),
-        value: Vec<Emit>,
-    ) -> Output {
-        let name = self.after.code(a);
-        let declaration = [
-            vec![format!("{open}$belay_{name} = {{ {name}: ").into()],
-            value,
-            vec![format!(" }}.{name}{close}").into()],
-        ];
-        let edit = Edit { at: Span::empty(at), emit: declaration.concat() };
-        let mut references = Vec::new();
-        for (side, id) in [(Side::Before, b), (Side::After, a)] {
-            let tree = self.tree(side);
-            let Some(variable) = tree.node(id).variable else { continue };
-            for &reference in &tree.variable(variable).references {
-                references.push((side, self.use_of(side, reference, name, &hunk)));
+        item: NodeId,
+        places: &mut Places<'_>,
+        hunk: &mut Hunk,
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
+        if exported_by_assignment(self.before, item).is_some() {
+            let twin = places.anchors.get(&item).copied();
+            let twin = twin.or_else(|| self.export_twin(item, places));
+            let Some(twin) = twin else {
+                return self.refuse(Side::Before, item, "it is exported");
+            };
+            output.edits.push(self.chosen_export(item, twin, hunk)?);
+            places.at = places.at.max(self.after.span(twin).end);
+            return Ok(());
+        }
+        let at = self.place_of(item, places)?;
+        let code = Emit::Code(Side::Before, self.before.span(item));
+        let emit = vec!["\n;$belay_kept: { ".into(), code, " }\n".into()];
+        output.edits.push(Edit { at: Span::empty(at), emit });
+        places.at = at;
+        Ok(())
+    }
+
+    fn export_twin(&self, item: NodeId, places: &Places<'_>) -> Option<NodeId> {
+        let (name, _) = exported_by_assignment(self.before, item)?;
+        let mut twins = places.lists.new.iter().copied();
+        twins.find(|a| exported_by_assignment(self.after, *a).is_some_and(|(n, _)| n == name))
+    }
+
+    /// Behind what continues it, or what stood before it, and behind all that it uses at once.
+    fn place_of(&self, item: NodeId, places: &Places<'_>) -> Result<u32, Refusal> {
+        let before = places.lists.old.iter().rev().skip_while(|other| **other != item);
+        let twin = before.filter_map(|other| places.anchors.get(other)).next();
+        let end = |id: NodeId| {
+            let next = places.lists.new.iter().find(|next| **next > id);
+            next.map_or(self.after.node(NodeId::ROOT).span.end, |next| self.after.span(*next).start)
+        };
+        let mut at = twin.map_or_else(|| self.first(places), |twin| end(*twin)).max(places.at);
+        for id in self.before.subtree(item) {
+            let node = self.before.node(id);
+            if node.ty != AstType::IdentifierReference || !at_load(self.before, id) {
+                continue;
+            }
+            let name = self.before.code(id);
+            let used = self.top_variable(Side::After, name).map(|v| self.after.variable(v));
+            let used = used.filter(|variable| variable.lexical);
+            let declared = used.and_then(|variable| variable.declarations.first().copied());
+            at = at.max(declared.and_then(|id| top_item(self.after, id)).map_or(0, end));
+        }
+        Ok(at)
+    }
+
+    /// What of the new version is not there in the old one.
+    fn leave_out(&self, chain: &Chain, tops: &Tops, hunk: &mut Hunk) {
+        for &item in &chain.items[1] {
+            let names = chain.names.iter().filter(|name| tops[1].get(*name) == Some(&item));
+            let mut any = false;
+            for name in names.filter(|name| tops[0].contains_key(*name)) {
+                any = true;
+                let declared = declares(self.after, item, name).filter(|_| name != DEFAULT);
+                hunk.lone.push((Side::After, declared.unwrap_or(item)));
+            }
+            if !any && exported_by_assignment(self.after, item).is_none() {
+                hunk.lone.push((Side::After, item));
             }
         }
-        Output { edits: vec![edit], hunks: vec![hunk], references }
+    }
+
+    fn bind_uses(&self, name: &str, tops: &Tops, hunk: &Hunk, output: &mut Output) {
+        for side in Side::BOTH {
+            let Some(variable) = self.top_variable(side, name) else { continue };
+            let both = tops.iter().all(|tops| tops.contains_key(name));
+            let tree = self.tree(side);
+            for &reference in &tree.variable(variable).references {
+                let parent = tree.node(reference).parent.map(|parent| tree.ty(parent));
+                let edit = match (at_load(tree, reference), side) {
+                    _ if parent == Some(AstType::ExportSpecifier) => continue,
+                    (true, Side::After) => continue,
+                    (false, Side::After) if !both => continue,
+                    (false, _) if both => self.use_of(side, reference, name, hunk),
+                    (_, _) => self.old_use(reference, name),
+                };
+                output.references.push((side, edit));
+            }
+        }
+    }
+
+    /// The old value, in code that only the old version has.
+    fn old_use(&self, reference: NodeId, name: &str) -> Edit {
+        let key =
+            if is_shorthand(self.before, reference) { format!("{name}: ") } else { String::new() };
+        let emit = vec![format!("{key}$belay_{name}").into()];
+        Edit { at: self.before.span(reference), emit }
     }
 
     fn use_of(&self, side: Side, reference: NodeId, name: &str, hunk: &Hunk) -> Edit {
         let tree = self.tree(side);
-        let parent = tree.node(reference).parent.map(|parent| tree.node(parent));
-        let shorthand = parent.is_some_and(|parent| {
-            parent.ty == AstType::ObjectProperty && parent.marks.has(Marks::SHORTHAND)
-        });
-        let open = if shorthand {
+        let open = if is_shorthand(tree, reference) {
             format!("{name}: (")
         } else if side == Side::After && self.begins_statement(reference) {
             ";(".to_owned()
@@ -145,55 +312,104 @@ impl Weaver<'_> {
         }
     }
 
-    /// Whether a name of the top level may have two values.
-    fn can_bind(&self, side: Side, id: NodeId, value: Option<NodeId>) -> Result<(), Refusal> {
-        let tree = self.tree(side);
-        let variable = tree.node(id).variable.filter(|_| tree.ty(id) == AstType::BindingIdentifier);
-        let Some(variable) = variable else {
-            return self.refuse(side, id, "only a plain name can be bound twice");
-        };
-        if value.is_some_and(|value| !is_pure(tree, value)) {
-            return self.refuse(
-                side,
-                id,
-                "its value is made by code that runs when the module is loaded",
-            );
+    /// An export of both values; importers choose.
+    fn expose(&self, name: &str, tops: &Tops, hunk: &Hunk, output: &mut Output) {
+        let [Some(&b), Some(&a)] = tops.each_ref().map(|tops| tops.get(name)) else { return };
+        if is_exported(self.after, a) && is_exported(self.before, b) {
+            output.exposed.push(Exposed { name: name.to_owned(), hunk: hunk.id });
         }
-        self.check_uses(side, variable)
+        let [old, new] = [(Side::Before, self.before), (Side::After, self.after)]
+            .map(|(side, tree)| self.listed_exports(side, tree, name));
+        for exported in new.intersection(&old) {
+            let emit = format!("\n;export {{ $belay_{name} as $belay_{exported} }};\n").into();
+            let at = self.after.node(NodeId::ROOT).span.end;
+            output.edits.push(Edit { at: Span::empty(at), emit: vec![emit] });
+            output.exposed.push(Exposed { name: exported.clone(), hunk: hunk.id });
+        }
     }
 
-    fn check_uses(&self, side: Side, variable: VariableId) -> Result<(), Refusal> {
-        let tree = self.tree(side);
-        let known = tree.variable(variable);
-        if known.declarations.len() != 1 || known.scope != NodeId::ROOT {
-            return self.refuse(side, NodeId::ROOT, "it is declared more than once");
+    /// By what names `export { name as … }` exports a variable.
+    fn listed_exports(&self, side: Side, tree: &Tree<'_>, name: &str) -> BTreeSet<String> {
+        let variable = self.top_variable(side, name).map(|variable| tree.variable(variable));
+        let references = variable.iter().flat_map(|variable| &variable.references);
+        let exported = references.filter_map(|reference| {
+            let parent = tree.node(*reference).parent?;
+            let last = tree.node(parent).children.last()?;
+            (tree.ty(parent) == AstType::ExportSpecifier).then(|| tree.code(*last).to_owned())
+        });
+        exported.collect()
+    }
+
+    /// What of the two versions differs, and how to go back.
+    fn place_binding(&self, chain: &Chain, tops: &Tops, places: &Places<'_>, hunk: &mut Hunk) {
+        let (mut undo, mut kept) = (Vec::new(), BTreeSet::new());
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        let mut last = self.first(places);
+        for &b in &chain.items[0] {
+            let span = self.before.span(b);
+            let named = || tops[1].get(tops[0].iter().find(|(_, item)| **item == b)?.0).copied();
+            let twin = places.anchors.get(&b).copied().or_else(|| self.export_twin(b, places));
+            if let Some(a) = twin.or_else(named).filter(|a| chain.items[1].contains(a)) {
+                kept.insert(a);
+                last = self.after.span(a).end;
+                if self.same(b, a) {
+                    continue;
+                }
+                let (b_span, a_span) = self.difference(b, a);
+                old.push(b_span);
+                new.push(a_span);
+                undo.push(Edit { at: a_span, emit: vec![Emit::Code(Side::Before, b_span)] });
+            } else {
+                old.push(span);
+                let emit = vec!["\n".into(), Emit::Code(Side::Before, span)];
+                undo.push(Edit { at: Span::empty(last), emit });
+            }
         }
-        for &reference in &known.references {
-            let node = tree.node(reference);
-            let parent = node.parent.map_or(AstType::Program, |parent| tree.ty(parent));
-            if node.marks.has(Marks::WRITTEN) {
-                return self.refuse(side, reference, "it is assigned to");
-            }
-            if matches!(parent, AstType::ExportSpecifier | AstType::ExportDefaultDeclaration) {
-                return self.refuse(side, reference, "it is exported");
-            }
-            if matches!(
-                parent,
-                AstType::JSXOpeningElement
-                    | AstType::JSXClosingElement
-                    | AstType::JSXMemberExpression
-            ) {
-                return self.refuse(side, reference, "it is the name of an element");
-            }
-            if at_load(tree, reference) {
-                return self.refuse(side, reference, "it is used when the module is loaded");
-            }
+        for &a in chain.items[1].difference(&kept) {
+            new.push(self.after.span(a));
+            undo.push(Edit { at: self.after.span(a), emit: Vec::new() });
         }
-        Ok(())
+        new.sort_by_key(|span| span.start);
+        let place =
+            |spans: Vec<Span>, at| Place { at: spans.first().map_or(at, |s| s.start), spans };
+        (hunk.before, hunk.after) = (place(old, 0), place(new, last));
+        hunk.undo = Some(undo);
+    }
+
+    /// The values, where two statements differ in nothing else; otherwise the statements.
+    fn difference(&self, b: NodeId, a: NodeId) -> (Span, Span) {
+        let value = |tree: &Tree<'_>, id: NodeId| {
+            let declarators = super::chain::declarators(tree, id);
+            let [declarator] = declarators[..] else { return None };
+            tree.node(declarator).children.get(1).copied()
+        };
+        let (old, new) = (self.before.span(b), self.after.span(a));
+        let values = value(self.before, b).zip(value(self.after, a));
+        let head = |text: &str, span: Span, value: Span| {
+            text.get(span.start as usize..value.start as usize).map(str::to_owned)
+        };
+        match values.map(|(b, a)| (self.before.span(b), self.after.span(a))) {
+            Some((b, a)) if head(self.before.code, old, b) == head(self.after.code, new, a) => {
+                (b, a)
+            }
+            _ => (old, new),
+        }
     }
 
     /// `exports.name = value`: the property chooses when it is read.
-    fn bind_export(&self, b: NodeId, a: NodeId, reason: &Refusal) -> Woven {
+    pub(super) fn bind_export(&self, b: NodeId, a: NodeId, reason: &Refusal) -> Woven {
+        let mut hunk = self.hunk(HunkKind::Binding, self.before.span(b), self.after.span(a));
+        hunk.reason = Some(reason.clone());
+        let edit = self.chosen_export(b, a, &mut hunk)?;
+        let values = [(self.before, b), (self.after, a)]
+            .map(|(tree, id)| exported_by_assignment(tree, id).map(|(_, value)| tree.span(value)));
+        if let [Some(old), Some(new)] = values {
+            (hunk.before, hunk.after) = (old.into(), new.into());
+        }
+        Ok(Output::of(edit, hunk))
+    }
+
+    fn chosen_export(&self, b: NodeId, a: NodeId, hunk: &mut Hunk) -> Result<Edit, Refusal> {
         let old = exported_by_assignment(self.before, b);
         let new = exported_by_assignment(self.after, a);
         let (Some((name, b_value)), Some((same, a_value))) = (old, new) else {
@@ -206,19 +422,18 @@ impl Weaver<'_> {
                 "its value is made by code that runs when the module is loaded",
             );
         }
-        let spans = (self.before.span(b_value), self.after.span(a_value));
-        let hunk = self.bound(name, spans, reason);
+        hunk.names.push(name.to_owned());
         let object = self.after.text(self.after.span(a)).split(&format!(".{name}")).next();
         let object = object.unwrap_or("exports");
-        let number = hunk.id.0;
+        let number = hunk.id.0 * 1000 + u32::try_from(hunk.names.len()).unwrap_or(0);
         let constant = |which: &str, code: Emit| {
             let open = format!("const $belay_{which}{number} = {{ {name}: ").into();
             vec![open, code, format!(" }}.{name};\n").into()]
         };
         let emit = [
             vec![";\n".into()],
-            constant("after", Emit::Code(Side::After, spans.1)),
-            constant("before", Emit::Code(Side::Before, spans.0)),
+            constant("after", Emit::Code(Side::After, self.after.span(a_value))),
+            constant("before", Emit::Code(Side::Before, self.before.span(b_value))),
             vec![
                 format!(
                     "Object.defineProperty({object}, \"{name}\", {{ configurable: true, enumerable: true, get: () => ("
@@ -232,6 +447,39 @@ impl Weaver<'_> {
                 .into(),
             ],
         ];
-        Ok(Output::of(Edit { at: self.after.span(a), emit: emit.concat() }, hunk))
+        Ok(Edit { at: self.after.span(a), emit: emit.concat() })
     }
+}
+
+/// Where kept statements go: never before one that went ahead of them.
+struct Places<'l> {
+    at: u32,
+    anchors: BTreeMap<NodeId, NodeId>,
+    lists: Lists<'l>,
+}
+
+/// Of pairs, as many as stand in the same order on both sides.
+fn in_order(pairs: &BTreeMap<NodeId, NodeId>) -> BTreeMap<NodeId, NodeId> {
+    let pairs: Vec<(NodeId, NodeId)> = pairs.iter().map(|(b, a)| (*b, *a)).collect();
+    // By its last pair, the longest row so far: how long, and the pair before.
+    let mut rows: Vec<(usize, Option<usize>)> = Vec::new();
+    for (at, (_, a)) in pairs.iter().enumerate() {
+        let fits = (0..at).filter(|before| pairs[*before].1 < *a);
+        let before = fits.max_by_key(|before| rows[*before].0);
+        rows.push((before.map_or(1, |before| rows[before].0 + 1), before));
+    }
+    let mut last = (0..pairs.len()).max_by_key(|at| rows[*at].0);
+    let mut ordered = BTreeMap::new();
+    while let Some(at) = last {
+        ordered.insert(pairs[at].0, pairs[at].1);
+        last = rows[at].1;
+    }
+    ordered
+}
+
+fn is_shorthand(tree: &Tree<'_>, reference: NodeId) -> bool {
+    let parent = tree.node(reference).parent.map(|parent| tree.node(parent));
+    parent.is_some_and(|parent| {
+        parent.ty == AstType::ObjectProperty && parent.marks.has(Marks::SHORTHAND)
+    })
 }

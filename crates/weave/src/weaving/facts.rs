@@ -92,7 +92,7 @@ pub(crate) fn facts(
     let own = [side_facts(before, hunk, Side::Before), side_facts(after, hunk, Side::After)];
     let at = hunk.after.cover().start;
     let around = |wanted: &dyn Fn(AstType) -> bool| {
-        let ids = after.subtree(NodeId::ROOT).filter(|id| {
+        let ids = after.touching(Span::empty(at)).filter(|id| {
             let span = after.span(*id);
             wanted(after.ty(*id)) && span.start <= at && at < span.end
         });
@@ -141,7 +141,7 @@ fn says(tree: &Tree<'_>, hunk: &Hunk, side: Side) -> Option<Hash> {
 }
 
 fn path(tree: &Tree<'_>, at: u32) -> String {
-    let around = tree.subtree(NodeId::ROOT).filter(|id| {
+    let around = tree.touching(Span::empty(at)).filter(|id| {
         let span = tree.span(*id);
         span.start < at && at < span.end
     });
@@ -191,7 +191,7 @@ fn meaning<'t>(tree: &'t Tree<'_>, id: NodeId) -> Option<Meaning<'t>> {
 fn side_facts(tree: &Tree<'_>, hunk: &Hunk, side: Side) -> Facts {
     let mut facts = Facts::default();
     for span in &hunk.place(side).spans {
-        for id in tree.subtree(NodeId::ROOT) {
+        for id in tree.touching(*span) {
             let own = tree.span(id);
             if own.start >= span.start && own.end <= span.end {
                 note(tree, id, &mut facts);

@@ -13,8 +13,11 @@ use std::collections::{HashMap, HashSet};
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    function::own_name,
+    chain::{DEFAULT, declaration},
+    function::{own_name, shape},
     hunk::Side,
+    module::WEAVE_MODULE,
+    names::is_name_list,
     nodes::{is_function, is_loop, is_statement, source_of},
     render::Rendered,
 };
@@ -90,6 +93,20 @@ struct Fold<'f> {
     rendered: &'f Rendered,
     side: Side,
     lone: &'f Lone,
+}
+
+/// One name of an import or of a list of exports.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Specifier {
+    /// Import or export, and the module.
+    link: String,
+    /// The name here of an import, and elsewhere of an export.
+    visible: String,
+    foreign: String,
+    /// The identifier here, if there is one.
+    local: Option<NodeId>,
+    /// Of an old value.
+    kept: bool,
 }
 
 /// A function, and the name that it is declared by.
@@ -180,12 +197,41 @@ impl<'t> Reader<'t> {
                 }
                 Some(Some(arm)) => self.flatten(&[arm], into),
                 None if self.is_left_out(item) => {}
-                None if self.tree.ty(item) == AstType::VariableDeclaration => {
-                    let declarators = self.tree.node(item).children.iter();
-                    into.extend(declarators.filter(|d| !self.is_lone(**d)));
-                }
-                None => into.push(item),
+                None => self.flatten_one(item, into),
             }
+        }
+    }
+
+    /// Declarators one by one, declarations without `export`, and what completes a value that is kept.
+    fn flatten_one(&self, item: NodeId, into: &mut Vec<NodeId>) {
+        let inner = declaration(self.tree, item);
+        let node = self.tree.node(inner);
+        match node.ty {
+            AstType::VariableDeclaration => {
+                into.extend(node.children.iter().filter(|d| !self.is_lone(**d)));
+            }
+            AstType::Function | AstType::Class if inner != item => {
+                into.extend(Some(inner).filter(|inner| !self.is_lone(*inner)));
+            }
+            AstType::LabeledStatement if self.completes_kept(item) => {
+                let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
+                let block = node.children.last().filter(|_| before);
+                let statements = block.map(|block| &self.tree.node(*block).children[..]);
+                self.flatten(statements.unwrap_or_default(), into);
+            }
+            _ => into.push(item),
+        }
+    }
+
+    fn completes_kept(&self, item: NodeId) -> bool {
+        self.fold.is_some() && self.tree.code(item).starts_with("$belay_kept:")
+    }
+
+    /// `export`, where it stands before a declaration.
+    fn export(&mut self, id: NodeId) {
+        let mut around = self.tree.ancestors(id).take(2);
+        if around.any(|outer| self.tree.ty(outer) == AstType::ExportDeclaration) {
+            self.text("export");
         }
     }
 
@@ -201,8 +247,59 @@ impl<'t> Reader<'t> {
                     .all(|c| self.is_lone(*c) || self.tree.ty(*c) == AstType::StringLiteral)
         };
         let own = node.ty == AstType::ImportDeclaration
-            && source_of(self.tree, item).as_deref() == Some("belay:weave");
-        node.ty == AstType::EmptyStatement || own || self.is_lone(item) || empty_import()
+            && source_of(self.tree, item).as_deref() == Some(WEAVE_MODULE);
+        let length = node.ty == AstType::ExpressionStatement
+            && node.children.first().is_some_and(|call| self.length_of(*call).is_some());
+        node.ty == AstType::EmptyStatement || own || length || self.is_lone(item) || empty_import()
+    }
+
+    /// Of `Object.defineProperty(target, "length", { …, get: () => (selector ? 2 : 1) })` that no source has: the target,
+    /// and what this side reads.
+    fn length_of(&self, call: NodeId) -> Option<(NodeId, usize)> {
+        let tree = self.tree;
+        let node = tree.node(call);
+        let made = node.ty == AstType::CallExpression
+            && self.fold.as_ref()?.rendered.origin(node.span.start).is_none()
+            && tree.code(call).starts_with("Object.defineProperty(");
+        let [_, target, key, getter] = node.children[..] else { return None };
+        let named = tree.node(key).text.as_deref() == Some("length");
+        let arm = tree.subtree(getter).filter(|_| made && named).find_map(|id| self.arm(id))??;
+        Some((target, tree.code(arm).parse().ok()?))
+    }
+
+    /// What reading `length` of a function that calls one of two gives.
+    fn told_length(&self, id: NodeId) -> Option<usize> {
+        let tree = self.tree;
+        let node = tree.node(id);
+        let parent = node.parent?;
+        if let Some(call) = tree.ancestors(id).take(4).find(|c| self.length_of(*c).is_some()) {
+            return self.length_of(call).map(|(_, length)| length);
+        }
+        let method = tree.ty(parent) == AstType::MethodDefinition;
+        let name =
+            if method { tree.node(parent).children.first().copied() } else { self.name_of(id) };
+        let name = tree.code(name?);
+        let (prototype, object) = (format!("this.prototype.{name}"), format!("this.{name}"));
+        let targets: &[&str] = match (method, tree.node(parent).marks.has(Marks::STATIC)) {
+            (true, false) => &[&prototype],
+            (true, true) => &[&object],
+            (false, _) => &[name],
+        };
+        let list = tree
+            .ancestors(id)
+            .find(|outer| is_list(tree.ty(*outer)) || tree.ty(*outer) == AstType::ClassBody)?;
+        let calls = tree.subtree(list).filter_map(|call| self.length_of(call));
+        let mut own = calls.filter(|(target, _)| targets.contains(&tree.code(*target)));
+        own.next().map(|(_, length)| length)
+    }
+
+    /// Whether a function that calls one of two has the `length` of the chosen one.
+    fn has_length(&self, id: NodeId, chosen: NodeId) -> bool {
+        let length = |id| shape(self.tree, id).map(|shape| shape.length);
+        match self.told_length(id) {
+            Some(told) => length(chosen) == Some(told),
+            None => length(id) == length(chosen),
+        }
     }
 
     /// Imports and lists of exports: the modules in their order, then all names, however they are spread over statements.
@@ -216,13 +313,10 @@ impl<'t> Reader<'t> {
             let clauses: String = clauses.map(|clause| self.tree.code(*clause)).collect();
             let bound = |c: &&NodeId| {
                 !matches!(self.tree.ty(**c), AstType::StringLiteral | AstType::WithClause)
+                    && !self.is_lone(**c)
             };
-            let specifiers = node.children.iter().filter(bound).copied();
-            names.extend(
-                specifiers
-                    .filter(|s| !self.is_lone(*s))
-                    .map(|s| (node.ty as u8, source.clone(), self.tree.code(s).to_owned(), s)),
-            );
+            let specifiers = node.children.iter().filter(bound);
+            names.extend(specifiers.map(|s| self.specifier(node.ty, &source, *s)));
             let source = format!("{source} {clauses}");
             if !sources.contains(&source) {
                 sources.push(source);
@@ -230,10 +324,42 @@ impl<'t> Reader<'t> {
         }
         sources.iter().for_each(|source| self.text(source));
         names.sort();
-        for (ty, source, _, specifier) in names {
-            self.text(&format!("{ty} {source}"));
-            self.node(specifier);
+        let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
+        let kept: Vec<(String, String)> =
+            names.iter().filter(|s| s.kept).map(|s| (s.link.clone(), s.visible.clone())).collect();
+        names.retain(|s| {
+            let twin = kept.contains(&(s.link.clone(), s.visible.clone()));
+            if before { s.kept || !twin } else { !s.kept }
+        });
+        for Specifier { link, visible, foreign, local, .. } in names {
+            self.text(&link);
+            self.text(&visible);
+            self.text(&foreign);
+            local.into_iter().for_each(|local| self.node(local));
         }
+    }
+
+    fn specifier(&self, link: AstType, source: &str, id: NodeId) -> Specifier {
+        let tree = self.tree;
+        let node = tree.node(id);
+        let (first, last) = (node.children.first().copied(), node.children.last().copied());
+        let plain = |id: Option<NodeId>| {
+            let text = id.map_or("", |id| tree.node(id).text.as_deref().unwrap_or(tree.code(id)));
+            let bare = text.strip_prefix("$belay_").filter(|_| self.fold.is_some());
+            (bare.unwrap_or(text).to_owned(), bare.is_some())
+        };
+        let import = link == AstType::ImportDeclaration;
+        let (visible, kept) = plain(last);
+        let foreign = match node.ty {
+            AstType::ImportDefaultSpecifier => DEFAULT.to_owned(),
+            AstType::ImportNamespaceSpecifier => "*".to_owned(),
+            _ => plain(first).0,
+        };
+        let own = if import { last } else { first };
+        let local = own.filter(|id| {
+            matches!(tree.ty(*id), AstType::BindingIdentifier | AstType::IdentifierReference)
+        });
+        Specifier { link: format!("{} {source}", link as u8), visible, foreign, local, kept }
     }
 
     /// What is as if declared by a function declaration: also `let f = function f() {}`.
@@ -269,10 +395,12 @@ impl<'t> Reader<'t> {
         declared.then(|| Declared { name: name.to_owned(), identifier, function })
     }
 
-    /// `const $belay_f = …;` that stands by itself, rather than behind another declarator.
+    /// `var $belay_f = …;` keeps what was a function declaration.
     fn is_whole_declaration(&self, declarator: NodeId) -> bool {
-        let parent = self.tree.node(declarator).parent;
-        parent.is_some_and(|parent| self.tree.node(parent).children.first() == Some(&declarator))
+        let parent = self.tree.node(declarator).parent.map(|parent| self.tree.node(parent));
+        parent.is_some_and(|parent| {
+            parent.marks.has(Marks::VAR) && parent.children.first() == Some(&declarator)
+        })
     }
 
     /// Whether a declarator of a weave's own holds the value that this side has.
@@ -297,6 +425,10 @@ impl<'t> Reader<'t> {
             self.aliases.insert(own, outer);
         }
         self.words.push(Word::Open);
+        self.export(match self.tree.node(declared.identifier).parent {
+            Some(declarator) if declarator != declared.function => declarator,
+            _ => declared.function,
+        });
         self.identifier(declared.identifier);
         self.function(declared.function, false);
         self.words.push(Word::Close);
@@ -304,9 +436,10 @@ impl<'t> Reader<'t> {
 
     /// The expression, or its arm if it is a guarded one.
     fn resolved(&self, id: NodeId) -> Option<NodeId> {
-        match self.arm(id) {
-            None => Some(id),
-            Some(arm) => self.resolved(arm?),
+        match (self.arm(id), self.length_of(id)) {
+            (None, None) => Some(id),
+            (None, Some((function, _))) => Some(self.named(function).unwrap_or(function)),
+            (Some(arm), _) => self.resolved(arm?),
         }
     }
 
@@ -315,6 +448,7 @@ impl<'t> Reader<'t> {
         match node.ty {
             AstType::VariableDeclarator => self.declarator(id),
             AstType::Class => {
+                self.export(id);
                 if let Some(name) = self.name_of(id) {
                     self.assign(name, id);
                 }
@@ -372,15 +506,23 @@ impl<'t> Reader<'t> {
         let [name, value] = self.tree.node(id).children[..] else { return };
         let text = self.tree.code(name);
         let Some(original) = text.strip_prefix("$belay_").filter(|_| self.fold.is_some()) else {
+            self.export(id);
             return self.assign(name, value);
         };
         if !self.is_kept(id) || original.starts_with(|c: char| c.is_ascii_digit()) {
             return;
         }
         // `{ name: value }.name`
-        if let Some(value) = self.unwrapped(value) {
-            self.assign(name, value);
+        let Some(value) = self.unwrapped(value) else { return };
+        if original == DEFAULT {
+            self.words.push(Word::Open);
+            self.text("export");
+            self.text("default");
+            self.node(value);
+            return self.words.push(Word::Close);
         }
+        self.export(id);
+        self.assign(name, value);
     }
 
     fn unwrapped(&self, member: NodeId) -> Option<NodeId> {
@@ -423,6 +565,12 @@ impl<'t> Reader<'t> {
         if !is_pattern(node.ty) {
             return self.node(id);
         }
+        if is_name_list(self.tree, id) {
+            let mut names = node.children.clone();
+            names.retain(|name| !self.is_lone(*name));
+            names.sort_by_key(|name| self.tree.code(*name));
+            return names.into_iter().for_each(|name| self.flat(name));
+        }
         let key = node.children.first().copied().filter(|_| node.marks.has(Marks::SHORTHAND));
         for piece in self.tree.pieces(id) {
             match piece {
@@ -454,6 +602,9 @@ impl<'t> Reader<'t> {
         }
         if let Some(arm) = self.arm(id) {
             return arm.into_iter().for_each(|arm| self.node(arm));
+        }
+        if let Some((function, _)) = self.length_of(id) {
+            return self.node(self.named(function).unwrap_or(function));
         }
         let node = self.tree.node(id);
         if let Some(text) = &node.text {
@@ -490,7 +641,7 @@ impl<'t> Reader<'t> {
     /// Methods in any order, as fields alone run in theirs.
     fn members(&mut self, id: NodeId) {
         let mut members: Vec<NodeId> = self.tree.node(id).children.clone();
-        members.retain(|member| !self.is_lone(*member));
+        members.retain(|member| !self.is_lone(*member) && !self.is_length_block(*member));
         let method = |id: &NodeId| self.tree.ty(*id) == AstType::MethodDefinition;
         members.sort_by_key(|id| if method(id) { self.tree.code(*id).len() } else { 0 });
         members.sort_by_key(|id| {
@@ -503,12 +654,26 @@ impl<'t> Reader<'t> {
         members.into_iter().for_each(|member| self.node(member));
     }
 
+    fn is_length_block(&self, member: NodeId) -> bool {
+        let statement = self.tree.node(member).children.first();
+        let call = statement.and_then(|id| self.tree.node(*id).children.first());
+        self.tree.ty(member) == AstType::StaticBlock
+            && call.is_some_and(|call| self.length_of(*call).is_some())
+    }
+
     fn pieces(&mut self, id: NodeId) {
-        let ty = self.tree.ty(id);
+        let node = self.tree.node(id);
+        let ty = node.ty;
         let commas = !matches!(ty, AstType::ObjectExpression | AstType::FormalParameters);
+        // `{ a }` and `{ a: a }` are alike, `{ a: function () {} }` and `{ a() {} }` are not.
+        let colons = ty != AstType::ObjectProperty;
+        if node.marks.has(Marks::METHOD) && !colons {
+            self.text("method");
+        }
         for piece in self.tree.pieces(id) {
             match piece {
                 Piece::Token(token) if !commas && self.tree.text(token) == "," => {}
+                Piece::Token(token) if !colons && self.tree.text(token) == ":" => {}
                 Piece::Token(token) => self.text(self.tree.text(token)),
                 Piece::Child(child) if self.is_body(ty, child) => self.body(child),
                 Piece::Child(child) => self.child(id, child),
@@ -555,6 +720,9 @@ impl<'t> Reader<'t> {
     fn function(&mut self, id: NodeId, with_name: bool) {
         let name = self.name_of(id).filter(|_| with_name);
         let chosen = self.chosen_function(id).unwrap_or(id);
+        if chosen != id && !self.has_length(id, chosen) {
+            self.text("another length");
+        }
         let inner = self.tree.node(chosen);
         let arrow = inner.ty == AstType::ArrowFunctionExpression;
         let flag = |mark| inner.marks.has(mark);

@@ -1,21 +1,38 @@
 //! Functions: their bodies where their parameters agree, else both of them behind one selector.
 
 use belay_model::HunkKind;
-use oxc::ast::AstType;
+use oxc::{ast::AstType, span::Span};
 
 use super::{
-    hunk::{Edit, Emit, Output, Refusal, Side, Woven},
+    hunk::{Edit, Emit, Hunk, Output, Refusal, Side, Woven},
     weaver::Weaver,
 };
-use crate::syntax::{Marks, NodeId, Tree};
+use crate::syntax::{Marks, NodeId, Tree, is_list};
 
 /// The pieces of a function.
-struct Shape {
-    parameters: NodeId,
+pub(super) struct Shape {
+    pub(super) parameters: NodeId,
     /// Of an arrow function, it may be an expression.
-    body: NodeId,
+    pub(super) body: NodeId,
     /// `length` of the function.
-    length: usize,
+    pub(super) length: usize,
+}
+
+/// How a function comes to its `length`.
+enum Length {
+    Same,
+    /// The function is an expression.
+    Expression,
+    /// It is declared: a statement where its list begins.
+    Statement {
+        at: u32,
+        name: String,
+    },
+    /// It is a method: a static block behind it.
+    Block {
+        at: u32,
+        name: String,
+    },
 }
 
 impl Weaver<'_> {
@@ -90,16 +107,15 @@ impl Weaver<'_> {
         (a, new): (NodeId, &Shape),
         reason: Refusal,
     ) -> Woven {
-        if old.length != new.length {
-            return self.refuse(Side::After, new.parameters, "the number of parameters changed");
-        }
+        let length = self.length_place((a, old.length), new)?;
         for (side, id) in [(Side::Before, b), (Side::After, a)] {
             self.can_wrap(side, id)?;
         }
         let (old_span, new_span) = (self.before.span(b), self.after.span(a));
         let mut hunk = self.hunk(HunkKind::Function, old_span, new_span);
         hunk.reason = Some(reason);
-        let own: String = (1..=new.length).map(|n| format!("$belay_{n}, ")).collect();
+        let own: String =
+            (1..=new.length.max(old.length)).map(|n| format!("$belay_{n}, ")).collect();
         let choice = [
             vec![" (".into(), Emit::Guard(hunk.id), " ? ".into()],
             self.anonymous(Side::After, a, new),
@@ -134,7 +150,82 @@ impl Weaver<'_> {
         if self.begins_statement(a) {
             emit.insert(0, ";".into());
         }
-        Ok(Output::of(Edit { at: new_span, emit }, hunk))
+        let edits = self.with_length(length, (old.length, new.length), (a, emit), &hunk);
+        Ok(Output { edits, hunks: vec![hunk], ..Output::default() })
+    }
+
+    /// Where a function gets a `length` of its own, if the two versions have another number of parameters.
+    fn length_place(&self, (a, old): (NodeId, usize), new: &Shape) -> Result<Length, Refusal> {
+        let (tree, node) = (self.after, self.after.node(a));
+        if old == new.length {
+            return Ok(Length::Same);
+        }
+        let refuse =
+            || self.refuse(Side::After, new.parameters, "the number of parameters changed");
+        if node.ty == AstType::Function && node.marks.has(Marks::DECLARATION) {
+            let Some(name) = own_name(tree, a) else { return refuse() };
+            let list = tree.ancestors(a).find(|outer| is_list(tree.ty(*outer)));
+            let items = list.map_or(&[][..], |list| &tree.node(list).children);
+            let head =
+                |id: &&NodeId| !matches!(tree.ty(**id), AstType::Directive | AstType::Hashbang);
+            let Some(first) = items.iter().find(head) else { return refuse() };
+            return Ok(Length::Statement { at: tree.span(*first).start, name: name.to_owned() });
+        }
+        let Some(parent) = node.parent.map(|id| tree.node(id)) else { return refuse() };
+        if parent.ty == AstType::MethodDefinition && !parent.marks.has(Marks::COMPUTED) {
+            let key = parent.children.first().filter(|k| tree.ty(**k) == AstType::IdentifierName);
+            let Some(key) = key else { return refuse() };
+            let object = if parent.marks.has(Marks::STATIC) { "this" } else { "this.prototype" };
+            let name = format!("{object}.{}", tree.code(*key));
+            return Ok(Length::Block { at: parent.span.end, name });
+        }
+        if self.is_method(a) { refuse() } else { Ok(Length::Expression) }
+    }
+
+    /// Both versions of a function with the `length` of the chosen one.
+    fn with_length(
+        &self,
+        place: Length,
+        (old, new): (usize, usize),
+        (id, function): (NodeId, Vec<Emit>),
+        hunk: &Hunk,
+    ) -> Vec<Edit> {
+        let at = self.after.span(id);
+        let accessor = |target: Vec<Emit>| {
+            let open = vec![Emit::from("Object.defineProperty(")];
+            let get = vec![
+                ", \"length\", { configurable: true, get: () => (".into(),
+                Emit::Guard(hunk.id),
+                format!(" ? {new} : {old}) }})").into(),
+            ];
+            [open, target, get].concat()
+        };
+        let around = |open: &'static str, emit: Vec<Emit>, close: &'static str| {
+            [vec![open.into()], emit, vec![close.into()]].concat()
+        };
+        match place {
+            Length::Same => vec![Edit { at, emit: function }],
+            Length::Expression => {
+                let target = match self.given_name(id) {
+                    Some(name) => [
+                        vec![format!("{{ {name}: ").into()],
+                        function,
+                        vec![format!(" }}.{name}").into()],
+                    ]
+                    .concat(),
+                    None => around("(", function, ")"),
+                };
+                vec![Edit { at, emit: accessor(target) }]
+            }
+            Length::Statement { at: first, name } => {
+                let emit = around(";", accessor(vec![name.into()]), ";\n");
+                vec![Edit { at: Span::empty(first), emit }, Edit { at, emit: function }]
+            }
+            Length::Block { at: end, name } => {
+                let emit = around("\nstatic { ", accessor(vec![name.into()]), "; }\n");
+                vec![Edit { at, emit: function }, Edit { at: Span::empty(end), emit }]
+            }
+        }
     }
 
     /// The function without its name, so that the name means the one around.
@@ -186,7 +277,7 @@ pub(super) fn own_name<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {
     Some(tree.code(name))
 }
 
-fn shape(tree: &Tree<'_>, id: NodeId) -> Option<Shape> {
+pub(super) fn shape(tree: &Tree<'_>, id: NodeId) -> Option<Shape> {
     let children = &tree.node(id).children;
     let parameters =
         children.iter().copied().find(|child| tree.ty(*child) == AstType::FormalParameters)?;
@@ -200,7 +291,7 @@ fn shape(tree: &Tree<'_>, id: NodeId) -> Option<Shape> {
 }
 
 /// The name of a parameter without a pattern, whose default is at most a literal.
-fn plain_parameter<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {
+pub(super) fn plain_parameter<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {
     let node = tree.node(id);
     if node.ty != AstType::FormalParameter {
         return None;

@@ -73,7 +73,7 @@ pub(crate) struct Hunk {
     /// Why it is not finer.
     pub(crate) reason: Option<Refusal>,
     /// How to go back in the new text, where that is not to put the old spans in the place of the new ones.
-    pub(crate) undo: Option<Edit>,
+    pub(crate) undo: Option<Vec<Edit>>,
 }
 
 impl Hunk {
@@ -82,14 +82,6 @@ impl Hunk {
             Side::Before => &self.before,
             Side::After => &self.after,
         }
-    }
-
-    /// Whether a request can choose.
-    pub(crate) fn has_selector(&self) -> bool {
-        !matches!(
-            self.kind,
-            HunkKind::Additive | HunkKind::Parameters | HunkKind::Image | HunkKind::Settings
-        )
     }
 }
 
@@ -135,6 +127,13 @@ pub(crate) struct Edit {
     pub(crate) emit: Vec<Emit>,
 }
 
+/// An export of an ES module that has two values: the old one is exported with `$belay_` before its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exposed {
+    pub(crate) name: String,
+    pub(crate) hunk: HunkId,
+}
+
 /// The weave of one node.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Output {
@@ -142,17 +141,19 @@ pub(crate) struct Output {
     pub(crate) hunks: Vec<Hunk>,
     /// What takes the place of references, wherever code of that side is emitted.
     pub(crate) references: Vec<(Side, Edit)>,
+    pub(crate) exposed: Vec<Exposed>,
 }
 
 impl Output {
     pub(crate) fn of(edit: Edit, hunk: Hunk) -> Self {
-        Self { edits: vec![edit], hunks: vec![hunk], references: Vec::new() }
+        Self { edits: vec![edit], hunks: vec![hunk], ..Self::default() }
     }
 
     pub(crate) fn add(&mut self, other: Self) {
         self.edits.extend(other.edits);
         self.hunks.extend(other.hunks);
         self.references.extend(other.references);
+        self.exposed.extend(other.exposed);
     }
 }
 

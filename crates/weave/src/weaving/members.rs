@@ -6,6 +6,7 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
+    function::{plain_parameter, shape},
     hunk::{Edit, Emit, Output, Place, Side, Woven},
     nodes::{at_load, is_pure},
     weaver::Weaver,
@@ -72,12 +73,10 @@ impl Weaver<'_> {
         }
         let class = node.parent.and_then(|body| tree.node(body).parent);
         let derived = class.is_some_and(|class| tree.node(class).marks.has(Marks::DERIVED));
-        if derived {
-            return self.refuse(
-                side,
-                member,
-                "it would hide what the class inherits, also in the other version",
-            );
+        let private =
+            node.children.first().is_some_and(|k| tree.ty(*k) == AstType::PrivateIdentifier);
+        if derived && !private {
+            return self.inherited_member(side, member, (b, a));
         }
         let end = |tree: &Tree<'_>, body: NodeId| tree.span(body).end.saturating_sub(1);
         let span = node.span;
@@ -96,6 +95,71 @@ impl Weaver<'_> {
             }],
         };
         Ok(Output { edits, hunks: vec![hunk], ..Output::default() })
+    }
+
+    /// A method that one version has, and the other one may inherit: `m() { if (selector) {} else { return
+    /// super.m(...arguments); } … }`.
+    fn inherited_member(&self, side: Side, member: NodeId, (b, a): (NodeId, NodeId)) -> Woven {
+        let tree = self.tree(side);
+        let node = tree.node(member);
+        let hides = || self.refuse(side, member, "it would hide what the class inherits");
+        let (Some(&key), Some(&function)) = (node.children.first(), node.children.last()) else {
+            return hides();
+        };
+        let Some(shape) = shape(tree, function) else { return hides() };
+        let parameters = &tree.node(shape.parameters).children;
+        let plain = parameters.iter().all(|parameter| plain_parameter(tree, *parameter).is_some());
+        if !plain || tree.ty(shape.body) != AstType::FunctionBody {
+            return hides();
+        }
+        let marks = tree.node(function).marks;
+        let name = tree.code(key);
+        let property = if tree.ty(key) == AstType::IdentifierName {
+            format!(".{name}")
+        } else {
+            format!("[{name}]")
+        };
+        let inherited = match (node.marks.has(Marks::ACCESSOR), marks.has(Marks::GENERATOR)) {
+            (true, _) if parameters.is_empty() => format!("return super{property};"),
+            (true, _) => format!("super{property} = arguments[0]; return;"),
+            (false, true) => format!("return yield* super{property}(...arguments);"),
+            (false, false) => format!("return super{property}(...arguments);"),
+        };
+        let end = |tree: &Tree<'_>, body: NodeId| tree.span(body).end.saturating_sub(1);
+        let mut hunk = match side {
+            Side::After => {
+                self.hunk(HunkKind::Function, Place::empty(end(self.before, b)), node.span)
+            }
+            Side::Before => {
+                self.hunk(HunkKind::Function, node.span, Place::empty(end(self.after, a)))
+            }
+        };
+        hunk.names = vec![name.to_owned()];
+        hunk.lone = vec![(side, member)];
+        let body = &tree.node(shape.body).children;
+        let directives = body.iter().take_while(|id| tree.ty(**id) == AstType::Directive);
+        let at = directives.last().map_or(tree.span(shape.body).start + 1, |id| tree.span(*id).end);
+        let (then, otherwise) = match side {
+            Side::After => (") {} else { ", " } "),
+            Side::Before => (") { ", " } else {} "),
+        };
+        let guard = vec![
+            " if (".into(),
+            Emit::Guard(hunk.id),
+            then.into(),
+            inherited.into(),
+            otherwise.into(),
+        ];
+        let edit = match side {
+            Side::After => Edit { at: Span::empty(at), emit: guard },
+            Side::Before => {
+                let (head, tail) = (Span::new(node.span.start, at), Span::new(at, node.span.end));
+                let head = vec!["\n".into(), Emit::Code(side, head)];
+                let tail = vec![Emit::Code(side, tail), "\n".into()];
+                Edit { at: hunk.after.cover(), emit: [head, guard, tail].concat() }
+            }
+        };
+        Ok(Output::of(edit, hunk))
     }
 
     /// Properties that were added or removed are spread into the object, or not.
@@ -163,10 +227,10 @@ impl Weaver<'_> {
             Side::After => self.hunk(HunkKind::Property, Place::empty(0), node.span),
             Side::Before => self.hunk(HunkKind::Property, node.span, Place::empty(at.start)),
         };
-        hunk.undo = Some(match side {
+        hunk.undo = Some(vec![match side {
             Side::After => Edit { at: self.with_comma(property, object), emit: Vec::new() },
             Side::Before => Edit { at, emit: placed(vec![Emit::Code(side, node.span)]) },
-        });
+        }]);
         let emit = if at_load(self.after, object) {
             if !self.is_exports(object) || !is_pure(tree, property) {
                 return self.refuse(side, property, "it is evaluated when the module is loaded");

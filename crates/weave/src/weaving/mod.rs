@@ -1,7 +1,7 @@
 //! Two versions of a module in one text: each difference that can be chosen per request is guarded by a selector.
 //!
 //! - [`align`]: which statement continues which; [`weaver`]: the descent to what differs; [`list`], [`run`],
-//!   [`function`], [`members`], [`program`], [`binding`]: one kind of place each;
+//!   [`function`], [`members`], [`program`], [`chain`], [`binding`]: one kind of place each;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
 //! A weave is made of the sources as they were written, types and all, so that every place in it is a place in one of
@@ -10,13 +10,16 @@
 mod align;
 mod app;
 mod binding;
+mod chain;
 mod facts;
 mod fold;
 mod function;
 mod hunk;
 mod list;
+mod loose;
 mod members;
 mod module;
+mod names;
 mod nodes;
 mod parts;
 mod places;
@@ -28,6 +31,7 @@ mod weaver;
 
 pub(crate) use app::WovenText;
 pub use app::{Weave, weave};
-pub(crate) use module::IMPORT;
+pub use loose::{Sources, weave_sources};
+pub(crate) use module::{IMPORT, WEAVE_MODULE};
 pub use parts::Tying;
 pub(crate) use places::compose;

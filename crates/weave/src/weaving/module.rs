@@ -1,9 +1,12 @@
 //! One module of two versions.
 
+use std::collections::BTreeSet;
+
 use belay_model::{Hash, HunkKind, ModuleKind};
 use oxc::span::Span;
 
 use super::{
+    chain::tops,
     facts::{HunkFacts, Vocabulary, facts, vocabulary},
     fold::{Lone, verify},
     hunk::{Hunk, HunkId, Output, Refusal, Side},
@@ -12,9 +15,23 @@ use super::{
 };
 use crate::syntax::{NodeId, Tree, with_source_tree};
 
+/// The module of the engine that guards import from.
+pub(crate) const WEAVE_MODULE: &str = "belay:weave";
+
 /// The import that a woven ES module ends with. At its end it moves nothing.
 pub(crate) const IMPORT: &str =
     "\n;import { cells as $belay, now as $belay_now, took as $belay_took } from \"belay:weave\";\n";
+
+/// Statements that are left out one by one, where a weave is not right.
+const RETRIES_MAX: usize = 12;
+
+/// Why there is no weave.
+enum Wrong {
+    /// In the user's words.
+    Refused(String),
+    /// What it says instead of one of the sources.
+    Unproven(String),
+}
 
 /// Two versions of a module, woven and folded back.
 #[derive(Debug)]
@@ -25,6 +42,8 @@ pub(crate) struct ModuleWeave {
     pub(crate) vocabularies: [Vocabulary; 2],
     /// The woven text is only that of the one or the other source.
     pub(crate) whole: bool,
+    /// What a first weave said instead of one of the two sources. A bug of the weaver, for which this weave makes up.
+    pub(crate) mismatch: Option<String>,
 }
 
 /// A source that cannot be woven at all: the whole module differs between the images.
@@ -51,62 +70,102 @@ pub(crate) fn whole(before: &str, after: &str, message: String) -> ModuleWeave {
         facts: vec![facts],
         vocabularies: Default::default(),
         whole: true,
+        mismatch: None,
     }
 }
 
-/// Weaves two versions of the module at `path`. Sources that do not parse differ as a whole.
-pub(crate) fn weave_module(path: &str, kind: ModuleKind, before: &str, after: &str) -> ModuleWeave {
+/// How a module is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'r> {
+    pub(crate) path: &'r str,
+    pub(crate) kind: ModuleKind,
+    /// Importers choose between two values of an export.
+    pub(crate) exports_open: bool,
+}
+
+/// Weaves two versions of a module. Sources that do not parse differ as a whole.
+pub(crate) fn weave_module(reading: Reading<'_>, before: &str, after: &str) -> ModuleWeave {
     if [before, after].iter().any(|source| source.contains("$belay")) {
         return whole(before, after, "it uses names that begin with `$belay`".to_owned());
     }
+    let Reading { path, kind, .. } = reading;
     let woven = with_source_tree(path, before, kind, |old| {
-        with_source_tree(path, after, kind, |new| try_weave(path, kind, old, new))
+        with_source_tree(path, after, kind, |new| weave_trees(reading, old, new))
     });
     match woven.flatten() {
-        Some(Ok(woven)) => woven,
-        Some(Err(message)) => whole(before, after, message),
+        Some(woven) => woven,
         None => whole(before, after, "it cannot be read".to_owned()),
     }
 }
 
+/// Where two versions in one text cannot be proven right, one pair of statements after the other is left to the images.
+fn weave_trees(reading: Reading<'_>, old: &Tree<'_>, new: &Tree<'_>) -> ModuleWeave {
+    let wrong = match try_weave(reading, (old, new), &BTreeSet::new()) {
+        Ok(woven) => return woven,
+        Err(Wrong::Refused(refusal)) => return whole(old.code, new.code, refusal),
+        Err(Wrong::Unproven(wrong)) => wrong,
+    };
+    let pairs = changed_pairs(old, new);
+    let each = pairs.iter().take(RETRIES_MAX).map(|pair| BTreeSet::from([*pair]));
+    let mut attempts = each.chain([pairs.iter().copied().collect()]);
+    let woven = attempts.find_map(|demoted| try_weave(reading, (old, new), &demoted).ok());
+    let woven = woven.unwrap_or_else(|| {
+        whole(old.code, new.code, "two versions of it in one text could not be proven right".into())
+    });
+    ModuleWeave { mismatch: Some(wrong), ..woven }
+}
+
+/// Statements of the top level that have the same name and are not the same, by where they begin.
+fn changed_pairs(old: &Tree<'_>, new: &Tree<'_>) -> Vec<(u32, u32)> {
+    let [before, after] = [old, new].map(|tree| tops(tree, &tree.node(NodeId::ROOT).children));
+    let twins = before.iter().filter_map(|(name, b)| Some((*b, *after.get(name)?)));
+    let changed = twins.filter(|(b, a)| old.hash(*b) != new.hash(*a));
+    changed.map(|(b, a)| (old.span(b).start, new.span(a).start)).collect()
+}
+
 fn try_weave(
-    path: &str,
-    kind: ModuleKind,
-    before: &Tree<'_>,
-    after: &Tree<'_>,
-) -> Result<ModuleWeave, String> {
-    let weaver = Weaver::new(before, after);
-    let output = weaver.node(NodeId::ROOT, NodeId::ROOT).map_err(|r| r.message.into_owned())?;
-    for side in Side::BOTH {
-        let lone: Lone = output
-            .hunks
-            .iter()
-            .flat_map(|hunk| &hunk.lone)
-            .map(|(side, id)| {
-                let tree = weaver.tree(*side);
-                (*side, tree.span(*id).start, tree.ty(*id))
-            })
-            .collect();
-        let rendered = Renderer {
-            before: before.code,
-            after: after.code,
-            output: &output,
-            image: side,
-            cell: &|_| 1,
-        }
-        .render()
-        .ok_or("two of its differences overlap")?;
-        let source = if side == Side::Before { before } else { after };
-        let folded = with_source_tree(path, &rendered.text, kind, |woven| {
-            verify((woven, &rendered), source, side, &lone)
-                .map_err(|e| format!("{side:?}: {e}\n{}", rendered.text))
-        });
-        folded.ok_or_else(|| format!("the woven text does not parse:\n{}", rendered.text))??;
-    }
+    reading: Reading<'_>,
+    (before, after): (&Tree<'_>, &Tree<'_>),
+    demoted: &BTreeSet<(u32, u32)>,
+) -> Result<ModuleWeave, Wrong> {
+    let weaver = Weaver::new(before, after, demoted, reading.exports_open);
+    let output = weaver
+        .node(NodeId::ROOT, NodeId::ROOT)
+        .map_err(|refusal| Wrong::Refused(refusal.message.into_owned()))?;
+    prove(reading, (before, after), &output).map_err(Wrong::Unproven)?;
     let vocabularies = [vocabulary(before), vocabulary(after)];
     let [old, new] = &vocabularies;
     let facts = output.hunks.iter().map(|hunk| facts(hunk, (before, after), (old, new))).collect();
-    Ok(ModuleWeave { output, facts, vocabularies, whole: false })
+    Ok(ModuleWeave { output, facts, vocabularies, whole: false, mismatch: None })
+}
+
+/// Folds a weave back to each of its sources.
+fn prove(
+    Reading { path, kind, .. }: Reading<'_>,
+    (before, after): (&Tree<'_>, &Tree<'_>),
+    output: &Output,
+) -> Result<(), String> {
+    let tree = |side: Side| if side == Side::Before { before } else { after };
+    let lone = output.hunks.iter().flat_map(|hunk| &hunk.lone);
+    let lone: Lone = lone.map(|(s, id)| (*s, tree(*s).span(*id).start, tree(*s).ty(*id))).collect();
+    let prove_image = |image: Side, sides: &[Side]| {
+        let (old, new) = (before.code, after.code);
+        let rendered = Renderer { before: old, after: new, output, image, cell: &|_| 1 }
+            .render()
+            .ok_or("two of its differences overlap")?;
+        let folded = with_source_tree(path, &rendered.text, kind, |woven| {
+            sides.iter().try_for_each(|&side| {
+                verify((woven, &rendered), tree(side), side, &lone)
+                    .map_err(|wrong| format!("{side:?}: {wrong}"))
+            })
+        });
+        folded.ok_or_else(|| format!("the woven text does not parse: {}", rendered.text))?
+    };
+    if output.hunks.iter().any(|hunk| hunk.kind == HunkKind::Image) {
+        Side::BOTH.into_iter().try_for_each(|side| prove_image(side, &[side]))
+    } else {
+        prove_image(Side::After, &Side::BOTH)
+    }
 }
 
 impl ModuleWeave {

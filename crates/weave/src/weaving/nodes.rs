@@ -226,8 +226,7 @@ pub(super) fn label(tree: &Tree<'_>, id: NodeId) -> String {
             format!("function {}", name.map_or("", |name| tree.code(*name)))
         }
         AstType::VariableDeclaration => {
-            let names = node.children.iter().filter_map(|d| tree.node(*d).children.first());
-            let names: Vec<_> = names.map(|name| tree.code(*name)).collect();
+            let names: Vec<_> = node.children.iter().map(|d| declared_label(tree, *d)).collect();
             format!("let {}", names.join(","))
         }
         AstType::ExpressionStatement => first.map_or(String::new(), |e| effect_label(tree, e)),
@@ -242,6 +241,14 @@ pub(super) fn label(tree: &Tree<'_>, id: NodeId) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// The name of a declarator; of a pattern, what it is taken from.
+fn declared_label<'t>(tree: &Tree<'t>, declarator: NodeId) -> &'t str {
+    let children = &tree.node(declarator).children;
+    let pattern = children.first().is_some_and(|id| tree.ty(*id) != AstType::BindingIdentifier);
+    let told = if pattern { children.last() } else { children.first() };
+    told.map_or("", |id| tree.code(*id))
 }
 
 fn effect_label(tree: &Tree<'_>, id: NodeId) -> String {

@@ -8,6 +8,8 @@ use oxc::{ast::AstType, span::Span};
 
 use super::{
     align::gaps,
+    binding::Taken,
+    chain::DEFAULT,
     function::own_name,
     hunk::{Edit, Emit, Hunk, Output, Place, Refusal, Side, Woven},
     list::{Lists, Run, declared},
@@ -20,24 +22,34 @@ impl Weaver<'_> {
     /// Everything finds a place here: what cannot be woven differs between the images.
     pub(super) fn program(&self, lists: Lists<'_>) -> Output {
         let mut output = Output::default();
-        let pairs = self.function_twins(lists);
-        let rest = |items: &[NodeId], taken: &dyn Fn(NodeId) -> bool| -> Vec<NodeId> {
-            items.iter().copied().filter(|item| !taken(*item)).collect()
-        };
-        let mut woven = Vec::new();
-        for &(b, a) in &pairs {
+        let mut woven = Taken::default();
+        for (b, a) in self.function_twins(lists) {
             if let Ok(done) = self.top(b, a) {
-                woven.push((b, a));
+                woven[0].insert(b);
+                woven[1].insert(a);
                 output.add(done);
             }
         }
-        let old = rest(lists.old, &|item| woven.iter().any(|(b, _)| *b == item));
-        let new = rest(lists.new, &|item| woven.iter().any(|(_, a)| *a == item));
+        let rest = |items: &[NodeId], taken: &BTreeSet<NodeId>| -> Vec<NodeId> {
+            items.iter().copied().filter(|item| !taken.contains(item)).collect()
+        };
+        let (old, new) = (rest(lists.old, &woven[0]), rest(lists.new, &woven[1]));
         let lists = Lists { old: &old, new: &new, ..lists };
+        let (bound, taken) = self.bind_names(lists);
+        output.add(bound);
+        // What is taken stays in the lists, so that what stands before and behind it stays there.
+        let top = |b, a| match (taken[0].contains(&b), taken[1].contains(&a)) {
+            (true, true) => Ok(Output::default()),
+            (false, false) => self.top(b, a),
+            _ => self.refuse(Side::After, a, "one of the two is a part of another change"),
+        };
         for gap in gaps((self.before, lists.old), (self.after, lists.new)) {
-            let (pairs, runs) = self.split(lists, &gap, |b, a| self.top(b, a));
+            let (pairs, runs) = self.split(lists, &gap, top);
             pairs.into_iter().for_each(|done| output.add(done));
-            runs.iter().for_each(|run| output.add(self.top_run(run)));
+            for run in runs {
+                let (old, new) = (rest(run.old, &taken[0]), rest(run.new, &taken[1]));
+                output.add(self.top_run(&Run { old: &old, new: &new, at: run.at }));
+            }
         }
         output
     }
@@ -63,46 +75,50 @@ impl Weaver<'_> {
 
     /// Two statements of the top level that continue each other.
     fn top(&self, b: NodeId, a: NodeId) -> Woven {
+        if self.is_demoted(b, a) {
+            let message = "two versions of it in one text could not be proven right";
+            return self.refuse(Side::After, a, message).inspect_err(|reason: &Refusal| {
+                self.note_refusal((b, a), reason.clone(), reason.clone());
+            });
+        }
         let reason = match self.node(b, a) {
             Ok(output) => return Ok(output),
             Err(reason) => reason,
         };
-        self.bind_twice(b, a, &reason).map_err(|second| {
-            let reason = if reason.message.contains("module is loaded") { second } else { reason };
-            let mut reasons = self.reasons.borrow_mut();
-            reasons.insert((Side::Before, b), reason.clone());
-            reasons.insert((Side::After, a), reason.clone());
-            reason
+        let exports = self.after.ty(a) == AstType::ExpressionStatement;
+        let bound = if exports { self.bind_export(b, a, &reason) } else { Err(reason.clone()) };
+        bound.inspect_err(|second| {
+            if !self.reasons.borrow().contains_key(&(Side::After, a)) {
+                self.note_refusal((b, a), reason, second.clone());
+            }
         })
     }
 
     fn top_run(&self, run: &Run<'_>) -> Output {
         let mut output = Output::default();
-        let mut inserted = Vec::new();
-        let (mut old_image, mut new_image) = (Vec::new(), Vec::new());
+        let (mut inserted, mut images) = (Vec::new(), [Vec::new(), Vec::new()]);
         let mut reason = None;
-        for (side, items) in [(Side::Before, run.old), (Side::After, run.new)] {
-            for &item in items {
-                match self.additive_names(side, item) {
-                    Ok(names) => {
-                        let span = self.tree(side).span(item);
-                        if side == Side::Before {
-                            inserted.extend(statement(side, span));
-                        }
-                        output.hunks.push(self.lone(side, item, run.at, names));
-                    }
-                    Err(refusal) => {
-                        let list =
-                            if side == Side::Before { &mut old_image } else { &mut new_image };
-                        list.push(self.tree(side).span(item));
-                        let known = self.reasons.borrow().get(&(side, item)).cloned();
-                        reason.get_or_insert(known.unwrap_or(refusal));
-                    }
+        let items =
+            |side, items: &[NodeId]| items.iter().map(move |i| (side, *i)).collect::<Vec<_>>();
+        let all = [items(Side::Before, run.old), items(Side::After, run.new)].concat();
+        for (side, item) in all {
+            let span = self.tree(side).span(item);
+            match self.additive_names(side, item) {
+                Ok(names) if side == Side::Before => {
+                    inserted.extend(statement(side, span));
+                    output.hunks.push(self.lone(side, item, run.at, names));
+                }
+                Ok(names) => output.hunks.push(self.lone(side, item, run.at, names)),
+                Err(refusal) => {
+                    images[usize::from(side == Side::After)].push(span);
+                    let known = self.reasons.borrow().get(&(side, item)).cloned();
+                    reason.get_or_insert(known.unwrap_or(refusal));
                 }
             }
         }
         if let Some(reason) = reason {
-            output.add(self.image(&old_image, &new_image, run.at, reason));
+            let [old, new] = &images;
+            output.add(self.image(old, new, run.at, reason));
         }
         if !inserted.is_empty() {
             output.edits.push(Edit { at: Span::empty(run.at), emit: inserted });
@@ -220,8 +236,10 @@ impl Weaver<'_> {
         all.any(|item| {
             let listed = specifiers(tree, *item);
             let declaration = tree.ty(*item) == AstType::ExportDeclaration;
+            let default = tree.ty(*item) == AstType::ExportDefaultDeclaration;
             names.iter().any(|name| {
                 listed.contains_key(name)
+                    || default && name == DEFAULT
                     || declaration && declared(tree, *item, NodeId::ROOT).any(|v| *v.name == **name)
             })
         })

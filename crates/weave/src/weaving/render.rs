@@ -56,7 +56,7 @@ impl Renderer<'_> {
     /// `None` if edits overlap.
     pub(crate) fn render(&self) -> Option<Rendered> {
         let mut edits: Vec<&Edit> = self.output.edits.iter().collect();
-        edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
+        edits.sort_by_key(|edit| (edit.at.start, edit.at.end, old_place(edit)));
         let mut out = Rendered::default();
         let mut at = 0;
         for edit in edits {
@@ -116,4 +116,16 @@ impl Renderer<'_> {
         }
         Some(())
     }
+}
+
+/// Where what is inserted stood in the old text: what stands at one place keeps its order.
+fn old_place(edit: &Edit) -> Option<u32> {
+    edit.emit.iter().find_map(|emit| match emit {
+        Emit::Code(Side::Before, span) => Some(span.start),
+        Emit::Image { before, .. } => before.iter().find_map(|emit| match emit {
+            Emit::Code(Side::Before, span) => Some(span.start),
+            _ => None,
+        }),
+        Emit::Text(_) | Emit::Guard(_) | Emit::Code(Side::After, _) => None,
+    })
 }

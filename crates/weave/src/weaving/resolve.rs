@@ -19,7 +19,10 @@ impl ModuleWeave {
         let mut edits: Vec<(Span, String)> = Vec::new();
         for hunk in self.output.hunks.iter().filter(|hunk| taken.contains(&hunk.id)) {
             match &hunk.undo {
-                Some(Edit { at, emit }) => edits.push((*at, plain(emit, before, after))),
+                Some(undo) => edits.extend(undo.iter().map(|Edit { at, emit }| {
+                    let at = if emit.is_empty() { whole_lines(after, *at) } else { *at };
+                    (at, plain(emit, before, after))
+                })),
                 None => edits.extend(undo(hunk, before, after)),
             }
         }

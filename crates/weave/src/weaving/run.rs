@@ -123,29 +123,30 @@ impl Weaver<'_> {
         loop {
             let known = hoisted.len();
             for half in halves {
-                let tree = self.tree(half.side);
                 for item in &half.guarded {
-                    let own: Vec<&Variable> = declared(tree, *item, half.scope)
-                        .filter(|v| v.scope == half.scope || !v.lexical)
-                        .collect();
-                    let leaks = |v: &&Variable| {
-                        v.lexical
-                            && v.references
-                                .iter()
-                                .any(|r| !half.guarded.iter().any(|item| tree.contains(*item, *r)))
-                    };
-                    let listed =
-                        |v: &&Variable| hoisted.contains(&*v.name) && is_declaration(tree, *item);
-                    if own.iter().any(|v| leaks(v) || listed(v)) {
-                        self.can_hoist(half.side, *item)?;
-                        hoisted.extend(own.iter().map(|v| v.name.to_string()));
-                    }
+                    hoisted.extend(self.hoisted_by(half, *item, &hoisted)?);
                 }
             }
             if hoisted.len() == known {
                 return Ok(hoisted);
             }
         }
+    }
+
+    /// What one statement declares, if any of it is used elsewhere or already among the `hoisted`.
+    fn hoisted_by(&self, half: &Half<'_>, item: NodeId, hoisted: &Names) -> Result<Names, Refusal> {
+        let tree = self.tree(half.side);
+        let declared = declared(tree, item, half.scope);
+        let own: Vec<&Variable> =
+            declared.filter(|v| v.scope == half.scope || !v.lexical).collect();
+        let guarded = |id: NodeId| half.guarded.iter().any(|item| tree.contains(*item, id));
+        let leaks = |v: &&Variable| v.lexical && !v.references.iter().all(|r| guarded(*r));
+        let listed = |v: &&Variable| hoisted.contains(&*v.name) && is_declaration(tree, item);
+        if !own.iter().any(|v| leaks(v) || listed(v)) {
+            return Ok(Names::new());
+        }
+        self.can_hoist(half.side, item)?;
+        Ok(own.iter().map(|v| v.name.to_string()).collect())
     }
 
     fn can_hoist(&self, side: Side, item: NodeId) -> Result<(), Refusal> {
@@ -167,27 +168,9 @@ impl Weaver<'_> {
         let names = halves.each_ref().map(|half| self.names(half, hoisted));
         for (half, other) in [(0, 1), (1, 0)] {
             let (own, foreign) = (&names[half], &names[other]);
-            let tree = self.tree(halves[other].side);
-            for name in own.iter().filter(|name| !foreign.contains(*name)) {
-                let lexical = hoisted.contains(name);
-                let scope = if lexical {
-                    halves[other].scope
-                } else {
-                    function_around(tree, halves[other].list)
-                };
-                let caught = tree.subtree(scope).find(|id| {
-                    let node = tree.node(*id);
-                    is_identifier(node.ty)
-                        && tree.code(*id) == name.as_str()
-                        && node.variable.is_none_or(|v| {
-                            let meant = tree.variable(v);
-                            let same_var = !lexical
-                                && !meant.lexical
-                                && !meant.function
-                                && meant.scope == scope;
-                            !is_inner(tree, scope, meant) && !same_var
-                        })
-                });
+            let unknown = own.iter().filter(|name| !foreign.contains(*name));
+            for name in unknown {
+                let caught = self.caught(&halves[other], name, hoisted.contains(name));
                 if let Some(at) = caught {
                     let message = format!("`{name}` means something else in the other version");
                     return self.refuse(halves[other].side, at, message);
@@ -195,6 +178,22 @@ impl Weaver<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Where one side means something else by a name that the other side declares beyond the guard.
+    fn caught(&self, half: &Half<'_>, name: &str, lexical: bool) -> Option<NodeId> {
+        let tree = self.tree(half.side);
+        let scope = if lexical { half.scope } else { function_around(tree, half.list) };
+        let same = |meant: &Variable| {
+            let same_var = !lexical && !meant.lexical && !meant.function && meant.scope == scope;
+            is_inner(tree, scope, meant) || same_var
+        };
+        tree.subtree(scope).find(|id| {
+            let node = tree.node(*id);
+            is_identifier(node.ty)
+                && tree.code(*id) == name
+                && !node.variable.is_some_and(|v| same(tree.variable(v)))
+        })
     }
 
     /// What is declared beyond the guard.

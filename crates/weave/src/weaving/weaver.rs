@@ -8,7 +8,7 @@
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
 };
 
 use belay_model::HunkKind;
@@ -26,11 +26,25 @@ pub(super) struct Weaver<'t> {
     pub(super) next: Cell<u32>,
     /// Why statements of the top level could not be woven.
     pub(super) reasons: RefCell<HashMap<(Side, NodeId), Refusal>>,
+    /// Pairs of statements of the top level, by where they begin, that are not to be woven.
+    pub(super) demoted: &'t BTreeSet<(u32, u32)>,
+    /// Importers choose between two values of an export.
+    pub(super) exports_open: bool,
 }
 
 impl<'t> Weaver<'t> {
-    pub(super) fn new(before: &'t Tree<'t>, after: &'t Tree<'t>) -> Self {
-        Self { before, after, next: Cell::new(0), reasons: RefCell::default() }
+    pub(super) fn new(
+        before: &'t Tree<'t>,
+        after: &'t Tree<'t>,
+        demoted: &'t BTreeSet<(u32, u32)>,
+        exports_open: bool,
+    ) -> Self {
+        let (next, reasons) = (Cell::new(0), RefCell::default());
+        Self { before, after, next, reasons, demoted, exports_open }
+    }
+
+    pub(super) fn is_demoted(&self, b: NodeId, a: NodeId) -> bool {
+        self.demoted.contains(&(self.before.span(b).start, self.after.span(a).start))
     }
 
     pub(super) fn tree(&self, side: Side) -> &'t Tree<'t> {
@@ -92,6 +106,7 @@ impl<'t> Weaver<'t> {
                 self.export_list(b, a)
             }
             AstType::ObjectExpression => self.object(b, a).or_else(|_| self.choose(b, a)),
+            AstType::ObjectPattern => self.name_list(b, a),
             _ => self.children(b, a),
         }
     }
@@ -167,7 +182,7 @@ impl<'t> Weaver<'t> {
     }
 
     /// The name that the place gives to an anonymous function or class.
-    fn given_name(&self, id: NodeId) -> Option<&'t str> {
+    pub(super) fn given_name(&self, id: NodeId) -> Option<&'t str> {
         let tree = self.after;
         let parent = tree.node(tree.node(id).parent?);
         let key = parent.children.first().copied().filter(|key| *key != id)?;
