@@ -1,5 +1,5 @@
-//! The nouns that every other crate shares: names, versions, manifests, limits, effects, failures,
-//! diagnostics.
+//! The nouns that every other crate shares: names, versions, manifests, limits, tags, effects,
+//! failures, diagnostics.
 //!
 //! Invariant: no I/O, no clock, no randomness, and no logic beyond what keeps a value well-formed.
 //! A value of one of these types is valid from its construction on, also when it came from JSON.
@@ -13,6 +13,8 @@ pub mod hash;
 pub mod limits;
 pub mod manifest;
 pub mod name;
+pub mod tags;
+pub mod units;
 
 pub use arm::{Arm, PARTS_MAX};
 pub use change::{ChangeId, EditId, HunkInfo, HunkKind, PartId, PartInfo, Tie};
@@ -26,5 +28,7 @@ pub use manifest::{
     ModuleEntry, ModuleKind,
 };
 pub use name::{
-    AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, VersionNumber,
+    AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, TransactionName,
+    VersionNumber,
 };
+pub use tags::{Alternative, AppTags, Granularity, Isolation, Resources, Tagged, TaggedKind, Tags};

@@ -14,9 +14,11 @@ mod compile;
 mod fs;
 mod graph;
 mod limits;
+mod lines;
 mod linking;
 mod map;
 mod syntax;
+mod tags;
 mod weaving;
 
 pub use blocks::{Block, BlockKind, blocks, same_code};
@@ -25,4 +27,5 @@ pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};
 pub use limits::SourceLimits;
 pub use map::{MapError, PositionMap, map_frame, map_stack};
+pub use tags::{app_tags, same_tags, tags};
 pub use weaving::{Tying, Weave, weave};

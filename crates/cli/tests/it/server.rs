@@ -154,6 +154,29 @@ export const refuse = () => ({ statusCode: 503, body: \"half of \\udfff\" });
 }
 
 #[test]
+fn tags_stand_beside_the_blocks() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench
+        .write(
+            "belay.toml",
+            "app = \"pay\"\n[functions.pay]\nhandler = \"pay.js#pay\"\ntransaction = \"pay\"\n[tags]\nrollback = \"medium\"\n",
+        )
+        .write(
+            "pay.js",
+            "/**\n * @predict\n * @success result > 0\n */\nexport async function pay({ n }) {\n  const twice = n * 2;\n  \
+             /** @rollback never - it is money */\n  const paid = twice;\n  return paid;\n}\n",
+        );
+    bench.run(&["deploy", "."]).ok();
+    insta::assert_snapshot!(
+        "blocks-with-tags",
+        shown(&server, &bench, &bench.run(&["blocks", "pay"]))
+    );
+    bench.write("pay.js", "/** @rollback fien */\nexport async function pay() {}\n");
+    insta::assert_snapshot!("refused-tag", shown(&server, &bench, &bench.run(&["deploy", "."])));
+}
+
+#[test]
 fn versions_and_aliases() {
     let server = Server::start();
     let bench = server.bench();

@@ -29,6 +29,7 @@ mod rebuild;
 mod record;
 mod rewritten;
 mod shared;
+mod tags;
 
 use std::{collections::HashMap, sync::Arc};
 

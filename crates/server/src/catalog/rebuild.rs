@@ -12,7 +12,7 @@ use tokio::sync::RwLock;
 
 use super::{
     Builder, CatalogError, VersionRecord,
-    build::Work,
+    build::{Purpose, Work},
     manifest::read_manifest,
     maps::{self, Maps},
     record::{self, VERSIONS, version_key},
@@ -44,7 +44,7 @@ impl Rebuilder {
     ) -> Result<Rebuilt, CatalogError> {
         tracing::info!(%app, version = %old.version, "rebuilding for this engine");
         let manifest = read_manifest(self.builder.blobs(), &old.manifest).await?;
-        let work = self.builder.build(&Arc::new(manifest)).await?;
+        let work = self.builder.build(&Arc::new(manifest), Purpose::Rebuild).await?;
         let _blobs_stay = self.collecting.read().await;
         match self.keep(app, old, &work).await {
             Ok(Some(new)) => adopt(new),

@@ -22,5 +22,6 @@ mod data_trigger;
 mod deploy_build;
 mod deploy_crash;
 mod deploy_memory;
+mod deploy_tags;
 mod deploy_versions;
 mod support;

@@ -10,3 +10,4 @@ mod hostile;
 mod nesting;
 mod npm;
 mod support;
+mod tags;
