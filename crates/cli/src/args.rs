@@ -43,6 +43,7 @@ pub enum Command {
     List(List),
     Versions(Versions),
     Blocks(Blocks),
+    Graph(Graph),
     Alias(Alias),
     Secret(Secret),
     Stats(Stats),
@@ -240,6 +241,24 @@ Examples:
 pub struct Blocks {
     pub app: AppName,
     /// Also modules of packages.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Show what in an app needs what: calls, imports, shared variables.
+///
+/// Found in the code without running it, so a callee that is computed or passed in is not told; what `@depends` says is.
+/// Packages are told by their names.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay graph shop
+  belay graph shop --all             packages module by module")]
+pub struct Graph {
+    pub app: AppName,
+    /// Packages module by module.
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]

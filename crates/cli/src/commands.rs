@@ -6,6 +6,7 @@ mod dead_letters;
 mod deploy;
 mod directories;
 mod doctor;
+mod graph;
 mod init;
 mod invoke;
 mod list;
@@ -19,7 +20,8 @@ mod versions;
 
 pub(crate) use self::{
     alias::run as alias, blocks::run as blocks, dead_letters::run as dead_letters,
-    deploy::run as deploy, doctor::run as doctor, init::named_after, init::run as init,
-    invoke::run as invoke, list::run as list, logs::run as logs, remove::run as remove,
-    secret::run as secret, stats::run as stats, up::run as up, versions::run as versions,
+    deploy::run as deploy, doctor::run as doctor, graph::run as graph, init::named_after,
+    init::run as init, invoke::run as invoke, list::run as list, logs::run as logs,
+    remove::run as remove, secret::run as secret, stats::run as stats, up::run as up,
+    versions::run as versions,
 };

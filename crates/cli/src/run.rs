@@ -53,6 +53,7 @@ fn dispatch(command: Command, output: Output) -> CliResult {
         Command::Logs(args) => wait(commands::logs(&args, output)),
         Command::List(args) => wait(commands::list(&args, output)),
         Command::Blocks(args) => wait(commands::blocks(&args, output)),
+        Command::Graph(args) => wait(commands::graph(&args, output)),
         Command::Versions(args) => wait(commands::versions(&args, output)),
         Command::Alias(args) => wait(commands::alias(&args, output)),
         Command::Secret(args) => wait(commands::secret(&args.action, output)),

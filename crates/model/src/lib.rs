@@ -9,6 +9,7 @@ pub mod change;
 pub mod diagnostic;
 pub mod effect;
 pub mod failure;
+pub mod graph;
 pub mod hash;
 pub mod limits;
 pub mod manifest;
@@ -21,6 +22,7 @@ pub use change::{ChangeId, EditId, HunkInfo, HunkKind, PartId, PartInfo, Tie};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use effect::{Call, CallId, EffectClass, EffectError, Outcome};
 pub use failure::{Category, Failure};
+pub use graph::{DependencyGraph, EdgeKind, GraphEdge, GraphNode, NodeKind, SharedState};
 pub use hash::{Hash, HashError};
 pub use limits::Limits;
 pub use manifest::{

@@ -11,6 +11,7 @@
 
 mod blocks;
 mod compile;
+mod dependencies;
 mod fs;
 mod graph;
 mod limits;
@@ -23,6 +24,7 @@ mod weaving;
 
 pub use blocks::{Block, BlockKind, blocks, same_code};
 pub use compile::{Compiled, CompiledModule, compile, compile_woven};
+pub use dependencies::{Packages, dependencies};
 pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};
 pub use limits::SourceLimits;

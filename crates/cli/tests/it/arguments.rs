@@ -15,6 +15,7 @@ fn help_of_every_command() {
         "list",
         "versions",
         "blocks",
+        "graph",
         "alias",
         "secret",
         "stats",

@@ -21,6 +21,7 @@ mod diagnose;
 mod engines;
 mod error;
 mod garbage;
+mod graph;
 mod images;
 mod load;
 mod manifest;
@@ -46,6 +47,7 @@ pub use self::{
     deploy::{DeployResult, DeployTimings},
     engines::Engines,
     error::{CatalogError, ImageError},
+    graph::GraphReport,
     images::{IdlePolicy, ImageSlot, Images},
     maps::AppMaps,
     record::{AppRecord, FunctionRecord, Happening, VersionRecord, What},

@@ -108,6 +108,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(versions::list, versions::deploy).layer(manifest()))
         .routes(routes!(versions::get))
         .routes(routes!(versions::blocks))
+        .routes(routes!(versions::graph))
         .routes(routes!(aliases::list))
         .routes(routes!(aliases::get, aliases::put, aliases::delete))
         .routes(routes!(secrets::list))

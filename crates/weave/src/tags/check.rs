@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use belay_model::{Alternative, Diagnostic, FunctionName, FunctionSpec, TaggedKind, Tags};
+use belay_model::{
+    Alternative, Diagnostic, FunctionName, FunctionSpec, Severity, TaggedKind, Tags,
+};
 use oxc::{
     ast::{
         AstKind,
@@ -51,9 +53,9 @@ impl Reading<'_> {
                     Err((_, problem)) => problem,
                 };
                 let message = format!("`{key}` of function `{name}` does not parse: {text:?}");
-                self.tell(
-                    Diagnostic::error("bad-tag", message).help(format!("belay.toml: {problem}")),
-                );
+                self.tell(Severity::Error, |_| {
+                    Diagnostic::error("bad-tag", message).help(format!("belay.toml: {problem}"))
+                });
             }
         }
     }
@@ -82,10 +84,8 @@ impl Reading<'_> {
             .into_iter()
             .flatten()
             .for_each(|problem| self.refuse("contradictory-tags", problem));
-        for Problem { span, message, help } in check.overridden() {
-            let label = self.label(span, "");
-            self.warn("contradictory-tags", message, label, &help);
-        }
+        let overridden = check.overridden();
+        overridden.into_iter().for_each(|problem| self.warn("contradictory-tags", problem, ""));
     }
 }
 

@@ -169,13 +169,9 @@ impl<'m> Reading<'m> {
                 comments.entry(place).or_default().own.push((tag, written));
             } else if let Some(meant) = Tag::meant(&written.name) {
                 let message = format!("`@{}` is no tag", written.name);
-                let label = self.label(written.span, format!("did you mean `@{}`?", meant.name()));
-                self.warn(
-                    "unknown-tag",
-                    message,
-                    label,
-                    "Belay reads the tags of docs/tags.md, and leaves those of JSDoc alone",
-                );
+                let mark = format!("did you mean `@{}`?", meant.name());
+                let help = "Belay reads the tags of docs/tags.md, and leaves those of JSDoc alone";
+                self.warn("unknown-tag", Problem::new(written.span, message, help), &mark);
             }
         }
     }
@@ -186,24 +182,23 @@ impl<'m> Reading<'m> {
         let name = inner.strip_prefix('@').and_then(|rest| rest.split_whitespace().next());
         if let Some(tag) = name.and_then(Tag::named) {
             let message = format!("`@{}` is not read here", tag.name());
-            let label = self.label(comment.span, "");
-            self.warn("misplaced-tag", message, label, "tags stand in JSDoc comments: `/** … */`");
+            let help = "tags stand in JSDoc comments: `/** … */`";
+            self.warn("misplaced-tag", Problem::new(comment.span, message, help), "");
         }
     }
 
     fn nowhere(&mut self, above: &Above) {
         if let Some((tag, written)) = above.own.first() {
             let message = format!("`@{}` stands above nothing that runs", tag.name());
-            let label = self.label(written.span, "");
             let help = "put it directly above a statement, a function, a class or a member of one";
-            self.warn("misplaced-tag", message, label, help);
+            self.warn("misplaced-tag", Problem::new(written.span, message, help), "");
         }
     }
 
     fn place(&mut self, semantic: &Semantic<'_>, lines: &Lines, place: &Place, above: Above) {
         if self.found.len() == TAGGED_MAX {
             let message = format!("{} has tags at more than {TAGGED_MAX} places", self.path);
-            self.tell(Diagnostic::error("too-large", message));
+            self.tell(Severity::Error, |_| Diagnostic::error("too-large", message));
             return;
         }
         let (mut tags, mut seen) = (Tags::default(), BTreeMap::new());
@@ -232,12 +227,13 @@ impl<'m> Reading<'m> {
     }
 
     fn twice(&mut self, tag: Tag, first: Span, second: Span) {
-        let message = format!("`@{}` is said twice of the same thing", tag.name());
-        let diagnostic = Diagnostic::error("contradictory-tags", message)
-            .at(self.label(second, "again"))
-            .at(self.label(first, "first here"))
-            .help("keep one of them");
-        self.tell(diagnostic);
+        self.tell(Severity::Error, |reading| {
+            let message = format!("`@{}` is said twice of the same thing", tag.name());
+            Diagnostic::error("contradictory-tags", message)
+                .at(reading.label(second, "again"))
+                .at(reading.label(first, "first here"))
+                .help("keep one of them")
+        });
     }
 
     fn specs(
@@ -252,19 +248,23 @@ impl<'m> Reading<'m> {
         Label::new(self.path, self.source, span.start as usize, span.end as usize, text)
     }
 
-    fn refuse(&mut self, code: &str, problem: Problem) {
-        let label = self.label(problem.span, "");
-        self.tell(Diagnostic::error(code, problem.message).at(label).help(problem.help));
+    fn refuse(&mut self, code: &str, Problem { span, message, help }: Problem) {
+        self.tell(Severity::Error, |reading| {
+            Diagnostic::error(code, message).at(reading.label(span, "")).help(help)
+        });
     }
 
-    fn warn(&mut self, code: &str, message: String, label: Label, help: &str) {
-        self.tell(Diagnostic::warning(code, message).at(label).help(help));
+    fn warn(&mut self, code: &str, Problem { span, message, help }: Problem, mark: &str) {
+        self.tell(Severity::Warning, |reading| {
+            Diagnostic::warning(code, message).at(reading.label(span, mark)).help(help)
+        });
     }
 
-    /// Nobody reads a hundred of them.
-    fn tell(&mut self, diagnostic: Diagnostic) {
-        let alike = self.problems.iter().filter(|known| known.severity == diagnostic.severity);
+    /// Nobody reads a hundred of them, and each takes a walk through the source.
+    fn tell(&mut self, severity: Severity, make: impl FnOnce(&Self) -> Diagnostic) {
+        let alike = self.problems.iter().filter(|known| known.severity == severity);
         if alike.count() < PROBLEMS_MAX {
+            let diagnostic = make(self);
             self.problems.push(diagnostic);
         }
     }

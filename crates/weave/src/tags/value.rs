@@ -11,6 +11,9 @@ use crate::{
     syntax::{ExpressionKind, read_expression},
 };
 
+/// Names that one tag may list.
+const NAMES_MAX: usize = 64;
+
 /// What is wrong, where, and what to do about it.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -61,6 +64,11 @@ impl Entry<'_> {
                 let more = [".", "_", "$", "-", "/", "@", ":"];
                 tags.depends.extend(self.names("a function, module or component", &more)?);
             }
+        }
+        let longest = [tags.alternatives.len(), tags.retry.len(), tags.depends.len()];
+        if longest.into_iter().any(|names| names > NAMES_MAX) {
+            let help = format!("at most {NAMES_MAX} are accepted");
+            return Err(self.problem(self.span, "has too many names", help));
         }
         Ok(())
     }
