@@ -54,6 +54,7 @@ pub enum Command {
     Settle(Flip),
     Diff(Diff),
     Export(Export),
+    Graph(Graph),
     Alias(Alias),
     Secret(Secret),
     Stats(Stats),
@@ -308,6 +309,24 @@ pub struct Diff {
     /// Compare with what runs in effect, with what was taken back resolved.
     #[arg(long, required = true)]
     pub effective: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Show what in an app needs what: calls, imports, shared variables.
+///
+/// Found in the code without running it, so a callee that is computed or passed in is not told; what `@depends` says is.
+/// Packages are told by their names.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay graph shop
+  belay graph shop --all             packages module by module")]
+pub struct Graph {
+    pub app: AppName,
+    /// Packages module by module.
+    #[arg(long)]
+    pub all: bool,
     #[command(flatten)]
     pub server: Server,
 }

@@ -8,6 +8,7 @@ mod deploy;
 mod directories;
 mod doctor;
 mod effective;
+mod graph;
 mod init;
 mod invoke;
 mod list;
@@ -27,6 +28,7 @@ pub(crate) use self::{
     deploy::run as deploy,
     doctor::run as doctor,
     effective::{diff, export},
+    graph::run as graph,
     init::named_after,
     init::run as init,
     invoke::run as invoke,

@@ -6,12 +6,15 @@
 mod limits;
 mod read;
 mod reader;
-pub mod units;
+mod tags;
 
 use std::collections::BTreeMap;
 
-use belay_model::{AppName, EgressPolicy, EnvironmentName, FunctionName, Label, Limits};
+use belay_model::{
+    AppName, AppTags, EgressPolicy, EnvironmentName, FunctionName, Label, Limits, Tags,
+};
 
+pub use belay_model::units;
 pub use read::parse;
 
 /// The name of the file.
@@ -25,6 +28,8 @@ pub struct BelayToml {
     pub functions: BTreeMap<FunctionName, Function>,
     pub env: BTreeMap<String, String>,
     pub egress: EgressPolicy,
+    /// Of all functions that say nothing else.
+    pub tags: AppTags,
 }
 
 /// One function: an export of a module.
@@ -34,6 +39,7 @@ pub struct Function {
     pub module: String,
     pub export: String,
     pub limits: Limits,
+    pub tags: Tags,
     /// Where the file names the module, for diagnostics that come later.
     pub place: Option<Label>,
 }

@@ -19,6 +19,7 @@ pub const DIM: Style = Style::new().dimmed();
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
+pub const TAG: Style = AnsiColor::Magenta.on_default();
 pub const LINK: Style = AnsiColor::Cyan.on_default();
 
 /// `text` in a style, for use in a format string.

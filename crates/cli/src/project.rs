@@ -14,8 +14,8 @@ use std::{
 };
 
 use belay_model::{
-    AppName, Diagnostic, EgressPolicy, EnvironmentName, FunctionName, FunctionSpec, Hash, Limits,
-    ModuleEntry,
+    AppName, AppTags, Diagnostic, EgressPolicy, EnvironmentName, FunctionName, FunctionSpec, Hash,
+    Limits, ModuleEntry, Tags,
 };
 use belay_weave::{EntryPoint, SourceFs, resolve_graph};
 
@@ -34,6 +34,7 @@ pub struct Project {
     pub functions: BTreeMap<FunctionName, config::Function>,
     pub env: BTreeMap<String, String>,
     pub egress: EgressPolicy,
+    pub tags: AppTags,
 }
 
 /// Finds out what `path` is. `name` overrides the app's name.
@@ -75,6 +76,7 @@ fn from_config(root: &Path, content: BelayToml, name: Option<AppName>) -> Projec
         functions: content.functions,
         env: content.env,
         egress: content.egress,
+        tags: content.tags,
     }
 }
 
@@ -91,10 +93,13 @@ pub fn resolve(project: &Project, fs: impl SourceFs + Clone + 'static) -> Resolv
     let entries: Vec<EntryPoint> = project.functions.iter().map(entry).collect();
     let graph = resolve_graph(&fs, &project.root, &entries);
     let found = graph.entries.iter().map(|entry| {
-        let limits =
-            project.functions.get(&entry.function).map_or_else(Limits::default, |f| f.limits);
-        let spec =
-            FunctionSpec { module: entry.module.clone(), export: entry.export.clone(), limits };
+        let said = project.functions.get(&entry.function);
+        let spec = FunctionSpec {
+            module: entry.module.clone(),
+            export: entry.export.clone(),
+            limits: said.map_or_else(Limits::default, |function| function.limits),
+            tags: said.map_or_else(Tags::default, |function| function.tags.clone()),
+        };
         (entry.function.clone(), spec)
     });
     let functions = found.collect();

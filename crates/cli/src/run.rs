@@ -60,6 +60,7 @@ fn dispatch(command: Command, output: Output) -> CliResult {
         Command::Settle(args) => wait(commands::flip(&args, Verb::Settle, output)),
         Command::Diff(args) => wait(commands::diff(&args, output)),
         Command::Export(args) => wait(commands::export(&args, output)),
+        Command::Graph(args) => wait(commands::graph(&args, output)),
         Command::Versions(args) => wait(commands::versions(&args, output)),
         Command::Alias(args) => wait(commands::alias(&args, output)),
         Command::Secret(args) => wait(commands::secret(&args.action, output)),

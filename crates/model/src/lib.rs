@@ -1,5 +1,5 @@
-//! The nouns that every other crate shares: names, versions, manifests, limits, effects, failures,
-//! diagnostics.
+//! The nouns that every other crate shares: names, versions, manifests, limits, tags, effects,
+//! failures, diagnostics.
 //!
 //! Invariant: no I/O, no clock, no randomness, and no logic beyond what keeps a value well-formed.
 //! A value of one of these types is valid from its construction on, also when it came from JSON.
@@ -9,16 +9,20 @@ pub mod change;
 pub mod diagnostic;
 pub mod effect;
 pub mod failure;
+pub mod graph;
 pub mod hash;
 pub mod limits;
 pub mod manifest;
 pub mod name;
+pub mod tags;
+pub mod units;
 
 pub use arm::{Arm, PARTS_MAX};
 pub use change::{ChangeId, EditId, HunkInfo, HunkKind, PartId, PartInfo, Tie};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use effect::{Call, CallId, EffectClass, EffectError, Outcome};
 pub use failure::{Category, Failure};
+pub use graph::{DependencyGraph, EdgeKind, GraphEdge, GraphNode, NodeKind, SharedState};
 pub use hash::{Hash, HashError};
 pub use limits::Limits;
 pub use manifest::{
@@ -26,5 +30,7 @@ pub use manifest::{
     ModuleEntry, ModuleKind,
 };
 pub use name::{
-    AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, VersionNumber,
+    AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, TransactionName,
+    VersionNumber,
 };
+pub use tags::{Alternative, AppTags, Granularity, Isolation, Resources, Tagged, TaggedKind, Tags};

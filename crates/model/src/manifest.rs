@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, EnvironmentName, FunctionName, Hash, Limits};
+use crate::{AppName, AppTags, EnvironmentName, FunctionName, Hash, Limits, Tags};
 
 /// A complete description of one version of an app. Sources are referred to by hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct AppManifest {
     pub env: BTreeMap<String, String>,
     #[serde(default)]
     pub egress: EgressPolicy,
+    /// What `belay.toml` says of all functions; tags of a function, and tags in the code, go before.
+    #[serde(default, skip_serializing_if = "AppTags::is_empty")]
+    pub tags: AppTags,
     /// Every module that is reached, each once, sorted by path.
     pub modules: Vec<ModuleEntry>,
 }
@@ -35,6 +38,9 @@ pub struct FunctionSpec {
     pub export: String,
     #[serde(default)]
     pub limits: Limits,
+    /// What `belay.toml` says of it; tags in the code go before.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
 }
 
 /// One source file and where its imports lead.
@@ -71,7 +77,7 @@ pub struct ImportEdge {
     pub target: ImportTarget,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ImportKind {

@@ -88,6 +88,10 @@ name! {
     /// A function within its app. Same alphabet as [`AppName`].
     FunctionName, "a function"
 }
+name! {
+    /// A kind of transaction, as `@transaction` names it. Same alphabet as [`AppName`].
+    TransactionName, "a transaction"
+}
 
 /// A named runtime version, such as `quickjs-ng@0.16`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -11,18 +11,23 @@
 
 mod blocks;
 mod compile;
+mod dependencies;
 mod fs;
 mod graph;
 mod limits;
+mod lines;
 mod linking;
 mod map;
 mod syntax;
+mod tags;
 mod weaving;
 
 pub use blocks::{Block, BlockKind, blocks, same_code};
 pub use compile::{Compiled, CompiledModule, compile, compile_woven};
+pub use dependencies::{Packages, dependencies};
 pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};
 pub use limits::SourceLimits;
 pub use map::{MapError, PositionMap, map_frame, map_stack};
+pub use tags::{app_tags, same_tags, tags};
 pub use weaving::{Sources, Tying, Weave, weave, weave_sources};

@@ -1,14 +1,16 @@
 //! `belay blocks`: what an app is made of, and what its versions share.
 
+use belay_model::Tags;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     args::Blocks,
     client::Client,
     commands::show,
-    config::units,
+    config::{self, units},
     exit::CliResult,
-    output::{BOLD, DIM, GOOD, Output, styled},
+    output::{BOLD, DIM, GOOD, Output, TAG, styled},
 };
 
 /// How a module of a package is told.
@@ -28,6 +30,7 @@ pub(crate) async fn run(args: &Blocks, output: Output) -> CliResult {
         units::about_size(all),
         units::about_size(all.saturating_sub(unique))
     ));
+    from_toml(&report, output);
     let newest = versions.last().map_or(0, |version| number(version, "version"));
     let modules = show::items(&report, "modules").iter();
     let (packages, own): (Vec<_>, Vec<_>) =
@@ -74,5 +77,31 @@ fn branch(block: &Value, depth: usize, newest: u64, output: Output) {
     };
     let width = 44_usize.saturating_sub(2 * depth);
     output.line(format!("{:indent$}{title:width$} {lines:>9}  {age}", "", indent = 2 * depth));
+    for tagged in show::items(block, "tags") {
+        let whole = tagged["kind"] != "statement" || tagged["lines"] == block["lines"];
+        let place = if whole { String::new() } else { format!("line {}: ", tagged["lines"][0]) };
+        said(&tagged["tags"], &place, 2 * depth + 2, output);
+    }
     show::items(block, "blocks").iter().for_each(|inner| branch(inner, depth + 1, newest, output));
+}
+
+/// Tags that `belay.toml` has.
+fn from_toml(report: &Value, output: Output) {
+    let functions = report["functions"].as_object().into_iter().flatten();
+    let mut all = vec![("all functions", &report["tags"])];
+    all.extend(functions.map(|(name, tags)| (name.as_str(), tags)));
+    all.retain(|(_, tags)| tags.as_object().is_some_and(|tags| !tags.is_empty()));
+    if !all.is_empty() {
+        output.line(styled(BOLD, config::FILE));
+        all.iter().for_each(|(name, tags)| said(tags, &format!("{name}: "), 2, output));
+    }
+}
+
+fn said(tags: &Value, place: &str, indent: usize, output: Output) {
+    // A newer server may have tags that this client does not know.
+    let known = Tags::deserialize(tags).map(|tags| tags.lines());
+    let lines = known.unwrap_or_else(|_| vec![tags.to_string()]);
+    for line in lines {
+        output.line(styled(TAG, format!("{:indent$}{place}{line}", "")));
+    }
 }

@@ -84,6 +84,7 @@ fn resolve(project: Project) -> CliResult<Resolved> {
         environment: project.environment,
         env: project.env,
         egress: project.egress,
+        tags: project.tags,
         modules,
     };
     Ok((manifest, found.sources, warnings))

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use belay_model::{Diagnostic, EgressPolicy, EnvironmentName, FunctionName, Label, Limits};
+use belay_model::{
+    AppTags, Diagnostic, EgressPolicy, EnvironmentName, FunctionName, Label, Limits, Tags,
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue, Error},
 };
 
-use super::{BelayToml, Function, limits, reader::Reader};
+use super::{BelayToml, Function, limits, reader::Reader, tags};
 
-const TOP: [&str; 6] = ["app", "environment", "functions", "limits", "env", "egress"];
+const TOP: [&str; 7] = ["app", "environment", "functions", "limits", "tags", "env", "egress"];
 const EXAMPLE: &str = "name one:\n[functions]\nhello = \"src/index.ts#hello\"";
 
 /// Reads `source`, the text of the file that messages call `path`.
@@ -38,6 +40,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
     let defaults = root.get("limits").map_or_else(Limits::default, |value| defaults(reader, value));
     let app = app(reader, root);
     let environment = root.get("environment").and_then(|value| environment(reader, value));
+    let tags = root.get("tags").map_or_else(AppTags::default, |value| tags::app(reader, value));
     let functions = functions(reader, root, &defaults);
     let env = root.get("env").map_or_else(BTreeMap::new, |value| env(reader, value));
     let egress =
@@ -48,6 +51,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
         functions: functions?,
         env,
         egress,
+        tags,
     })
 }
 
@@ -106,7 +110,7 @@ fn function(
     defaults: &Limits,
 ) -> Option<Function> {
     if let Some(handler) = value.get_ref().as_str() {
-        return handled(reader, value, handler, *defaults);
+        return handled(reader, value, handler, Own::with(*defaults));
     }
     let Some(table) = value.get_ref().as_table() else {
         reader.wrong_type(
@@ -116,13 +120,13 @@ fn function(
         );
         return None;
     };
-    let limits = own_limits(reader, key.get_ref(), table, *defaults);
+    let own = own(reader, key.get_ref(), table, *defaults);
     match (table.get("handler"), table.get("module")) {
         (Some(handler), None) => {
             let text = reader.string("handler", handler)?;
-            handled(reader, handler, text, limits)
+            handled(reader, handler, text, own)
         }
-        (None, Some(module)) => in_module(reader, module, table.get("export"), limits),
+        (None, Some(module)) => in_module(reader, module, table.get("export"), own),
         (Some(handler), Some(_)) => {
             let message = "`handler` and `module` say the same: keep one".to_owned();
             reader.mistake(&handler.span(), "conflict", message, "remove `module` and `export`");
@@ -141,18 +145,28 @@ fn function(
     }
 }
 
-fn own_limits(
-    reader: &mut Reader<'_>,
-    function: &str,
-    table: &DeTable<'_>,
-    defaults: Limits,
-) -> Limits {
-    let mut found = defaults;
-    let known: Vec<&str> =
-        ["handler", "module", "export"].into_iter().chain(limits::KEYS).collect();
+/// What a function says of itself, beside where it is.
+struct Own {
+    limits: Limits,
+    tags: Tags,
+}
+
+impl Own {
+    fn with(limits: Limits) -> Self {
+        Self { limits, tags: Tags::default() }
+    }
+}
+
+fn own(reader: &mut Reader<'_>, function: &str, table: &DeTable<'_>, defaults: Limits) -> Own {
+    const PLACE: [&str; 3] = ["handler", "module", "export"];
+    let mut found = Own::with(defaults);
+    let known: Vec<&str> = PLACE.into_iter().chain(limits::KEYS).chain(tags::KEYS).collect();
     for (key, value) in table {
-        let place = ["handler", "module", "export"].contains(&&**key.get_ref());
-        if !place && !limits::read(reader, key.get_ref(), value, &mut found) {
+        let name = &**key.get_ref();
+        let read = PLACE.contains(&name)
+            || limits::read(reader, name, value, &mut found.limits)
+            || tags::read(reader, name, value, &mut found.tags);
+        if !read {
             reader.unknown_key(key, &known, &format!("[functions.{function}]"));
         }
     }
@@ -164,24 +178,24 @@ fn handled(
     reader: &mut Reader<'_>,
     value: &Spanned<DeValue<'_>>,
     text: &str,
-    limits: Limits,
+    own: Own,
 ) -> Option<Function> {
     let (module, export) = text.split_once('#').unwrap_or((text, "handler"));
-    placed(reader, value, module, export, limits)
+    placed(reader, value, module, export, own)
 }
 
 fn in_module(
     reader: &mut Reader<'_>,
     module: &Spanned<DeValue<'_>>,
     export: Option<&Spanned<DeValue<'_>>>,
-    limits: Limits,
+    own: Own,
 ) -> Option<Function> {
     let path = reader.string("module", module)?;
     let export = match export {
         Some(value) => reader.string("export", value)?,
         None => "handler",
     };
-    placed(reader, module, path, export, limits)
+    placed(reader, module, path, export, own)
 }
 
 fn placed(
@@ -189,7 +203,7 @@ fn placed(
     value: &Spanned<DeValue<'_>>,
     module: &str,
     export: &str,
-    limits: Limits,
+    own: Own,
 ) -> Option<Function> {
     let span = value.span();
     let Some(module) = inside(module) else {
@@ -209,7 +223,8 @@ fn placed(
         return None;
     }
     let place = Some(reader.label(&span, ""));
-    Some(Function { module, export: export.to_owned(), limits, place })
+    let Own { limits, tags } = own;
+    Some(Function { module, export: export.to_owned(), limits, tags, place })
 }
 
 /// Without `.` parts; nothing when it is empty, absolute or leads out of the app.

@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use belay_model::{AppName, Diagnostic, EgressPolicy, EnvironmentName, FunctionName, Limits};
+use belay_model::{
+    AppName, AppTags, Diagnostic, EgressPolicy, EnvironmentName, FunctionName, Limits, Tags,
+};
 
 use super::Project;
 use crate::{
@@ -35,6 +37,7 @@ pub(super) fn open(file: &Path, name: Option<AppName>) -> CliResult<Project> {
         functions,
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
+        tags: AppTags::default(),
     })
 }
 
@@ -67,6 +70,7 @@ fn functions(file: &Path, module: &str) -> CliResult<BTreeMap<FunctionName, Func
             module: module.to_owned(),
             export: export.to_owned(),
             limits: Limits::default(),
+            tags: Tags::default(),
             place: None,
         };
         Some((name.parse::<FunctionName>().ok()?, function))

@@ -22,6 +22,7 @@ fn help_of_every_command() {
         "diff",
         "export",
         "blocks",
+        "graph",
         "alias",
         "secret",
         "stats",

@@ -28,6 +28,20 @@ catalog = "src/catalog.ts"
 [functions.notify]
 handler = "src/notify.ts#onOrder"
 memory = "64MB"
+rollback = "coarse"
+transaction = "notify"
+predict = true
+alternative = ["later", "async (event) => null"]
+retries = 3
+success = "result.ok"
+isolation = "repeatable-read"
+retry = ["Timeout"]
+depends = ["prices", "./stock"]
+notape = true
+
+[tags]
+rollback = "medium"
+notape = false
 
 [limits]
 timeout = "2.5s"
@@ -82,6 +96,32 @@ colour = "red"
 }
 
 #[test]
+fn wrong_tags() {
+    insta::assert_snapshot!(check(
+        r#"
+app = "shop"
+
+[functions.f]
+handler = "a.ts"
+rollback = "corse"
+transaction = "1st"
+predict = "yes"
+alternative = "later"
+retries = 101
+success = true
+isolation = "high"
+retry = ["a b"]
+depends = [1]
+notpae = true
+
+[tags]
+rollback = 1
+transaction = "t"
+"#
+    ));
+}
+
+#[test]
 fn nothing_to_deploy() {
     insta::assert_snapshot!("empty", check(""));
     insta::assert_snapshot!("no-function", check("app = \"a\"\n[functions]\n"));
@@ -102,7 +142,7 @@ proptest! {
     /// Texts that are nearly right reach further than random ones.
     #[test]
     fn any_value_is_read_or_refused(
-        key in "(app|environment|functions|limits|env|egress|x)(\\.(handler|timeout|memory|allow|é))?",
+        key in "(app|environment|functions|limits|tags|env|egress|x)(\\.(handler|timeout|memory|rollback|retries|allow|é))?",
         value in "(\"[a-z0-9.#/é]*(ms|s|MB)?\"|-?[0-9]{1,25}|true|\\[[0-9\", ]*\\]|\\{\\}|1979-05-27)",
     ) {
         check(&format!("app = \"a\"\n{key} = {value}\n"));

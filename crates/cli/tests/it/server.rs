@@ -154,6 +154,58 @@ export const refuse = () => ({ statusCode: 503, body: \"half of \\udfff\" });
 }
 
 #[test]
+fn tags_stand_beside_the_blocks() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench
+        .write(
+            "belay.toml",
+            "app = \"pay\"\n[functions.pay]\nhandler = \"pay.js#pay\"\ntransaction = \"pay\"\n[tags]\nrollback = \"medium\"\n",
+        )
+        .write(
+            "pay.js",
+            "/**\n * @predict\n * @success result > 0\n */\nexport async function pay({ n }) {\n  const twice = n * 2;\n  \
+             /** @rollback never - it is money */\n  const paid = twice;\n  return paid;\n}\n",
+        );
+    bench.run(&["deploy", "."]).ok();
+    insta::assert_snapshot!(
+        "blocks-with-tags",
+        shown(&server, &bench, &bench.run(&["blocks", "pay"]))
+    );
+    bench.write("pay.js", "/** @rollback fien */\nexport async function pay() {}\n");
+    insta::assert_snapshot!("refused-tag", shown(&server, &bench, &bench.run(&["deploy", "."])));
+}
+
+#[test]
+fn a_graph_is_a_tree_for_each_function() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench
+        .write("belay.toml", "app = \"pay\"\n[functions]\npay = \"src/pay.js#pay\"\nrefund = \"src/refund.js\"\n")
+        .write(
+            "src/pay.js",
+            "import { kv } from \"belay\";\nimport { round } from \"./money.js\";\nimport pad from \"pad\";\n\
+             let paid = 0;\n/** @depends refund, stripe */\nexport async function pay({ n }) {\n  paid += round(n);\n  \
+             await kv.put(\"paid\", paid);\n  return pad(String(again(n)));\n}\n\
+             function again(n) {\n  return n > 0 ? again(n - 1) : [round(n), total()];\n}\n\
+             export const total = () => paid;\n",
+        )
+        .write("src/money.js", "export const round = (n) => Math.round(n);\n")
+        .write("src/refund.js", "import { total } from \"./pay.js\";\nexport const handler = async () => [1].map(total);\n")
+        .write("node_modules/pad/package.json", "{\"name\": \"pad\", \"main\": \"lib/pad.js\"}")
+        .write("node_modules/pad/lib/pad.js", "module.exports = (text) => require(\"./more.js\")(text);\n")
+        .write("node_modules/pad/lib/more.js", "module.exports = (text) => text + \"!\";\n");
+    bench.run(&["deploy", "."]).ok();
+    insta::assert_snapshot!("graph", shown(&server, &bench, &bench.run(&["graph", "pay"])));
+    let all = bench.run(&["graph", "pay", "--all"]).ok().stdout;
+    assert!(all.contains("node_modules/pad/lib/pad.js → node_modules/pad/lib/more.js"), "{all}");
+    let told = bench.run(&["graph", "pay", "--json"]).ok().json();
+    assert_eq!((&told["version"], &told["app"]), (&Value::from(1), &Value::from("pay")));
+    assert_eq!(told["state"][0]["writers"][0], "src/pay.js#pay");
+    assert_eq!(bench.run(&["graph", "other"]).code, 6);
+}
+
+#[test]
 fn versions_and_aliases() {
     let server = Server::start();
     let bench = server.bench();

@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use belay_model::{AppName, Hash, ModuleEntry, VersionNumber};
+use belay_model::{
+    AppManifest, AppName, AppTags, FunctionName, Hash, ModuleEntry, Tagged, Tags, VersionNumber,
+};
 use belay_weave::{Block, BlockKind};
 use serde::Serialize;
 
@@ -26,6 +28,10 @@ pub struct BlocksReport {
     bytes: u64,
     /// Bytes when each block counts once.
     unique_bytes: u64,
+    /// What `belay.toml` says of all functions of the version that is shown.
+    tags: AppTags,
+    /// What it says of single ones.
+    functions: BTreeMap<FunctionName, Tags>,
     /// The live version, or the newest one when the live one is older than all of these.
     modules: Vec<ModuleBlocks>,
 }
@@ -59,6 +65,9 @@ pub(super) struct BlockInfo {
     bytes: u32,
     /// The first of these versions that has it.
     since: VersionNumber,
+    /// Of the block, or of a statement of it that is no block of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<Tagged>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(no_recursion)]
     blocks: Vec<BlockInfo>,
@@ -66,6 +75,15 @@ pub(super) struct BlockInfo {
 
 /// A version with what its modules are.
 type Version = (VersionNumber, Vec<ModuleEntry>);
+
+/// What is said of the version that is shown.
+struct Said {
+    version: VersionNumber,
+    app: AppTags,
+    functions: BTreeMap<FunctionName, Tags>,
+    code: Vec<Tagged>,
+}
+
 type Trees = BTreeMap<(String, Hash), Block>;
 
 impl Catalog {
@@ -74,20 +92,33 @@ impl Catalog {
         let routes = self.app(app)?;
         let mut versions: Vec<Version> = Vec::new();
         let mut sources: HashMap<Hash, Arc<str>> = HashMap::new();
+        let mut said = None;
         for version in routes.versions.values().rev().take(VERSIONS_MAX) {
-            let modules = self.manifest(&version.record).await?.modules;
+            let manifest = self.manifest(&version.record).await?;
+            let (record, modules) = (&version.record, manifest.modules.clone());
             for module in &modules {
                 if !sources.contains_key(&module.source) {
                     let read = self.inner.builder.text(module.path.clone(), module.source);
                     sources.extend([read.await?]);
                 }
             }
-            versions.push((version.record.version, modules));
+            if said.is_none() || record.version == routes.live {
+                said = Some(Said::new(record.version, manifest, self.tags(record).await?));
+            }
+            versions.push((record.version, modules));
         }
         versions.reverse();
-        let (app, live) = (app.clone(), routes.live);
-        let work = move || Report::of(&versions, &trees(&versions, &sources)).finish(app, live);
+        let (app, said) = (app.clone(), said.ok_or(CatalogError::BuildPanicked)?);
+        let work = move || Report::of(&versions, &trees(&versions, &sources)).finish(app, said);
         on_big_stack("belay-blocks", work).await.map_err(|_| CatalogError::BuildPanicked)
+    }
+}
+
+impl Said {
+    fn new(version: VersionNumber, manifest: AppManifest, code: Vec<Tagged>) -> Self {
+        let functions = manifest.functions.into_iter().map(|(name, spec)| (name, spec.tags));
+        let functions = functions.filter(|(_, tags)| !tags.is_empty()).collect();
+        Self { version, app: manifest.tags, functions, code }
     }
 }
 
@@ -138,11 +169,11 @@ impl<'a> Report<'a> {
         block.blocks.iter().for_each(|inner| self.count(inner, own));
     }
 
-    fn finish(self, app: AppName, live: VersionNumber) -> BlocksReport {
-        let shown = self.versions.iter().find(|(version, _)| *version == live);
-        let shown = shown.or(self.versions.last());
+    fn finish(self, app: AppName, said: Said) -> BlocksReport {
+        let shown = self.versions.iter().find(|(version, _)| *version == said.version);
         let module = |module: &ModuleEntry| {
-            let block = self.info(self.tree(module)?);
+            let tags = said.code.iter().filter(|tagged| tagged.module == module.path).collect();
+            let block = self.info(self.tree(module)?, tags);
             Some(ModuleBlocks { path: module.path.clone(), block })
         };
         let modules =
@@ -150,15 +181,27 @@ impl<'a> Report<'a> {
         BlocksReport {
             app,
             modules,
+            tags: said.app,
+            functions: said.functions,
             bytes: self.counted.iter().map(|version| version.bytes).sum(),
             unique_bytes: self.since.values().map(|(_, bytes)| u64::from(*bytes)).sum(),
             versions: self.counted,
         }
     }
 
-    fn info(&self, block: &Block) -> BlockInfo {
+    /// `tags` are those of the block and of the blocks in it.
+    fn info(&self, block: &Block, tags: Vec<&Tagged>) -> BlockInfo {
         let newest = self.versions.last().map(|(version, _)| *version);
         let since = self.since.get(&block.hash).map(|(since, _)| *since).or(newest);
+        let mut inner: Vec<Vec<&Tagged>> = vec![Vec::new(); block.blocks.len()];
+        let mut own = Vec::new();
+        for tagged in tags {
+            match block.way_to(tagged) {
+                Some(at) => inner[at].push(tagged),
+                None => own.push(tagged.clone()),
+            }
+        }
+        let blocks = block.blocks.iter().zip(inner);
         BlockInfo {
             kind: block.kind,
             name: block.name.clone(),
@@ -166,7 +209,8 @@ impl<'a> Report<'a> {
             lines: block.lines,
             bytes: block.bytes,
             since: since.unwrap_or(VersionNumber::FIRST),
-            blocks: block.blocks.iter().map(|inner| self.info(inner)).collect(),
+            tags: own,
+            blocks: blocks.map(|(inner, tags)| self.info(inner, tags)).collect(),
         }
     }
 }

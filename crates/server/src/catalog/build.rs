@@ -14,8 +14,8 @@ use belay_engine::{
     BuildError, Built, Engine, Entry, FunctionImage, LogLine, Program, ProgramModule,
 };
 use belay_fabric::Blobs;
-use belay_model::{AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash, Severity};
-use belay_weave::{Compiled, CompiledModule, compile};
+use belay_model::{AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash, Severity, Tagged};
+use belay_weave::{Compiled, CompiledModule, app_tags, compile};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -40,11 +40,22 @@ pub struct Builder {
     turns: Arc<Semaphore>,
 }
 
+/// What a build is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A new version, of which everything is checked.
+    Deploy,
+    /// A version that has been accepted, by whatever rules there were for tags then.
+    Rebuild,
+}
+
 /// A manifest made runnable.
 pub(super) struct Work {
     pub(super) image: FunctionImage,
     pub(super) engine: Hash,
     pub(super) maps: Maps,
+    /// Of the code; none of a rebuild.
+    pub(super) tags: Vec<Tagged>,
     /// Warnings.
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) logs: Vec<BuildLine>,
@@ -76,12 +87,17 @@ impl Builder {
         &self.blobs
     }
 
-    pub(super) async fn build(&self, manifest: &Arc<AppManifest>) -> Result<Work, CatalogError> {
+    pub(super) async fn build(
+        &self,
+        manifest: &Arc<AppManifest>,
+        purpose: Purpose,
+    ) -> Result<Work, CatalogError> {
         let engine = self.engines.get(&manifest.environment).await?;
         let texts = self.texts(manifest).await?;
         let _turn = self.turns.acquire().await.map_err(|_| CatalogError::BuildPanicked)?;
         let manifest = manifest.clone();
-        let work = on_big_stack("belay-build", move || make(&manifest, &texts, &engine)).await;
+        let work =
+            on_big_stack("belay-build", move || make(&manifest, &texts, &engine, purpose)).await;
         work.unwrap_or_else(|Broken| Err(CatalogError::BuildPanicked))
     }
 
@@ -123,14 +139,18 @@ pub(super) fn make(
     manifest: &AppManifest,
     texts: &Texts,
     engine: &Engine,
+    purpose: Purpose,
 ) -> Result<Work, CatalogError> {
     let started = Instant::now();
     let compiled = compile(manifest, &|hash| texts.get(hash).cloned());
-    let compiled = compiled.map_err(CatalogError::Refused)?;
+    let Compiled { modules, mut diagnostics } = compiled.map_err(CatalogError::Refused)?;
+    let tags = match purpose {
+        Purpose::Deploy => tags(manifest, texts, &mut diagnostics)?,
+        Purpose::Rebuild => Vec::new(),
+    };
     let compile = started.elapsed();
 
     let started = Instant::now();
-    let Compiled { modules, mut diagnostics } = compiled;
     let (program, maps) = program(manifest, modules);
     let sources = Sources { manifest, texts, maps: &maps };
     let built = engine.build(&program).map_err(|error| refuse(error, &sources, &diagnostics))?;
@@ -144,7 +164,19 @@ pub(super) fn make(
     }
     let engine = engine.hash();
     let logs = logs.into_iter().map(BuildLine::from).collect();
-    Ok(Work { image, engine, maps, diagnostics, logs, compile, build: started.elapsed() })
+    Ok(Work { image, engine, maps, tags, diagnostics, logs, compile, build: started.elapsed() })
+}
+
+/// What is wrong with them goes to `diagnostics`; an error refuses the deploy.
+fn tags(
+    manifest: &AppManifest,
+    texts: &Texts,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Vec<Tagged>, CatalogError> {
+    let (tags, problems) = app_tags(manifest, &|hash| texts.get(hash).cloned());
+    diagnostics.extend(problems);
+    let refused = diagnostics.iter().any(|problem| problem.severity == Severity::Error);
+    if refused { Err(CatalogError::Refused(std::mem::take(diagnostics))) } else { Ok(tags) }
 }
 
 /// A function whose limit is below what the image holds could not answer a single request.

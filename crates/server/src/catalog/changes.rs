@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::{
     AppRecord, Catalog, CatalogError, ChangeRecord, ChangeState, Happening, PartRecord,
     ProgramName, VersionRecord, What,
-    build::Work,
+    build::{Purpose, Work},
     load,
     manifest::{encode_manifest, read_manifest},
     maps,
@@ -378,7 +378,7 @@ impl Catalog {
         } else {
             let manifest = self.resolve(&routes, &change, &|part| arm_of(&change, part)).await?;
             let manifest = Arc::new(manifest);
-            let work = self.inner.builder.build(&manifest).await?;
+            let work = self.inner.builder.build(&manifest, Purpose::Rebuild).await?;
             let made = plain_face(&manifest, work);
             new.faces = vec![self.store_face(&made).await?];
             new.settled = Some(self.inner.blobs.put(&encode_manifest(&manifest)?).await?);

@@ -18,13 +18,14 @@ use uuid::Uuid;
 use super::{
     AppRecord, AppShared, BuildLine, Catalog, CatalogError, FunctionRecord, Happening,
     VersionRecord, What,
-    build::Work,
+    build::{Purpose, Work},
     changes::{PartNote, PlannedChange},
     load::Parts,
     manifest::{check, encode_manifest},
     maps,
     record::{self, APPS, CHANGES, DEPLOYS, FORMAT, VERSIONS, version_key},
     shared::Secrets,
+    tags,
 };
 use crate::telemetry::Timestamp;
 
@@ -80,6 +81,8 @@ struct Stored {
     manifest: Hash,
     maps: Hash,
     image: Hash,
+    /// Absent if there are none.
+    tags: Option<Hash>,
 }
 
 impl Catalog {
@@ -101,7 +104,7 @@ impl Catalog {
         if let Some(unchanged) = self.rewritten(&manifest).await? {
             return Ok(unchanged);
         }
-        let work = self.inner.builder.build(&manifest).await?;
+        let work = self.inner.builder.build(&manifest, Purpose::Deploy).await?;
         let started = Instant::now();
         let stored = self.store_blobs(&encoded, &work).await?;
 
@@ -160,9 +163,14 @@ impl Catalog {
         let blobs = &self.inner.blobs;
         let maps = maps::encode(&work.maps).map_err(|e| CatalogError::damaged("maps", e))?;
         let image = work.image.to_bytes();
-        let puts = tokio::try_join!(blobs.put(manifest), blobs.put(&maps), blobs.put(&image));
-        let (manifest, maps, image) = puts?;
-        Ok(Stored { manifest, maps, image })
+        let puts = tokio::try_join!(
+            blobs.put(manifest),
+            blobs.put(&maps),
+            blobs.put(&image),
+            tags::store(blobs, &work.tags)
+        );
+        let (manifest, maps, image, tags) = puts?;
+        Ok(Stored { manifest, maps, image, tags })
     }
 
     /// Of an app that had this name: a removal that failed half-way leaves versions whose numbers are in the way.
@@ -279,6 +287,7 @@ fn version_record(
         manifest: stored.manifest,
         maps: stored.maps,
         image: stored.image,
+        tags: stored.tags,
         engine,
     }
 }

@@ -58,6 +58,7 @@ impl Catalog {
     async fn mark(&self, marked: &mut Marked) -> Result<(), CatalogError> {
         for version in self.records() {
             marked.blobs.extend([version.manifest, version.maps, version.image]);
+            marked.blobs.extend(version.tags);
             if marked.manifests.insert(version.manifest) {
                 let manifest = read_manifest(&self.inner.blobs, &version.manifest).await?;
                 marked.blobs.extend(manifest.modules.iter().map(|module| module.source));

@@ -7,7 +7,7 @@ use belay_fabric::Blobs;
 use belay_host::Egress;
 use belay_model::{AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash};
 
-use super::CatalogError;
+use super::{CatalogError, tags};
 
 /// Limits on a manifest beyond what its size allows. Far above what real apps have.
 const FUNCTIONS_MAX: usize = 1_000;
@@ -21,6 +21,7 @@ pub(super) fn check(manifest: &AppManifest) -> Result<(), CatalogError> {
             .into_iter()
             .flatten()
             .chain(limits)
+            .chain(tags::check(manifest))
             .collect();
     if found.is_empty() { Ok(()) } else { Err(CatalogError::Refused(found)) }
 }

@@ -22,6 +22,7 @@ mod diagnose;
 mod engines;
 mod error;
 mod garbage;
+mod graph;
 mod images;
 mod load;
 mod manifest;
@@ -30,6 +31,7 @@ mod rebuild;
 mod record;
 mod rewritten;
 mod shared;
+mod tags;
 mod woven;
 
 use std::{collections::HashMap, sync::Arc};
@@ -48,6 +50,7 @@ pub use self::{
     deploy::{DeployResult, DeployTimings, DeployedChange},
     engines::Engines,
     error::{CatalogError, ImageError},
+    graph::GraphReport,
     images::{IdlePolicy, ImageSlot, Images},
     maps::AppMaps,
     record::{

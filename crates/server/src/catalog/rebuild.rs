@@ -12,7 +12,7 @@ use tokio::sync::RwLock;
 
 use super::{
     Builder, CatalogError, VersionRecord,
-    build::Work,
+    build::{Purpose, Work},
     images::WovenFace,
     manifest::read_manifest,
     maps::{self, Maps},
@@ -46,7 +46,7 @@ impl Rebuilder {
     ) -> Result<Rebuilt, CatalogError> {
         tracing::info!(%app, version = %old.version, "rebuilding for this engine");
         let manifest = read_manifest(self.builder.blobs(), &old.manifest).await?;
-        let work = self.builder.build(&Arc::new(manifest)).await?;
+        let work = self.builder.build(&Arc::new(manifest), Purpose::Rebuild).await?;
         let _blobs_stay = self.collecting.read().await;
         match self.keep(app, old, &work).await {
             Ok(Some(new)) => adopt(new),
@@ -69,7 +69,7 @@ impl Rebuilder {
         let blobs = self.builder.blobs();
         if let Some(settled) = &change.settled {
             let manifest = Arc::new(read_manifest(blobs, settled).await?);
-            let work = self.builder.build(&manifest).await?;
+            let work = self.builder.build(&manifest, Purpose::Rebuild).await?;
             return Ok((work.image, work.maps));
         }
         let key = version_key(app, change.version);

@@ -175,6 +175,9 @@ pub struct VersionRecord {
     pub maps: Hash,
     /// Blob: the function image.
     pub image: Hash,
+    /// Blob: the tags of the code, JSON. Absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Hash>,
     /// The engine memory that the image was made from; with another engine it is made anew from the manifest.
     pub engine: Hash,
 }

@@ -1,49 +1,59 @@
-//! Deploys whose sources were rewritten without saying anything else: comments, types, formatting.
+//! Deploys whose sources were rewritten without saying anything else: comments without tags, types, formatting.
 //!
 //! They change nothing that runs, so there is no new version: neither its numbers nor its evidence would mean
 //! anything. Everything else of the manifest (limits, environment, imports) has to be equal.
 
-use belay_model::{AppManifest, Hash, ModuleEntry, ModuleKind};
-use belay_weave::same_code;
+use std::sync::Arc;
+
+use belay_model::{AppManifest, Diagnostic, Hash, ModuleEntry};
+use belay_weave::{same_code, same_tags};
 
 use super::{Builder, Catalog, CatalogError, DeployResult, blocking::on_big_stack};
 
 /// One module with its source in two versions.
 struct Rewritten {
-    path: String,
-    kind: ModuleKind,
+    module: ModuleEntry,
     before: Hash,
-    after: Hash,
 }
 
 impl Catalog {
     /// The live version as the answer to a deploy of `manifest`, if both say the same.
     pub(super) async fn rewritten(
         &self,
-        manifest: &AppManifest,
+        manifest: &Arc<AppManifest>,
     ) -> Result<Option<DeployResult>, CatalogError> {
         let live = self.app(&manifest.app).ok().and_then(|app| app.live().cloned());
         let Some(live) = live else { return Ok(None) };
         let before = self.manifest(&live.record).await?;
         let Some(modules) = rewritten(&before, manifest) else { return Ok(None) };
+        let mut diagnostics = Vec::new();
         for module in modules {
-            if !self.inner.builder.same_code(module).await? {
-                return Ok(None);
+            match self.inner.builder.same(manifest, module).await? {
+                Some(warnings) => diagnostics.extend(warnings),
+                None => return Ok(None),
             }
         }
         let unchanged = self.unchanged(&manifest.app, &live.record.manifest);
-        Ok(unchanged.map(|unchanged| DeployResult { rewritten: true, ..unchanged }))
+        Ok(unchanged.map(|unchanged| DeployResult { rewritten: true, diagnostics, ..unchanged }))
     }
 }
 
 impl Builder {
-    async fn same_code(&self, module: Rewritten) -> Result<bool, CatalogError> {
-        let Rewritten { path, kind, before, after } = module;
-        let (_, before) = self.text(path.clone(), before).await?;
-        let (_, after) = self.text(path.clone(), after).await?;
-        let compare = move || same_code(&path, kind, &before, &after);
+    /// What there is to warn of, if the module says the same in both versions.
+    async fn same(
+        &self,
+        manifest: &Arc<AppManifest>,
+        Rewritten { module, before }: Rewritten,
+    ) -> Result<Option<Vec<Diagnostic>>, CatalogError> {
+        let (_, before) = self.text(module.path.clone(), before).await?;
+        let (_, after) = self.text(module.path.clone(), module.source).await?;
+        let manifest = manifest.clone();
+        let compare = move || {
+            let same = same_code(&module.path, module.kind, &before, &after);
+            same.then(|| same_tags(&manifest, &module, &before, &after)).flatten()
+        };
         // A comparison that breaks down is no reason to refuse the deploy.
-        Ok(on_big_stack("belay-compare", compare).await.unwrap_or(false))
+        Ok(on_big_stack("belay-compare", compare).await.unwrap_or_default())
     }
 }
 
@@ -60,10 +70,8 @@ fn rewritten(before: &AppManifest, after: &AppManifest) -> Option<Vec<Rewritten>
     let pairs = before.modules.iter().zip(&after.modules);
     let differing = pairs.filter(|(before, after)| before.source != after.source);
     let module = |(before, after): (&ModuleEntry, &ModuleEntry)| Rewritten {
-        path: after.path.clone(),
-        kind: after.kind,
+        module: after.clone(),
         before: before.source,
-        after: after.source,
     };
     Some(differing.map(module).collect())
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use super::{
     Builder, CatalogError, FunctionRecord,
     blocking::{Broken, on_big_stack},
-    build::{Texts, Work, make, program},
+    build::{Purpose, Texts, Work, make, program},
     maps::Maps,
 };
 
@@ -106,7 +106,7 @@ impl Builder {
     ) -> Result<(FunctionImage, Maps), CatalogError> {
         let manifest = if arm == Arm::After { &pair.after } else { &pair.before };
         if bindings.whole {
-            let work = self.build(manifest).await?;
+            let work = self.build(manifest, Purpose::Rebuild).await?;
             return Ok((work.image, work.maps));
         }
         let engine = self.engines().get(&manifest.environment).await?;
@@ -156,7 +156,8 @@ impl Weaver<'_> {
             Err(reason) => {
                 woven = weave_pair(self.pair, self.texts)?;
                 woven.tie_all();
-                let before = make(&self.pair.before, self.texts, &self.engines[0])?;
+                let before =
+                    make(&self.pair.before, self.texts, &self.engines[0], Purpose::Rebuild)?;
                 let images = vec![plain, (before.image, before.maps)];
                 (images, Vec::new(), Some(reason))
             }

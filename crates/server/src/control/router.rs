@@ -114,6 +114,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(flips::restore))
         .routes(routes!(flips::settle))
         .routes(routes!(flips::effective))
+        .routes(routes!(versions::graph))
         .routes(routes!(aliases::list))
         .routes(routes!(aliases::get, aliases::put, aliases::delete))
         .routes(routes!(secrets::list))

@@ -1,16 +1,17 @@
-//! Versions: deploy, list, look at.
+//! Versions: deploy, list, look at, and see what is in them.
 
 use axum::{Json, extract::State};
 use belay_model::{AppManifest, AppName, EnvironmentName, FunctionName, Hash, VersionNumber};
+use belay_weave::Packages;
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     ApiError, Control, ErrorBody,
     input::{Body, InPath, InQuery, Page},
 };
 use crate::{
-    catalog::{BlocksReport, CatalogError, DeployResult},
+    catalog::{BlocksReport, CatalogError, DeployResult, GraphReport},
     routes::{AppRoutes, VersionRoutes},
 };
 
@@ -139,4 +140,25 @@ pub(super) async fn blocks(
     InPath(app): InPath<AppName>,
 ) -> Result<Json<BlocksReport>, ApiError> {
     Ok(Json(control.catalog.blocks_of(&app).await?))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GraphQuery {
+    /// Packages module by module, rather than each as one.
+    #[serde(default)]
+    all: bool,
+}
+
+/// What the functions and modules of the live version need of each other.
+#[utoipa::path(get, path = "/apps/{app}/graph", tag = "versions", params(("app" = String, Path), GraphQuery),
+    responses((status = 200, body = GraphReport), (status = 404, body = ErrorBody)))]
+pub(super) async fn graph(
+    State(control): State<Control>,
+    InPath(app): InPath<AppName>,
+    InQuery(query): InQuery<GraphQuery>,
+) -> Result<Json<GraphReport>, ApiError> {
+    let packages = if query.all { Packages::Whole } else { Packages::Named };
+    Ok(Json(control.catalog.graph_of(&app, packages).await?))
 }

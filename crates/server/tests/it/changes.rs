@@ -152,7 +152,8 @@ async fn the_same_edit_stays_taken_back_until_it_is_restored() {
     assert_eq!(total(&server).await, 30);
     // Another deploy that still has it, with an edit elsewhere.
     let source = second().sources.values().next().unwrap().clone();
-    let guard = "export async function ship(order) {\n  if (!order.to) throw new Error('where to?');";
+    let guard =
+        "export async function ship(order) {\n  if (!order.to) throw new Error('where to?');";
     let code = source.replace("export async function ship(order) {", guard);
     let deployed = server.deploy(&shop(&code).env("A", "1")).await;
     assert_eq!(total(&server).await, 30, "{deployed:#}");

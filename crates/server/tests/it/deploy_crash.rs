@@ -62,7 +62,8 @@ async fn try_deploy(client: &Client, server: &ChildServer, app: &App) -> Option<
         let put = client.put(format!("{base}/blobs/{hash}")).body(source.clone());
         acknowledged(put).await?;
     }
-    acknowledged(client.post(format!("{base}/apps/shop/versions?yes=true")).json(&app.manifest)).await
+    acknowledged(client.post(format!("{base}/apps/shop/versions?yes=true")).json(&app.manifest))
+        .await
 }
 
 /// The answer, if there was a whole one.

@@ -23,5 +23,6 @@ mod data_trigger;
 mod deploy_build;
 mod deploy_crash;
 mod deploy_memory;
+mod deploy_tags;
 mod deploy_versions;
 mod support;

@@ -196,6 +196,7 @@ impl App {
             environment: EnvironmentName::default(),
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
+            tags: belay_model::AppTags::default(),
             modules: Vec::new(),
         };
         Self { manifest, sources: BTreeMap::new() }
@@ -231,7 +232,12 @@ impl App {
     }
 
     pub(crate) fn limited(mut self, name: &str, module: &str, limits: Limits) -> Self {
-        let spec = FunctionSpec { module: module.to_owned(), export: name.to_owned(), limits };
+        let spec = FunctionSpec {
+            module: module.to_owned(),
+            export: name.to_owned(),
+            limits,
+            tags: belay_model::Tags::default(),
+        };
         self.manifest.functions.insert(name.parse().unwrap(), spec);
         self
     }

@@ -14,6 +14,7 @@
 //! different modules, versions and apps are the same block when their addresses are equal.
 
 mod content;
+mod tagged;
 
 use std::borrow::Cow;
 
@@ -21,6 +22,7 @@ use belay_model::{Hash, ModuleKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    lines::Lines,
     map::PositionMap,
     syntax::{Goal, NodeId, Printed, Tree, read_module, with_tree},
 };
@@ -95,21 +97,4 @@ fn json(text: &str) -> Option<Block> {
         bytes: u32::try_from(text.len()).unwrap_or(u32::MAX),
         blocks: Vec::new(),
     })
-}
-
-/// Where the lines of a text begin.
-struct Lines(Vec<u32>);
-
-impl Lines {
-    fn of(text: &str) -> Self {
-        let breaks = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
-        Self(std::iter::once(0).chain(breaks).collect())
-    }
-
-    /// Line and column from 1, the column in bytes.
-    fn place(&self, offset: u32) -> (u32, u32) {
-        let line = self.0.partition_point(|start| *start <= offset);
-        let start = self.0.get(line.wrapping_sub(1)).copied().unwrap_or(0);
-        (u32::try_from(line).unwrap_or(u32::MAX), offset - start + 1)
-    }
 }

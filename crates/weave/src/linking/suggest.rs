@@ -12,7 +12,7 @@ pub(crate) fn nearest<'c>(
 }
 
 /// Insertions, deletions and replacements that lead from one to the other, ignoring case.
-fn distance(from: &str, to: &str) -> usize {
+pub(crate) fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.to_lowercase().chars().enumerate() {

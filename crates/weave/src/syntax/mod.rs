@@ -9,6 +9,8 @@ mod commonjs;
 mod depth;
 mod esm;
 mod imports;
+mod meaning;
+mod names;
 mod print;
 mod reading;
 mod tree;
@@ -30,6 +32,8 @@ use oxc::{
 
 pub(crate) use commonjs::CommonJsExports;
 pub(crate) use esm::{EsmExports, Wanted};
+pub(crate) use meaning::{ExpressionKind, read_expression, with_meaning};
+pub(crate) use names::{Export, Exports, assigned, bound, exports, key, name_of};
 pub(crate) use print::Printed;
 pub(crate) use tree::{
     Marks, NodeId, Piece, Tree, Variable, VariableId, is_list, with_source_tree, with_tree,
@@ -189,6 +193,11 @@ fn other_dialect(source: &str, dialect: Dialect) -> Option<&'static str> {
     candidates.into_iter().find(|(other, _)| parses(*other)).map(|(_, hint)| hint)
 }
 
+/// Whether the app's author wrote it, rather than the author of a package.
+pub(crate) fn is_own_code(path: &str) -> bool {
+    !path.split('/').any(|part| part == "node_modules")
+}
+
 struct Reader<'s> {
     path: &'s str,
     source: &'s str,
@@ -253,7 +262,7 @@ impl Reader<'_> {
     /// Packages were checked where they were made; only the user's own files are checked for early
     /// errors here.
     fn is_own_code(&self) -> bool {
-        !self.path.split('/').any(|part| part == "node_modules")
+        is_own_code(self.path)
     }
 
     fn kind(

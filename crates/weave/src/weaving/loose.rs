@@ -45,6 +45,7 @@ fn manifest(sources: &Sources) -> AppManifest {
         environment: EnvironmentName::default(),
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
+        tags: belay_model::AppTags::default(),
         modules: entries.collect(),
     }
 }

@@ -116,13 +116,19 @@ fn module() -> impl Strategy<Value = (ModuleEntry, String)> {
 }
 
 fn manifest(modules: Vec<ModuleEntry>, entry: String, export: String) -> AppManifest {
-    let spec = FunctionSpec { module: entry, export, limits: Limits::default() };
+    let spec = FunctionSpec {
+        module: entry,
+        export,
+        limits: Limits::default(),
+        tags: belay_model::Tags::default(),
+    };
     AppManifest {
         app: "hostile".parse().unwrap(),
         functions: BTreeMap::from([("f".parse().unwrap(), spec)]),
         environment: EnvironmentName::default(),
         env: BTreeMap::new(),
         egress: belay_model::EgressPolicy::default(),
+        tags: belay_model::AppTags::default(),
         modules,
     }
 }

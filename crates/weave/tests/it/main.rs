@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
 
 mod blocks;
+mod dependencies;
 mod fixtures;
 mod frames;
 mod graphs;
@@ -10,4 +11,5 @@ mod hostile;
 mod nesting;
 mod npm;
 mod support;
+mod tags;
 mod weaves;

@@ -1,7 +1,10 @@
 //! Sources that nest without end are refused, and those just below the bound do not overflow the
 //! stack.
 
-use belay_weave::compile;
+use std::sync::Arc;
+
+use belay_model::ModuleKind;
+use belay_weave::{GraphResult, Packages, compile, dependencies, tags};
 
 use crate::support::{compile_graph, errors, graph, manifest, render};
 
@@ -82,8 +85,21 @@ fn check(path: &str, source: &str) -> bool {
     );
     if errors.is_empty() {
         assert!(compile_graph(&graph).is_ok());
+        look_into(path, source, &graph);
     }
     errors.is_empty()
+}
+
+/// What reads the source as it was written has to survive it too.
+fn look_into(path: &str, source: &str, graph: &GraphResult) {
+    let manifest = manifest(graph);
+    let text: Arc<str> = source.into();
+    dependencies(&manifest, &|_| Some(text.clone()), &[], Packages::Named);
+    let kind = manifest.modules.iter().find(|module| module.path == path).unwrap().kind;
+    let (tagged, _) = tags(path, kind, &format!("{source}\n;\n/** @rollback fine */\nlast();\n"));
+    assert_eq!(tagged.len(), 1);
+    let deep = format!("/** @transaction t\n * @success {source} */\nasync function f() {{}}");
+    tags("index.ts", ModuleKind::Esm, &deep);
 }
 
 fn sources(depth: usize) -> impl Iterator<Item = (&'static str, String)> {

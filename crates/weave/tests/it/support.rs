@@ -182,6 +182,7 @@ pub(crate) fn manifest(graph: &GraphResult) -> AppManifest {
             module: entry.module.clone(),
             export: entry.export.clone(),
             limits: Limits::default(),
+            tags: belay_model::Tags::default(),
         };
         (entry.function.clone(), spec)
     });
@@ -191,6 +192,7 @@ pub(crate) fn manifest(graph: &GraphResult) -> AppManifest {
         environment: belay_model::EnvironmentName::default(),
         env: BTreeMap::new(),
         egress: belay_model::EgressPolicy::default(),
+        tags: belay_model::AppTags::default(),
         modules: graph.modules.clone(),
     }
 }

@@ -55,8 +55,14 @@ impl Pair {
             imports: imports.collect(),
         };
         let export = "main".to_owned();
-        let spec = FunctionSpec { module: self.path.clone(), export, limits: Limits::default() };
+        let spec = FunctionSpec {
+            module: self.path.clone(),
+            export,
+            limits: Limits::default(),
+            tags: belay_model::Tags::default(),
+        };
         AppManifest {
+            tags: belay_model::AppTags::default(),
             app: "woven".parse().unwrap(),
             functions: BTreeMap::from([("main".parse().unwrap(), spec)]),
             environment: EnvironmentName::default(),

@@ -1,0 +1,54 @@
+//! The tags of a version: those in its code as a blob, those in `belay.toml` in its manifest.
+
+use belay_fabric::{Blobs, StoreError};
+use belay_model::{
+    AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash, Resources, Tagged, Tags,
+};
+
+use super::{Catalog, CatalogError, VersionRecord};
+
+/// Bytes of all tags of a function in a manifest.
+const TAGS_BYTES_MAX: usize = 16 << 10;
+
+impl Catalog {
+    /// The tags in the code of a version, by module and place.
+    pub async fn tags(&self, version: &VersionRecord) -> Result<Vec<Tagged>, CatalogError> {
+        let Some(hash) = version.tags else { return Ok(Vec::new()) };
+        let key = format!("tags {hash}");
+        let bytes = self.inner.blobs.get(&hash).await?;
+        let bytes = bytes.ok_or_else(|| CatalogError::damaged(&key, "the blob is missing"))?;
+        serde_json::from_slice(&bytes).map_err(|error| CatalogError::damaged(&key, error))
+    }
+}
+
+pub(super) async fn store(blobs: &Blobs, tags: &[Tagged]) -> Result<Option<Hash>, StoreError> {
+    if tags.is_empty() {
+        return Ok(None);
+    }
+    // Plain data, whose only maps have text keys: there is nothing that JSON cannot hold.
+    let bytes = serde_json::to_vec(tags).unwrap_or_default();
+    blobs.put(&bytes).await.map(Some)
+}
+
+/// What is wrong with the tags that a manifest has. Whether its functions can have them is for the compiler to say.
+pub(super) fn check(manifest: &AppManifest) -> impl Iterator<Item = Diagnostic> {
+    let problem = |(name, spec): (&FunctionName, &FunctionSpec)| {
+        let problem = problem(&spec.tags)?;
+        Some(Diagnostic::error("bad-tag", format!("function {name}: {problem}")))
+    };
+    manifest.functions.iter().filter_map(problem)
+}
+
+fn problem(tags: &Tags) -> Option<String> {
+    let names = tags.retry.iter().chain(&tags.depends);
+    let odd =
+        |name: &&String| name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == ',');
+    if let Some(odd) = names.clone().find(odd) {
+        return Some(format!("{odd:?} is not a name"));
+    }
+    let bytes: usize = tags.lines().iter().map(String::len).sum();
+    if bytes > TAGS_BYTES_MAX {
+        return Some(format!("its tags are longer than {TAGS_BYTES_MAX} bytes"));
+    }
+    tags.resources.as_ref().and_then(Resources::problem)
+}

@@ -1,0 +1,47 @@
+//! What in an app needs what, found without running it: imports, calls, and variables that functions share.
+//!
+//! ```text
+//! module ──▶ bindings: names of other modules ─┐
+//!        ──▶ units: functions with names ──────┼─▶ facts: who refers to what ──▶ link: across modules ──▶ graph
+//!        ──▶ chain: what is done with a name ──┘                tags: @depends ──▶ declared ──────────────┘
+//! ```
+//!
+//! Only what is certain is told. A call whose callee is computed, passed in or found at run time has no edge, which
+//! `@depends` is for. Packages are known by their names and not looked into.
+
+mod bindings;
+mod chain;
+mod declared;
+mod facts;
+mod link;
+mod nodes;
+mod units;
+
+use std::sync::Arc;
+
+use belay_model::{AppManifest, DependencyGraph, Hash, Tagged};
+
+/// How packages are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packages {
+    /// Each by its name.
+    Named,
+    /// Module by module.
+    Whole,
+}
+
+/// The graph of an app that [`crate::compile`] accepts. `source` gives a source text by its hash; `tags` are those of
+/// [`crate::app_tags`].
+pub fn dependencies(
+    manifest: &AppManifest,
+    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+    tags: &[Tagged],
+    packages: Packages,
+) -> DependencyGraph {
+    let mut app = link::App::read(manifest, source, packages);
+    app.imports();
+    app.references();
+    app.entries();
+    app.declared(tags);
+    app.finish()
+}

@@ -1,0 +1,90 @@
+//! The graph while it grows: nodes by their ids, edges, and who touches which variable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use belay_model::{DependencyGraph, EdgeKind, GraphEdge, GraphNode, NodeKind, SharedState};
+
+/// A variable: module, name and line.
+pub(super) type Variable = (String, String, u32);
+
+#[derive(Debug, Default)]
+pub(super) struct Growing {
+    nodes: BTreeMap<String, GraphNode>,
+    edges: BTreeMap<(String, String, EdgeKind), BTreeSet<String>>,
+    touched: BTreeMap<Variable, Touched>,
+}
+
+/// Ids of nodes.
+#[derive(Debug, Default)]
+struct Touched {
+    writers: BTreeSet<String>,
+    readers: BTreeSet<String>,
+}
+
+impl Growing {
+    pub(super) fn node(&mut self, node: GraphNode) {
+        self.nodes.entry(node.id.clone()).or_insert(node);
+    }
+
+    /// A node that is no code of the app; its id.
+    pub(super) fn named(&mut self, kind: NodeKind, name: &str) -> String {
+        let what = match kind {
+            NodeKind::Entry => "function",
+            NodeKind::Module => "module",
+            NodeKind::Package => "package",
+            NodeKind::Builtin => "builtin",
+            NodeKind::Component | NodeKind::Function | NodeKind::Class => "component",
+        };
+        let id = format!("{what}:{name}");
+        let module = (kind == NodeKind::Module).then(|| name.to_owned());
+        let name = name.to_owned();
+        self.node(GraphNode { id: id.clone(), kind, name, module, lines: None });
+        id
+    }
+
+    pub(super) fn edge(&mut self, from: &str, to: &str, kind: EdgeKind, name: Option<&str>) {
+        if from != to || kind == EdgeKind::Calls {
+            let names = self.edges.entry((from.to_owned(), to.to_owned(), kind)).or_default();
+            names.extend(name.map(str::to_owned));
+        }
+    }
+
+    pub(super) fn touch(&mut self, variable: Variable, by: &str, writes: bool) {
+        let touched = self.touched.entry(variable).or_default();
+        let who = if writes { &mut touched.writers } else { &mut touched.readers };
+        who.insert(by.to_owned());
+    }
+
+    pub(super) fn finish(self) -> DependencyGraph {
+        // Who calls something uses it anyway.
+        let calls = |from: &String, to: &String| {
+            self.edges.contains_key(&(from.clone(), to.clone(), EdgeKind::Calls))
+        };
+        let edges = self
+            .edges
+            .iter()
+            .filter(|((from, to, kind), _)| *kind != EdgeKind::Uses || !calls(from, to));
+        let edge = |((from, to, kind), names): (&(String, String, EdgeKind), &BTreeSet<String>)| {
+            GraphEdge {
+                from: from.clone(),
+                to: to.clone(),
+                kind: *kind,
+                names: names.iter().cloned().collect(),
+            }
+        };
+        DependencyGraph {
+            edges: edges.map(edge).collect(),
+            nodes: self.nodes.into_values().collect(),
+            state: self.touched.into_iter().filter_map(shared).collect(),
+        }
+    }
+}
+
+/// A variable that several touch and at least one changes.
+fn shared(((module, name, line), touched): (Variable, Touched)) -> Option<SharedState> {
+    let Touched { writers, readers } = touched;
+    let readers: Vec<_> = readers.into_iter().filter(|reader| !writers.contains(reader)).collect();
+    let is_shared = !writers.is_empty() && writers.len() + readers.len() > 1;
+    let writers = writers.into_iter().collect();
+    is_shared.then_some(SharedState { module, name, line, writers, readers })
+}

@@ -1,0 +1,222 @@
+//! What in an app needs what, as far as its code tells.
+
+use std::{fmt::Write as _, path::Path, sync::Arc};
+
+use belay_model::{DependencyGraph, EdgeKind, NodeKind, Tags};
+use belay_weave::{GraphResult, Packages, app_tags, dependencies, resolve_graph};
+use proptest::prelude::*;
+
+use crate::support::{Disk, entry, errors, graph, manifest, render};
+
+fn of(
+    found: &GraphResult,
+    packages: Packages,
+    change: impl Fn(&mut belay_model::AppManifest),
+) -> DependencyGraph {
+    assert!(errors(&found.diagnostics).is_empty(), "{}", render(&found.diagnostics));
+    let mut manifest = manifest(found);
+    change(&mut manifest);
+    let source = |hash: &belay_model::Hash| {
+        found.sources.get(hash).map(|bytes| Arc::from(String::from_utf8(bytes.clone()).unwrap()))
+    };
+    let (tags, _) = app_tags(&manifest, &source);
+    dependencies(&manifest, &source, &tags, packages)
+}
+
+/// Every list of the graph, a line an item; every edge leads from a node to a node.
+fn shown(graph: &DependencyGraph) -> String {
+    let mut text = String::new();
+    for node in &graph.nodes {
+        let lines = node.lines.map(|(first, last)| format!(" {first}-{last}")).unwrap_or_default();
+        writeln!(text, "{} ({:?}{lines})", node.id, node.kind).unwrap();
+    }
+    let known = |id: &String| assert!(graph.nodes.iter().any(|node| node.id == *id), "{id}");
+    for edge in &graph.edges {
+        known(&edge.from);
+        known(&edge.to);
+        writeln!(text, "{} {:?} {} {}", edge.from, edge.kind, edge.to, edge.names.join(", "))
+            .unwrap();
+    }
+    for state in &graph.state {
+        state.writers.iter().chain(&state.readers).for_each(known);
+        let (writers, readers) = (state.writers.join(", "), state.readers.join(", "));
+        writeln!(text, "{}:{} {}: {writers} | {readers}", state.module, state.line, state.name)
+            .unwrap();
+    }
+    text
+}
+
+fn check(files: &[(&str, &str)], entries: &[&str]) -> String {
+    shown(&of(&graph(files, entries), Packages::Named, |_| {}))
+}
+
+/// Calls and uses alone, as `from → to`.
+fn calls(source: &str) -> Vec<String> {
+    let found = graph(&[("/app/a.js", source)], &["f = a.js#f"]);
+    let graph = of(&found, Packages::Named, |_| {});
+    let edges =
+        graph.edges.iter().filter(|edge| matches!(edge.kind, EdgeKind::Calls | EdgeKind::Uses));
+    let name = |id: &str| id.trim_start_matches("a.js#").to_owned();
+    edges.map(|edge| format!("{} {:?} {}", name(&edge.from), edge.kind, name(&edge.to))).collect()
+}
+
+#[test]
+fn the_shop() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop");
+    // Its packages are not installed: what is not there is left out.
+    let entries = [
+        "catalog = src/catalog.ts#catalog",
+        "orders = src/orders.ts#orders",
+        "refund = src/refund.ts#refund",
+        "notify = src/notify.ts#notify",
+    ];
+    let entries: Vec<_> = entries.iter().map(|line| entry(line)).collect();
+    let found = resolve_graph(&Disk, &root.canonicalize().unwrap(), &entries);
+    insta::assert_snapshot!(shown(&of(&found, Packages::Named, |_| {})));
+}
+
+#[test]
+fn cycles_of_modules_and_of_calls() {
+    insta::assert_snapshot!(check(
+        &[
+            (
+                "/app/a.js",
+                "import { even } from './b.js';\nexport function f(n) { return even(n); }\nexport function odd(n) { return n !== 0 && even(n - 1); }\nexport * from './b.js';\n"
+            ),
+            (
+                "/app/b.js",
+                "import { odd } from './a.js';\nexport function even(n) { return n === 0 || odd(n - 1); }\nexport function self() { return self(); }\nexport * from './a.js';\nself();\n"
+            ),
+        ],
+        &["f = a.js#f", "g = a.js#even"],
+    ));
+}
+
+#[test]
+fn names_are_followed_through_imports_exports_and_require() {
+    insta::assert_snapshot!(check(
+        &[
+            (
+                "/app/a.ts",
+                "import def, { one as uno, type T } from './lib';\nimport * as lib from './lib';\nimport old from './old.cjs';\nimport { kv } from 'belay';\nimport { z } from 'zod';\n\
+                 export async function f(t: T) {\n  uno();\n  lib.two();\n  lib.missing();\n  def();\n  old.three();\n  const { three } = await import('./old.cjs');\n  three();\n  await kv.get('a');\n  return z.string();\n}\n",
+            ),
+            (
+                "/app/lib.ts",
+                "export interface T {}\nexport { two } from './deep';\nfunction first() {}\nexport { first as one };\nexport default () => first();\n",
+            ),
+            ("/app/deep.ts", "export const two = function inner() { return inner; };\n"),
+            (
+                "/app/old.cjs",
+                "const deep = require('./older.cjs');\nconst { five } = require('./older.cjs');\nfunction three() { deep.four(); five(); }\nmodule.exports = { three };\n",
+            ),
+            ("/app/older.cjs", "exports.four = () => {};\nexports.five = function () {};\n"),
+            ("/app/node_modules/zod/package.json", "{ \"name\": \"zod\", \"main\": \"index.js\" }"),
+            ("/app/node_modules/zod/index.js", "exports.z = require('./lib/z.js');"),
+            ("/app/node_modules/zod/lib/z.js", "exports.string = () => {};"),
+        ],
+        &["f = a.ts#f"],
+    ));
+}
+
+#[test]
+fn packages_are_told_module_by_module_if_asked() {
+    let files = [
+        ("/app/a.js", "import { z } from '@s/zod';\nexport const f = () => z();\n"),
+        (
+            "/app/node_modules/@s/zod/package.json",
+            "{ \"name\": \"@s/zod\", \"main\": \"index.js\" }",
+        ),
+        ("/app/node_modules/@s/zod/index.js", "exports.z = require('./z.js');"),
+        ("/app/node_modules/@s/zod/z.js", "module.exports = () => {};"),
+    ];
+    let found = graph(&files, &["f = a.js#f"]);
+    insta::assert_snapshot!(shown(&of(&found, Packages::Whole, |_| {})));
+    let named = of(&found, Packages::Named, |_| {});
+    let packages: Vec<_> =
+        named.nodes.iter().filter(|node| node.kind == NodeKind::Package).collect();
+    assert_eq!(packages.len(), 1);
+    assert_eq!(packages[0].id, "package:@s/zod");
+}
+
+#[test]
+fn a_call_is_told_where_its_callee_is_certain() {
+    assert_eq!(calls("export function f() { g(); }\nfunction g() {}"), ["f Calls g"]);
+    assert_eq!(calls("export const f = () => [1].map(g);\nconst g = (n) => n;"), ["f Uses g"]);
+    assert_eq!(calls("export const f = () => [1].map(() => g());\nfunction g() {}"), ["f Calls g"]);
+    assert_eq!(calls("export const f = (g) => g();\nfunction g() {}"), Vec::<String>::new());
+    assert_eq!(calls("export function f() { f(); }"), ["f Calls f"]);
+    assert_eq!(
+        calls("export const f = wrap(async () => g());\nfunction g() {}\nfunction wrap() {}"),
+        ["f Calls g", "f Calls wrap"]
+    );
+    assert_eq!(calls("export function f() { new A(); }\nclass A {}"), ["f Calls A"]);
+    assert_eq!(
+        calls(
+            "export class f { a() { this.b(); [1].map(() => this.b); } b() { (function () { this.a(); }); } }"
+        ),
+        ["f.a Calls f.b"]
+    );
+    assert_eq!(
+        calls("export function f() { const g = () => h(); g(); }\nfunction h() {}"),
+        ["f Calls f.g", "f.g Calls h"]
+    );
+    assert_eq!(calls("export function f() { g.call(1); g?.(); }\nfunction g() {}"), ["f Calls g"]);
+    assert_eq!(calls("function g() {}\nexport { g as f };"), Vec::<String>::new());
+}
+
+#[test]
+fn variables_that_functions_share() {
+    insta::assert_snapshot!(check(
+        &[
+            (
+                "/app/a.js",
+                "import { cache, hits } from './state.js';\nlet count = 0;\nlet alone = 0;\nconst fixed = 1;\nconst list = [];\nlet taken;\n\
+                 export function f() { count += 1; cache.set('a', fixed); list.push(1); return hits; }\n\
+                 export function g() { alone++; list[0] = 2; ({ taken } = { taken: 1 }); return count + fixed + cache.size; }\n\
+                 export const h = () => [taken, list.length, (count) => count];\ncount = 2;\n",
+            ),
+            (
+                "/app/state.js",
+                "export const cache = new Map();\nexport let hits = 0;\nexport function hit() { hits++; }\n"
+            ),
+        ],
+        &["f = a.js#f", "g = a.js#g"],
+    ));
+}
+
+#[test]
+fn what_authors_say() {
+    let found = graph(
+        &[
+            (
+                "/app/src/a.js",
+                "import './b.js';\n/** @depends g, ./b, helper, elsewhere, stripe */\nexport async function f() {\n  /** @depends src/b.js */\n  const one = 1;\n  return one;\n}\nfunction helper() {}\nexport const g = 1;\nclass A {\n  /** @depends test.f */\n  run() {}\n}\n",
+            ),
+            ("/app/src/b.js", "export function elsewhere() {}\n"),
+        ],
+        &["f = src/a.js#f", "g = src/a.js#g"],
+    );
+    let graph = of(&found, Packages::Named, |manifest| {
+        let spec = manifest.functions.values_mut().next().unwrap();
+        spec.tags = Tags { depends: vec!["database".to_owned()], ..Tags::default() };
+    });
+    let declared = graph.edges.iter().filter(|edge| edge.kind == EdgeKind::Depends);
+    let declared: Vec<_> = declared.map(|edge| format!("{} → {}", edge.from, edge.to)).collect();
+    insta::assert_snapshot!(declared.join("\n"));
+}
+
+proptest! {
+    /// Whatever the code, the graph ends, and its edges lead to its nodes.
+    #[test]
+    fn any_code_has_a_graph(parts in prop::collection::vec(
+        "(function f\\(\\) \\{|\\}|f\\(\\);|const f = |\\(\\) => |class A \\{|export |import \\* as a from './a.js';|a\\.f\\(\\);|this\\.f\\(\\);|let x = 1;|x\\.push\\(f\\);|\\{ f\\(\\) \\{\\} \\};|\n)",
+        0..12,
+    )) {
+        let source = format!("{}\nexport const handler = () => 1;", parts.concat());
+        let found = graph(&[("/app/a.js", &source)], &["f = a.js#handler"]);
+        if errors(&found.diagnostics).is_empty() {
+            shown(&of(&found, Packages::Named, |_| {}));
+        }
+    }
+}
