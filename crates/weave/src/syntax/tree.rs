@@ -102,6 +102,8 @@ pub(crate) struct Variable {
 #[derive(Debug)]
 pub(crate) struct Tree<'c> {
     pub(crate) code: &'c str,
+    /// How deep it nests, where that was counted.
+    depth: usize,
     pub(super) nodes: Vec<Node>,
     /// By their start.
     pub(super) tokens: Vec<Span>,
@@ -111,6 +113,9 @@ pub(crate) struct Tree<'c> {
     /// Variables of the top level by their names.
     tops: OnceCell<HashMap<Box<str>, VariableId>>,
 }
+
+/// Levels that guards, and functions that choose between two, add to what they are put around.
+const WOVEN_DEPTH: usize = 64;
 
 /// A piece of a node.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +153,23 @@ pub(crate) fn with_source_tree<T>(
 ) -> Option<T> {
     let dialect = Dialect::of(path)?;
     let depth = depth::nesting(code, dialect.jsx, dialect.typescript)?;
+    on_stack(depth, || {
+        let tree = parse(code, dialect.source_type(Goal::Known(kind)))?;
+        Some(work(&Tree { depth, ..tree }))
+    })
+}
+
+/// As [`with_source_tree`], for what was woven of two sources: it nests at most as deep as both of them together, and
+/// what is put around them.
+pub(crate) fn with_woven_tree<T>(
+    path: &str,
+    code: &str,
+    kind: ModuleKind,
+    (before, after): (&Tree<'_>, &Tree<'_>),
+    work: impl FnOnce(&Tree<'_>) -> T,
+) -> Option<T> {
+    let dialect = Dialect::of(path)?;
+    let depth = before.depth + after.depth + WOVEN_DEPTH;
     on_stack(depth, || Some(work(&parse(code, dialect.source_type(Goal::Known(kind)))?)))
 }
 
@@ -165,7 +187,7 @@ fn parse(code: &str, source_type: SourceType) -> Option<Tree<'_>> {
     let tokens = read.without_types(tokens);
     let (hashes, tops) = (OnceCell::new(), OnceCell::new());
     let mut tree =
-        Tree { code, nodes: read.nodes, tokens, variables: read.variables, hashes, tops };
+        Tree { code, depth: 0, nodes: read.nodes, tokens, variables: read.variables, hashes, tops };
     tree.order();
     Some(tree)
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`align`]: which statement continues which; [`weaver`]: the descent to what differs; [`list`], [`run`],
 //!   [`function`], [`members`], [`program`], [`chain`], [`binding`]: one kind of place each;
+//! - [`names`]: names taken from a required module; [`loose`]: sources that are no app;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
 //! A weave is made of the sources as they were written, types and all, so that every place in it is a place in one of

@@ -13,7 +13,7 @@ use super::{
     render::{Rendered, Renderer},
     weaver::Weaver,
 };
-use crate::syntax::{NodeId, Tree, with_source_tree};
+use crate::syntax::{NodeId, Tree, with_source_tree, with_woven_tree};
 
 /// The module of the engine that guards import from.
 pub(crate) const WEAVE_MODULE: &str = "belay:weave";
@@ -153,7 +153,8 @@ fn prove(
         let rendered = Renderer { before: old, after: new, output, image, cell: &|_| 1 }
             .render()
             .ok_or("two of its differences overlap")?;
-        let folded = with_source_tree(path, &rendered.text, kind, |woven| {
+        let trees = (before, after);
+        let folded = with_woven_tree(path, &rendered.text, kind, trees, |woven| {
             sides.iter().try_for_each(|&side| {
                 verify((woven, &rendered), tree(side), side, &lone)
                     .map_err(|wrong| format!("{side:?}: {wrong}"))
