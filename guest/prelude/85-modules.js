@@ -21,9 +21,20 @@ const empty = {};
 /** For woven code alone: nothing else leads here, as `graph` has the name only in woven modules. */
 const woven = Object.freeze({
   cells: new Uint8Array(native.wovenCells),
-  now: native.wovenNow,
-  took: native.wovenTook,
+  enter: native.wovenEnter,
+  leave: native.wovenLeave,
+  settable,
 });
+
+/** Woven code makes of an assigned property one that chooses: nothing else than the assignment may have been done. */
+function settable(object, name) {
+  for (let holder = object; holder !== null; holder = Object.getPrototypeOf(holder)) {
+    const property = Object.getOwnPropertyDescriptor(holder, name);
+    if (property ? !property.writable : holder === object && !Object.isExtensible(object))
+      throw new TypeError(`'${name}' is no plain property, so it cannot have two values`);
+    if (property) return;
+  }
+}
 
 function setGraph(graphJson) {
   ({ graph, kinds } = JSON.parse(graphJson));
@@ -121,7 +132,7 @@ function run(module, parent) {
 /** The wrapper of a woven module has parameters for the cells as well. */
 function argumentsFor(wrapper, module) {
   const usual = [module.exports, module.require, module, module.id, module.path];
-  return wrapper.length > usual.length ? [...usual, woven.cells, woven.now, woven.took] : usual;
+  return wrapper.length > usual.length ? [...usual, woven.cells, woven.enter, woven.leave, woven.settable] : usual;
 }
 
 function loadJson(path, parent) {

@@ -418,18 +418,36 @@ static void clear_cells(void) {
   memset(control.time_ms, 0, sizeof control.time_ms);
 }
 
-/* Woven code times itself, which is no finding about the user's: an image holds no time, and nothing is noted. */
-static double woven_now(void) { return deploying ? 0 : host_monotonic(); }
+/* Time inside parts. Of passes within passes the outermost one counts. The first ones of a request are timed, and the
+   others taken to be like them, since a loop would else spend more on the clock than on its work. Nothing is timed at
+   deploy: an image holds no time. */
+enum { TIMED_PASSES = 64 };
+static struct pass { uint32_t depth, timed; double start, mean; } passes[PARTS_MAX];
 
-static JSValue native_woven_now(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
-  return JS_NewFloat64(c, woven_now());
+static struct pass *pass_of(JSContext *c, JSValueConst number, uint32_t *part) {
+  if (deploying || JS_ToUint32(c, part, number) || *part >= PARTS_MAX) return NULL;
+  return &passes[*part];
 }
 
-/* native.wovenTook(part, start) */
-static JSValue native_woven_took(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
-  double part, start, now = woven_now();
-  if (JS_ToFloat64(c, &part, argv[0]) || JS_ToFloat64(c, &start, argv[1])) return JS_EXCEPTION;
-  if (part >= 0 && part < PARTS_MAX && start <= now) control.time_ms[(uint32_t)part] += now - start;
+/* native.wovenEnter(part) */
+static JSValue native_woven_enter(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
+  uint32_t part;
+  struct pass *pass = pass_of(c, argv[0], &part);
+  if (pass && pass->depth++ == 0 && pass->timed < TIMED_PASSES) pass->start = host_monotonic();
+  return JS_UNDEFINED;
+}
+
+/* native.wovenLeave(part) */
+static JSValue native_woven_leave(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
+  uint32_t part;
+  struct pass *pass = pass_of(c, argv[0], &part);
+  if (!pass || pass->depth == 0 || --pass->depth > 0) return JS_UNDEFINED;
+  if (pass->timed == TIMED_PASSES) {
+    control.time_ms[part] += pass->mean;
+    return JS_UNDEFINED;
+  }
+  control.time_ms[part] += host_monotonic() - pass->start;
+  if (++pass->timed == TIMED_PASSES) pass->mean = control.time_ms[part] / TIMED_PASSES;
   return JS_UNDEFINED;
 }
 
@@ -772,7 +790,7 @@ static const Native natives[] = {
   {"log", native_log, 2}, {"now", native_now, 0}, {"monotonic", native_monotonic, 0}, {"random", native_random, 1},
   {"utf8Encode", native_utf8_encode, 1}, {"utf8Decode", native_utf8_decode, 1}, {"evalModule", native_eval_module, 1},
   {"jsonText", native_json_text, 1}, {"namespace", native_namespace, 1},
-  {"deployPhase", native_deploy_phase, 0}, {"wovenNow", native_woven_now, 0}, {"wovenTook", native_woven_took, 2},
+  {"deployPhase", native_deploy_phase, 0}, {"wovenEnter", native_woven_enter, 1}, {"wovenLeave", native_woven_leave, 1},
 };
 
 static JSValue make_native(void) {

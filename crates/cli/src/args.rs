@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use belay_model::{AppName, ChangeId, FunctionRef, PartId, Qualifier, VersionNumber};
+use belay_model::{AppName, ChangeId, FunctionRef, PartId, ProgramName, Qualifier, VersionNumber};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::EXIT_CODES;
@@ -51,7 +51,7 @@ pub enum Command {
     /// Restore parts of a change that were taken back.
     Restore(Flip),
     /// Keep what runs of a change, and drop the rest: its parts cannot be switched any more.
-    Settle(Flip),
+    Settle(Settle),
     Diff(Diff),
     Export(Export),
     Graph(Graph),
@@ -168,7 +168,8 @@ pub struct Deploy {
     /// Name of the app, instead of the one in belay.toml.
     #[arg(long, value_name = "APP")]
     pub name: Option<AppName>,
-    /// Deploy even if something that an unsettled change brought could not be taken back any more.
+    /// Deploy even if something that an unsettled change brought could not be taken back any more. Without it, you are
+    /// asked on a terminal, and elsewhere the deploy is refused.
     #[arg(long, short)]
     pub yes: bool,
     #[command(flatten)]
@@ -299,16 +300,29 @@ pub struct Flip {
     pub server: Server,
 }
 
+/// A change that is done with.
+#[derive(Debug, Args)]
+pub struct Settle {
+    /// A change, such as shop/12. It is settled as a whole.
+    pub change: ChangeId,
+    #[command(flatten)]
+    pub server: Server,
+}
+
 /// Print a patch from what was deployed to what runs, to apply in git.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  belay diff shop --effective | git apply")]
+  belay diff shop --effective | git apply
+  belay diff shop --effective --at 12+1     from version 12 to what ran after its first flip")]
 pub struct Diff {
     pub app: AppName,
     /// Compare with what runs in effect, with what was taken back resolved.
     #[arg(long, required = true)]
     pub effective: bool,
+    /// An effective version that `belay show` lists, such as 12+1, instead of what runs.
+    #[arg(long, value_name = "N+K")]
+    pub at: Option<ProgramName>,
     #[command(flatten)]
     pub server: Server,
 }
@@ -333,11 +347,18 @@ pub struct Graph {
 
 /// Write the sources of what runs into a new directory.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay export shop --effective now
+  belay export shop --effective then --at 12+1")]
 pub struct Export {
     pub app: AppName,
     /// What runs in effect, with what was taken back resolved.
     #[arg(long, required = true)]
     pub effective: bool,
+    /// An effective version that `belay show` lists, such as 12+1, instead of what runs.
+    #[arg(long, value_name = "N+K")]
+    pub at: Option<ProgramName>,
     pub dir: PathBuf,
     #[command(flatten)]
     pub server: Server,

@@ -23,7 +23,7 @@ mod versions;
 pub(crate) use self::{
     alias::run as alias,
     blocks::run as blocks,
-    changes::{Verb, flip, run as changes, show_change},
+    changes::{Verb, flip, run as changes, settle, show_change},
     dead_letters::run as dead_letters,
     deploy::run as deploy,
     doctor::run as doctor,

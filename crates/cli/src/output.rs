@@ -5,7 +5,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal, Write},
+    io::{self, BufRead, IsTerminal, Write},
 };
 
 use anstyle::{AnsiColor, Style};
@@ -121,10 +121,29 @@ impl Output {
         }
     }
 
+    /// Whether there is someone to ask: not where a script or another program reads and writes.
+    pub fn can_ask(self) -> bool {
+        !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks for a yes or no on the terminal; anything but yes is no.
+    pub fn ask(self, question: &str) -> bool {
+        let mut stderr = anstream::stderr();
+        ignore_closed(write!(stderr, "{question}").and_then(|()| stderr.flush()));
+        says_yes(io::stdin().lock())
+    }
+
     /// Tells how long work gets on.
     pub fn progress(self) -> Progress {
         Progress { shown: !self.json && io::stderr().is_terminal() }
     }
+}
+
+/// One line of an answer. Its end without any, or what is no text, is no yes.
+fn says_yes(mut input: impl BufRead) -> bool {
+    let mut answer = String::new();
+    let read = input.read_line(&mut answer).is_ok();
+    read && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 fn aligned(cells: &[String], widths: &[usize]) -> String {
@@ -147,6 +166,11 @@ impl Progress {
         self.write(format_args!("\r\x1b[2K{text}…"));
     }
 
+    /// Makes room for something else.
+    pub fn clear(&self) {
+        self.write("\r\x1b[2K");
+    }
+
     fn write(&self, text: impl Display) {
         if self.shown {
             let mut stderr = io::stderr();
@@ -157,6 +181,25 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.write("\r\x1b[2K");
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for yes in ["y\n", "Y\r\n", " yes \n", "YES"] {
+            assert!(says_yes(yes.as_bytes()), "{yes:?}");
+        }
+        for no in ["", "\n", "n\n", "no\n", "yess\n", "\ny\n", "ja\n"] {
+            assert!(!says_yes(no.as_bytes()), "{no:?}");
+        }
+        assert!(!says_yes(&b"\xff\n"[..]));
+        let mut two = &b"y\nmore\n"[..];
+        assert!(says_yes(&mut two));
+        assert_eq!(two, b"more\n", "the next line is someone else's");
     }
 }

@@ -57,7 +57,7 @@ fn dispatch(command: Command, output: Output) -> CliResult {
         Command::Show(args) => wait(commands::show_change(&args, output)),
         Command::TakeBack(args) => wait(commands::flip(&args, Verb::TakeBack, output)),
         Command::Restore(args) => wait(commands::flip(&args, Verb::Restore, output)),
-        Command::Settle(args) => wait(commands::flip(&args, Verb::Settle, output)),
+        Command::Settle(args) => wait(commands::settle(&args, output)),
         Command::Diff(args) => wait(commands::diff(&args, output)),
         Command::Export(args) => wait(commands::export(&args, output)),
         Command::Graph(args) => wait(commands::graph(&args, output)),

@@ -83,6 +83,40 @@ impl FromStr for ChangeId {
     }
 }
 
+/// `12+1`, an effective version: a version, and how often the arms of its change were flipped since. `12` is as the
+/// deploy made it, which may also be written `12+0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProgramName {
+    pub version: VersionNumber,
+    pub flips: u32,
+}
+
+impl fmt::Display for ProgramName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.flips {
+            0 => write!(f, "{}", self.version),
+            flips => write!(f, "{}+{flips}", self.version),
+        }
+    }
+}
+
+impl FromStr for ProgramName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let wrong = || NameError::Form {
+            what: "an effective version: a version and how often it was flipped, such as 12+1",
+            text: text.to_owned(),
+        };
+        let (version, flips) = text.split_once('+').unwrap_or((text, "0"));
+        // A number may begin with a sign of its own.
+        let digits = flips.bytes().all(|byte| byte.is_ascii_digit());
+        let flips = flips.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
+        Ok(Self { version: version.parse().map_err(|_| wrong())?, flips })
+    }
+}
+
 /// What an edit is, wherever it is met again: the module, the function, and what became what.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -186,4 +220,23 @@ pub struct PartInfo {
     pub ties: Vec<Tie>,
     /// Its arms are two images.
     pub image: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effective_versions_are_read_as_they_are_written() {
+        for (text, shown) in
+            [("12", "12"), ("12+0", "12"), ("12+1", "12+1"), ("1+4000000000", "1+4000000000")]
+        {
+            assert_eq!(text.parse::<ProgramName>().unwrap().to_string(), shown, "{text}");
+        }
+        for wrong in
+            ["", "+", "12+", "+1", "12++1", "12+-1", "0+1", "12+1+1", "12 1", "1+4300000000", "v2"]
+        {
+            assert!(wrong.parse::<ProgramName>().is_err(), "{wrong:?}");
+        }
+    }
 }

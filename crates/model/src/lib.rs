@@ -18,7 +18,7 @@ pub mod tags;
 pub mod units;
 
 pub use arm::{Arm, PARTS_MAX};
-pub use change::{ChangeId, EditId, HunkInfo, HunkKind, PartId, PartInfo, Tie};
+pub use change::{ChangeId, EditId, HunkInfo, HunkKind, PartId, PartInfo, ProgramName, Tie};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use effect::{Call, CallId, EffectClass, EffectError, Outcome};
 pub use failure::{Category, Failure};

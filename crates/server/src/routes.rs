@@ -16,13 +16,13 @@ use std::{
 use arc_swap::ArcSwap;
 use belay_host::AppHost;
 use belay_model::{
-    AppName, Arm, ChangeId, EnvironmentName, FunctionName, FunctionRef, Limits, PartId, Qualifier,
-    VersionNumber,
+    AppName, Arm, ChangeId, EnvironmentName, FunctionName, FunctionRef, Limits, PartId,
+    ProgramName, Qualifier, VersionNumber,
 };
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use crate::{
-    catalog::{AppMaps, AppShared, ChangeRecord, ImageSlot, VersionRecord},
+    catalog::{AppMaps, AppShared, ChangeRecord, ChangeState, ImageSlot, VersionRecord},
     run::Gate,
     telemetry::{ChangeCounters, FunctionStats},
 };
@@ -190,7 +190,7 @@ impl Routes {
         let effective = app.effective.as_ref().filter(|_| *q == Qualifier::Live);
         let mut arms: Vec<Arm> = effective.map(|e| e.arms.to_vec()).unwrap_or_default();
         for wanted in overrides {
-            let place = app.part_now(wanted).and_then(|part| arms.get_mut(usize::from(part.0)));
+            let place = app.part_asked(wanted).and_then(|part| arms.get_mut(usize::from(part.0)));
             let unknown =
                 || RouteError::UnknownPart { part: format!("{}:{}", wanted.change, wanted.part) };
             *place.ok_or_else(unknown)? = wanted.arm;
@@ -266,18 +266,72 @@ impl AppRoutes {
         self.versions.get(&self.live)
     }
 
-    /// The part of the live change that a part, by the name that it once got, is now.
-    fn part_now(&self, wanted: &ArmOverride) -> Option<PartId> {
-        let live = self.effective.as_ref()?.version;
-        let (mut version, mut part) = (wanted.change.version, wanted.part);
-        if wanted.change.app != *self.name() {
-            return None;
+    /// The change that runs, if not simply the live version does.
+    pub fn running_change(&self) -> Option<Arc<ChangeRecord>> {
+        self.change(self.effective.as_ref()?.version)
+    }
+
+    /// The effective version that runs unless a request asks for another.
+    pub fn program(&self) -> ProgramName {
+        let change = self.changes.values().find(|change| self.runs(change));
+        let plain = ProgramName { version: self.live, flips: 0 };
+        change.map_or(plain, |c| ProgramName { version: c.version, flips: c.flips })
+    }
+
+    /// Whether the program of a change is what runs unless a request asks for a version.
+    pub fn runs(&self, change: &ChangeRecord) -> bool {
+        match &self.effective {
+            Some(effective) => effective.version == change.version,
+            // All of it was kept, so its program is the version itself.
+            None => {
+                change.version == self.live
+                    && change.state == ChangeState::Settled
+                    && change.faces.is_empty()
+            }
         }
-        while version != live {
-            let record = self.changes.get(&version)?;
-            (version, part) = record.parts.get(usize::from(part.0))?.carried_to?;
+    }
+
+    /// A change, with the images of now: after an upgrade they are made anew when first called.
+    pub fn change(&self, version: VersionNumber) -> Option<Arc<ChangeRecord>> {
+        let known = self.changes.get(&version)?;
+        let Some(effective) = self.effective.as_ref().filter(|e| e.version == version) else {
+            return Some(known.clone());
+        };
+        let mut change = ChangeRecord::clone(known);
+        for face in &mut change.faces {
+            let routes = match face.arm {
+                Arm::After => Some(&effective.after),
+                Arm::Before => effective.before.as_ref(),
+            };
+            routes.into_iter().for_each(|routes| face.renew(&routes.image.record()));
         }
-        Some(part)
+        Some(Arc::new(change))
+    }
+
+    /// Where a part, by the name that it once got, is now: in the change that runs, or else in the last one in which
+    /// it went on. `None` if there never was such a part.
+    pub fn part_now(
+        &self,
+        mut change: VersionNumber,
+        mut part: PartId,
+    ) -> Option<(VersionNumber, PartId)> {
+        let running = self.effective.as_ref().map(|effective| effective.version);
+        loop {
+            let record = self.changes.get(&change)?.parts.get(usize::from(part.0))?;
+            match record.carried_to.filter(|_| running != Some(change)) {
+                // Always a later one.
+                Some(next) => (change, part) = next,
+                None => return Some((change, part)),
+            }
+        }
+    }
+
+    /// The part of the running change that a request asks for.
+    fn part_asked(&self, wanted: &ArmOverride) -> Option<PartId> {
+        let running = self.effective.as_ref()?.version;
+        let own = wanted.change.app == *self.name();
+        let (change, part) = self.part_now(wanted.change.version, wanted.part)?;
+        (own && change == running).then_some(part)
     }
 
     /// The newest version.

@@ -1,14 +1,19 @@
 //! Commits of a git repository, newest first.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, ensure};
 use belay_weave::Sources;
 
 use super::{Change, Origin, Version, is_source};
+
+/// Texts by the names that git gives them; none for what is not text.
+type Known = HashMap<String, Option<Arc<str>>>;
 
 pub(super) struct Repository {
     pub(super) directory: PathBuf,
@@ -32,13 +37,32 @@ impl Repository {
         Ok(paths.lines().filter(|path| is_source(path)).map(str::to_owned).collect())
     }
 
-    /// The sources at `paths` that a revision has; what is not text is left out.
-    fn sources(&self, revision: &str, paths: &[String]) -> Sources {
-        let read = |path: &String| {
-            let bytes = self.git(&["show", &format!("{revision}:{path}")]).ok()?;
-            Some((path.clone(), String::from_utf8(bytes).ok()?.into()))
-        };
-        paths.iter().filter_map(read).collect()
+    /// All sources that a revision has; what is not text is left out. `known`: those that were read before, by their names
+    /// in git.
+    fn sources(&self, revision: &str, known: &mut Known) -> anyhow::Result<Sources> {
+        let mut arguments = vec!["ls-tree", "-r", "-z", revision, "--"];
+        let directories: Vec<&str> = self.paths.iter().map(|path| directory(path)).collect();
+        if !directories.contains(&"") {
+            arguments.extend(directories);
+        }
+        let listed = self.git(&arguments)?;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let mut sources = Sources::new();
+        for line in listed.split('\0').filter(|line| !line.is_empty()) {
+            let (entry, path) = line.split_once('\t').context("what git lists")?;
+            let object = entry.rsplit(' ').next().unwrap_or_default();
+            if !is_source(path) {
+                continue;
+            }
+            if !known.contains_key(object) {
+                let bytes = self.git(&["cat-file", "blob", object])?;
+                known.insert(object.to_owned(), String::from_utf8(bytes).ok().map(Into::into));
+            }
+            if let Some(Some(text)) = known.get(object) {
+                sources.insert(path.to_owned(), text.clone());
+            }
+        }
+        Ok(sources)
     }
 }
 
@@ -48,7 +72,7 @@ impl Origin for Repository {
         let mut log = vec!["log", "--no-merges", "--format=%H", "--"];
         log.extend(self.paths.iter().map(String::as_str));
         let commits = self.git(&log)?;
-        let mut changes = Vec::new();
+        let (mut changes, mut known) = (Vec::new(), Known::new());
         for commit in String::from_utf8_lossy(&commits).lines() {
             if changes.len() == max {
                 break;
@@ -57,9 +81,9 @@ impl Origin for Repository {
             if paths.is_empty() {
                 continue;
             }
-            let before = self.sources(&format!("{commit}^"), &paths);
-            let after = self.sources(commit, &paths);
-            if before.keys().any(|path| after.contains_key(path)) {
+            let before = self.sources(&format!("{commit}^"), &mut known)?;
+            let after = self.sources(commit, &mut known)?;
+            if paths.iter().any(|path| before.contains_key(path) && after.contains_key(path)) {
                 changes.push(Change { name: commit.to_owned(), before, after });
             }
         }
@@ -82,6 +106,12 @@ impl Origin for Repository {
         output(checkout)?;
         Ok(())
     }
+}
+
+/// The directory of a pattern of paths.
+fn directory(pattern: &str) -> &str {
+    let plain = pattern.split(['*', '?', '[', ':']).next().unwrap_or_default();
+    plain.rfind('/').map_or("", |end| &plain[..=end])
 }
 
 /// What a program writes, if it succeeds.

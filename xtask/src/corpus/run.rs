@@ -140,7 +140,7 @@ fn cells(arms: &[Arm]) -> String {
     let arms: Vec<&str> =
         arms.iter().map(|arm| if *arm == Arm::After { "1" } else { "0" }).collect();
     format!(
-        "globalThis.$belay = new Uint8Array({CELLS}); globalThis.$belay.set([{}]);\n",
+        "globalThis.$belay = new Uint8Array({CELLS}); globalThis.$belay.set([{}]);\nglobalThis.$belay_enter = globalThis.$belay_leave = globalThis.$belay_settable = () => {{}};\n",
         arms.join(",")
     )
 }

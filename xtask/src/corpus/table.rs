@@ -23,8 +23,6 @@ pub(super) struct Table {
     refused: usize,
     /// Changes with more than one part.
     multi: usize,
-    /// Changes that can be chosen per request if the importers of an export choose between its values.
-    by_importers: usize,
     pairs: usize,
     hunks: usize,
     /// Hunks that differ between the images.
@@ -49,8 +47,11 @@ impl Table {
         let image_paths: Vec<&str> = images.map(|hunk| hunk.edit.module.as_str()).collect();
         self.image_hunks += image_paths.len();
         let woven = weave.sources(Arm::After);
-        for (path, new) in change.after.iter().filter(|(path, _)| change.before.contains_key(*path))
-        {
+        let pairs = change
+            .after
+            .iter()
+            .filter(|(path, new)| change.before.get(*path).is_some_and(|old| old != *new));
+        for (path, new) in pairs {
             self.pairs += 1;
             self.image_pairs += usize::from(image_paths.contains(&path.as_str()));
             let (woven, new) = (woven.get(path).map_or(0, |text| text.len()), new.len().max(1));
@@ -63,8 +64,6 @@ impl Table {
             return;
         }
         self.changed += 1;
-        let refused = hunks.iter().any(|hunk| hunk.kind == HunkKind::Image);
-        self.by_importers += usize::from(!refused && weave.needs_importers());
         let level = hunks.iter().map(|hunk| level(hunk.kind)).max().unwrap_or(0);
         let counts = [&mut self.inline, &mut self.function, &mut self.dual, &mut self.refused];
         if let Some(count) = counts.into_iter().nth(level) {
@@ -80,7 +79,6 @@ impl Table {
         self.dual += other.dual;
         self.refused += other.refused;
         self.multi += other.multi;
-        self.by_importers += other.by_importers;
         self.pairs += other.pairs;
         self.hunks += other.hunks;
         self.image_hunks += other.image_hunks;
@@ -139,11 +137,6 @@ impl Table {
             share(self.multi, self.changed),
             quantile(50),
             quantile(90)
-        )?;
-        writeln!(
-            out,
-            "{} changes are switchable where importers choose between two values of an export",
-            self.by_importers
         )?;
         let runs = &self.runs;
         if options.tests.is_some() {

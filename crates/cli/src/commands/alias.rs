@@ -5,10 +5,13 @@ use serde_json::json;
 use crate::{
     args::Alias,
     client::Client,
-    commands::show,
+    commands::{changes, show},
     exit::CliResult,
     output::{BOLD, Output, styled},
 };
+
+/// The alias that says which version runs.
+const LIVE: &str = "live";
 
 pub(crate) async fn run(args: &Alias, output: Output) -> CliResult {
     let client = Client::new(&args.server)?;
@@ -18,8 +21,10 @@ pub(crate) async fn run(args: &Alias, output: Output) -> CliResult {
             let body = json!({ "version": version });
             let answer = client.put(&["apps", app, "aliases", name], &body).await?;
             output.json(&answer);
-            let name = styled(BOLD, name);
-            output.line(format!("{name} of {app} is version {version}"));
+            output.line(format!("{} of {app} is version {version}", styled(BOLD, name)));
+            if name == LIVE && !output.is_json() {
+                changes::tell_live(&client, app, version, output).await?;
+            }
         }
         (Some(name), None) if args.remove => {
             let answer = client.delete(&["apps", app, "aliases", name]).await?;

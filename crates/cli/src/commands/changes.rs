@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use belay_model::VersionNumber;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::{
-    args::{ChangeParts, Changes, Flip, Show},
+    args::{ChangeParts, Changes, Flip, Settle, Show},
     client::{Client, read},
     commands::show,
     exit::CliResult,
@@ -30,11 +31,19 @@ fn row(change: &Value, now: u64) -> Vec<String> {
     vec![
         show::cell(change, "id"),
         show::cell(change, "from"),
-        show::cell(change, "program"),
-        show::cell(change, "state"),
+        if runs(change) { show::cell(change, "program") } else { String::new() },
+        state(change),
         change["created_ms"].as_u64().map(|then| show::ago(then, now)).unwrap_or_default(),
         arms(change),
     ]
+}
+
+fn runs(change: &Value) -> bool {
+    change["running"] != false
+}
+
+fn state(change: &Value) -> String {
+    show::text(change, "state").replace('_', " ")
 }
 
 /// `a b -c`: with a minus what was taken back.
@@ -59,6 +68,7 @@ pub(crate) async fn show_change(args: &Show, output: Output) -> CliResult {
     if let Some(whole) = detail["whole"].as_str() {
         output.line(format!("only as a whole: {}", whole.lines().next().unwrap_or_default()));
     }
+    history(&detail, output);
     let wanted: Vec<String> = parts.iter().map(ToString::to_string).collect();
     for part in show::items(&detail, "contents") {
         let id = show::text(part, "id");
@@ -72,12 +82,35 @@ pub(crate) async fn show_change(args: &Show, output: Output) -> CliResult {
 
 fn headline(detail: &Value) -> String {
     let id = styled(BOLD, show::text(detail, "id"));
-    let from = show::text(detail, "from");
-    format!(
-        "{id}  from {from}, runs {}  {}",
-        show::text(detail, "program"),
-        show::text(detail, "state")
-    )
+    let (from, program) = (show::text(detail, "from"), show::text(detail, "program"));
+    let verb = if runs(detail) { "runs" } else { "was last at" };
+    format!("{id}  from {from}, {verb} {program}  {}", state(detail))
+}
+
+/// The effective versions, if there is more than the one that was deployed.
+fn history(detail: &Value, output: Output) {
+    let programs = show::items(detail, "programs");
+    if programs.len() < 2 {
+        return;
+    }
+    let now = show::now_ms();
+    let row = |program: &Value| {
+        let at_ms = program["at_ms"].as_u64();
+        let flipped = &program["flipped"];
+        let done = match flipped["arm"].as_str() {
+            None => "deployed".to_owned(),
+            Some("before") => format!("took back {}", show::words(flipped, "parts")),
+            Some(_) => format!("restored {}", show::words(flipped, "parts")),
+        };
+        vec![
+            show::cell(program, "program"),
+            at_ms.map(|then| show::ago(then, now)).unwrap_or_default(),
+            arms(program),
+            done,
+        ]
+    };
+    output.line("");
+    output.table(&["VERSION", "SINCE", "PARTS", ""], &programs.iter().map(row).collect::<Vec<_>>());
 }
 
 fn part_of(detail: &Value, part: &Value, output: Output) -> CliResult {
@@ -167,7 +200,6 @@ fn hunk_text(hunk: &Value) -> String {
 pub(crate) enum Verb {
     TakeBack,
     Restore,
-    Settle,
 }
 
 pub(crate) async fn flip(args: &Flip, verb: Verb, output: Output) -> CliResult {
@@ -176,18 +208,50 @@ pub(crate) async fn flip(args: &Flip, verb: Verb, output: Output) -> CliResult {
     let (path, done) = match verb {
         Verb::TakeBack => ("take-back", "took back"),
         Verb::Restore => ("restore", "restored"),
-        Verb::Settle => ("settle", "settled"),
     };
     let version = change.version.to_string();
-    let body = if matches!(verb, Verb::Settle) { json!({}) } else { json!({ "parts": parts }) };
     let path = ["apps", change.app.as_str(), "changes", &version, path];
-    let answer = client.post(&path, &[], &body).await?;
-    output.json(&answer);
+    let answer = client.post(&path, &[], &json!({ "parts": parts })).await?;
     let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
     let named = if parts.is_empty() { String::new() } else { format!(":{}", parts.join(",")) };
-    output.line(format!("{} {}", styled(GOOD, done), styled(BOLD, format!("{change}{named}"))));
-    let id = show::text(&answer, "id");
-    output.line(format!("  {id} runs {}: {}", show::text(&answer, "program"), arms(&answer)));
+    tell_done(done, &format!("{change}{named}"), &answer, output);
+    let settled = show::words(&answer, "settled");
+    if !settled.is_empty() {
+        let note = styled(WARN, "note");
+        output.line(format!("  {note}: settled by a later deploy, and as before: {settled}"));
+    }
+    Ok(())
+}
+
+pub(crate) async fn settle(args: &Settle, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let version = args.change.version.to_string();
+    let path = ["apps", args.change.app.as_str(), "changes", &version, "settle"];
+    let answer = client.post(&path, &[], &json!({})).await?;
+    tell_done("settled", &args.change.to_string(), &answer, output);
+    Ok(())
+}
+
+fn tell_done(done: &str, what: &str, answer: &Value, output: Output) {
+    output.json(answer);
+    output.line(format!("{} {}", styled(GOOD, done), styled(BOLD, what)));
+    let id = show::text(answer, "id");
+    output.line(format!("  {id} runs {}: {}", show::text(answer, "program"), arms(answer)));
+}
+
+/// What runs now that `live` is moved to a version, if that has a change.
+pub(super) async fn tell_live(
+    client: &Client,
+    app: &str,
+    version: VersionNumber,
+    output: Output,
+) -> CliResult {
+    let changes = client.get(&["apps", app, "changes"], &[]).await?;
+    let id = format!("{app}/{version}");
+    let change = show::items(&changes, "changes").iter().find(|c| show::text(c, "id") == id);
+    if let Some(change) = change.filter(|change| runs(change)) {
+        output.line(format!("  {id} runs {}: {}", show::text(change, "program"), arms(change)));
+    }
     Ok(())
 }
 

@@ -46,11 +46,16 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     let sent = upload(&client, &sources).await?;
     let uploaded = start.elapsed();
     progress.step("building");
-    let answer = match client.deploy(&manifest, args.yes).await {
-        // What the server had was garbage, as of a removed app, and has been collected since it was asked.
-        Err(error) if &*error.code == "missing-blobs" => {
-            upload(&client, &sources).await?;
-            client.deploy(&manifest, args.yes).await
+    let answer = match build(&client, &manifest, &sources, args.yes).await {
+        Err(error) if &*error.code == "way-back-lost" && output.can_ask() => {
+            progress.clear();
+            let question = format!("{}\nDeploy all the same? [y/N] ", error.message);
+            if !output.ask(&question) {
+                let message = format!("{} was not deployed; nothing has changed", manifest.app);
+                return Err(CliError::failed("declined", message));
+            }
+            progress.step("building");
+            build(&client, &manifest, &sources, true).await
         }
         answer => answer,
     };
@@ -66,6 +71,22 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
         output.line(figures(&sent, resolved, uploaded - resolved, start.elapsed(), &answer));
     }
     Ok(())
+}
+
+async fn build(
+    client: &Client,
+    manifest: &AppManifest,
+    sources: &BTreeMap<Hash, Vec<u8>>,
+    yes: bool,
+) -> CliResult<Value> {
+    match client.deploy(manifest, yes).await {
+        // What the server had was garbage, as of a removed app, and has been collected since it was asked.
+        Err(error) if &*error.code == "missing-blobs" => {
+            upload(client, sources).await?;
+            client.deploy(manifest, yes).await
+        }
+        answer => answer,
+    }
 }
 
 type Resolved = (AppManifest, BTreeMap<Hash, Vec<u8>>, Vec<Diagnostic>);

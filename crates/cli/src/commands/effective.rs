@@ -1,7 +1,8 @@
-//! `belay diff` and `belay export`: what runs, as sources.
+//! `belay diff` and `belay export`: what runs or ran, as sources.
 
 use std::{fs, path::Path};
 
+use belay_model::{AppName, ProgramName};
 use serde_json::Value;
 use similar::TextDiff;
 
@@ -16,22 +17,32 @@ use crate::{
 /// How a module of a package is told.
 const PACKAGES: &str = "node_modules/";
 
-/// A patch against what was deployed last, for `git apply`.
+async fn effective(client: &Client, app: &AppName, at: Option<ProgramName>) -> CliResult<Value> {
+    let at = at.map(|at| at.to_string());
+    let query: Vec<(&str, &str)> = at.as_deref().map(|at| ("at", at)).into_iter().collect();
+    client.get(&["apps", app.as_str(), "effective"], &query).await
+}
+
+/// A patch against what was deployed, for `git apply`.
 pub(crate) async fn diff(args: &Diff, output: Output) -> CliResult {
     let client = Client::new(&args.server)?;
-    let program = client.get(&["apps", args.app.as_str(), "effective"], &[]).await?;
+    let program = effective(&client, &args.app, args.at).await?;
     output.json(&program);
     if output.is_json() {
         return Ok(());
     }
     let patches: Vec<String> = show::items(&program, "files").iter().filter_map(patch).collect();
     if patches.is_empty() {
-        output.note(format!("what runs is what was deployed: {}", show::text(&program, "program")));
+        let name = show::text(&program, "program");
+        output.note(match args.at {
+            Some(_) => format!("{name} is what was deployed"),
+            None => format!("what runs is what was deployed: {name}"),
+        });
     }
     patches.iter().for_each(|patch| output.line(patch.trim_end_matches('\n')));
     if program["settings_differ"] == true {
         output.note(format!(
-            "{}: settings of belay.toml run as they were before too; they are not in the patch",
+            "{}: settings of belay.toml are as they were before, too; they are not in the patch",
             styled(WARN, "note")
         ));
     }
@@ -56,7 +67,7 @@ fn patch(file: &Value) -> Option<String> {
 pub(crate) async fn export(args: &Export, output: Output) -> CliResult {
     let client = Client::new(&args.server)?;
     check_empty(&args.dir)?;
-    let program = client.get(&["apps", args.app.as_str(), "effective"], &[]).await?;
+    let program = effective(&client, &args.app, args.at).await?;
     let mut written = 0;
     for file in show::items(&program, "files") {
         let path = show::text(file, "path");

@@ -12,9 +12,8 @@ use belay_model::{
 
 use crate::support::{CONTEXT, build, deep, module, run_with, start_on};
 
-const IMPORT: &str =
-    "import { cells as $belay, now as $belay_now, took as $belay_took } from 'belay:weave';";
-const WRAPPER: &str = "(function (exports, require, module, __filename, __dirname, $belay, $belay_now, $belay_took) {";
+const IMPORT: &str = "import { cells as $belay, enter as $belay_enter, leave as $belay_leave, settable as $belay_settable } from 'belay:weave';";
+const WRAPPER: &str = "(function (exports, require, module, __filename, __dirname, $belay, $belay_enter, $belay_leave, $belay_settable) {";
 
 /// An ES module that exports `handler`.
 fn esm(code: &str) -> Program {
@@ -197,13 +196,13 @@ fn time_inside_a_part_adds_up_over_its_awaits() {
          export const handler = async () => {
             let inside = 0;
             for (let i = 0; i < 2; i++) {
-                const $start = $belay_now();
+                $belay_enter(5);
                 try {
                     $belay[256 + 5] = $belay[5];
-                    const before = $belay_now();
+                    const before = performance.now();
                     await kv.get('a');
-                    inside += $belay_now() - before;
-                } finally { $belay_took(5, $start) }
+                    inside += performance.now() - before;
+                } finally { $belay_leave(5) }
             }
             return inside;
          };",
@@ -221,9 +220,9 @@ fn time_inside_a_part_adds_up_over_its_awaits() {
 fn a_fresh_instance_knows_nothing_of_the_last_request() {
     let image = image(
         "export const handler = () => {
-            const $start = $belay_now();
+            $belay_enter(1);
             const arm = $belay[256 + 1] = $belay[1];
-            $belay_took(1, $start - 1);
+            $belay_leave(1);
             return arm;
          };",
     );

@@ -21,7 +21,7 @@ const SECRET_BYTES_MAX: usize = 64 << 10;
 const REMOVE_BATCH: u32 = 1_000;
 
 /// The alias that says which version runs.
-const LIVE: &str = "live";
+pub(super) const LIVE: &str = "live";
 
 impl Catalog {
     /// Points an alias at a version; `live` says which version runs.
@@ -32,6 +32,10 @@ impl Catalog {
         version: VersionNumber,
     ) -> Result<(), CatalogError> {
         check_alias(alias)?;
+        if alias == LIVE {
+            let _turn = self.turn_of_known(app).await?;
+            return self.move_live(&*self.app(app)?, version).await;
+        }
         let what = What::AliasSet { alias: alias.to_owned(), version };
         let change = |record: &mut AppRecord| point(record, app, alias, version);
         self.change_app(app, what, change).await
@@ -144,18 +148,10 @@ impl Catalog {
                 Ok((transaction, record))
             })
             .await?;
-        let (shared, versions) = (known.shared.clone(), known.versions.clone());
-        if record.change == known.effective.as_ref().map(|effective| effective.version) {
-            let routes = AppRoutes {
-                live: record.live,
-                aliases: Arc::new(record.aliases.clone()),
-                ..AppRoutes::clone(&known)
-            };
-            let routes = Arc::new(routes);
-            self.publish(|all| all.with_app(routes.clone()));
-            return Ok(());
-        }
-        self.publish_app(&record, shared, versions, known.changes.clone(), Vec::new())
+        let aliases = Arc::new(record.aliases.clone());
+        let routes = Arc::new(AppRoutes { aliases, ..AppRoutes::clone(&known) });
+        self.publish(|all| all.with_app(routes.clone()));
+        Ok(())
     }
 
     /// Reads the app's record, lets `plan` make a transaction of it, and commits that if the record is still the same.
@@ -199,12 +195,6 @@ fn point(
 ) -> Result<(), CatalogError> {
     if version > record.latest {
         return Err(CatalogError::UnknownVersion { app: app.clone(), version });
-    }
-    if alias == LIVE {
-        // A version that is named runs as it is, outside of all changes.
-        record.live = version;
-        record.change = None;
-        return Ok(());
     }
     record.aliases.insert(alias.to_owned(), version);
     if record.aliases.len() > ALIASES_MAX {

@@ -4,7 +4,7 @@ use std::{fmt::Display, sync::Arc};
 
 use belay_engine::EngineError;
 use belay_fabric::{CommitError, StoreError};
-use belay_model::{AppName, Diagnostic, Hash, PartId, VersionNumber};
+use belay_model::{AppName, Diagnostic, Hash, PartId, ProgramName, VersionNumber};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -26,8 +26,31 @@ pub enum CatalogError {
     UnknownChange { app: AppName, change: VersionNumber },
     #[error("change {app}/{change} has no part {part}")]
     UnknownPart { app: AppName, change: VersionNumber, part: PartId },
+    #[error("app {app} has no effective version {program}")]
+    UnknownProgram { app: AppName, program: ProgramName },
+    /// A Belay whose weaving was another one made it.
+    #[error(
+        "change {app}/{change} is cut into other parts by this Belay than by the one that made it"
+    )]
+    Rewoven { app: AppName, change: VersionNumber },
     #[error("change {app}/{change} {state}: its parts cannot be switched any more")]
     NotLive { app: AppName, change: VersionNumber, state: &'static str },
+    /// Its version is not live. `version` is the one whose change has the parts now.
+    #[error("change {app}/{change} does not run, as version {version} is not live")]
+    NotRunning { app: AppName, change: VersionNumber, version: VersionNumber },
+    /// A command names parts that a later deploy touched. `left` are the others, and what they are in the change `now`.
+    #[error(
+        "of change {app}/{change}, {}{}; nothing was switched",
+        settled_by_deploy(gone),
+        gone_on(app, *now, left)
+    )]
+    PartsGone {
+        app: AppName,
+        change: VersionNumber,
+        gone: Vec<PartId>,
+        now: VersionNumber,
+        left: Vec<(PartId, PartId)>,
+    },
     #[error(
         "the deploy touches what change {app}/{change} brought ({}): taking that back would no longer be possible",
         parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -73,6 +96,16 @@ impl CatalogError {
             CommitError::Store(error) => Self::Store(error),
         }
     }
+}
+
+fn settled_by_deploy(gone: &[PartId]) -> String {
+    let parts = gone.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let verb = if gone.len() == 1 { "was" } else { "were" };
+    format!("{parts} {verb} settled by a later deploy")
+}
+
+fn gone_on(app: &AppName, now: VersionNumber, left: &[(PartId, PartId)]) -> String {
+    left.iter().map(|(part, is)| format!(", {part} goes on as {app}/{now}:{is}")).collect()
 }
 
 fn summary(diagnostics: &[Diagnostic]) -> String {

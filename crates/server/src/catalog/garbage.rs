@@ -12,7 +12,11 @@ use std::collections::HashSet;
 use belay_fabric::StoreError;
 use belay_model::Hash;
 
-use super::{Catalog, CatalogError, VersionRecord, manifest::read_manifest};
+use super::{
+    Catalog, CatalogError, ChangeRecord, VersionRecord, load,
+    manifest::read_manifest,
+    record::{self, CHANGES},
+};
 
 /// Blobs that are listed at once.
 const PAGE: usize = 10_000;
@@ -64,7 +68,7 @@ impl Catalog {
                 marked.blobs.extend(manifest.modules.iter().map(|module| module.source));
             }
         }
-        for change in self.change_records() {
+        for change in self.change_records().await? {
             marked.blobs.insert(change.details);
             marked.blobs.extend(change.faces.iter().flat_map(|face| [face.maps, face.image]));
             for manifest in [Some(change.before), change.settled].into_iter().flatten() {
@@ -78,10 +82,19 @@ impl Catalog {
         Ok(())
     }
 
-    fn change_records(&self) -> Vec<std::sync::Arc<super::ChangeRecord>> {
+    /// As they are known, and as they are stored: an image that was made anew is stored a moment before it is known,
+    /// and not known at all if its change stopped to run meanwhile.
+    async fn change_records(&self) -> Result<Vec<ChangeRecord>, CatalogError> {
+        let mut changes = Vec::new();
+        for stored in load::all(&self.inner.store, &CHANGES).await? {
+            changes.push(record::decode(&stored.key, &stored.value)?);
+        }
         let routes = self.inner.routes.load();
-        let changes = routes.apps().flat_map(|app| app.changes.values());
-        changes.cloned().collect()
+        for app in routes.apps() {
+            let known = app.changes.keys().filter_map(|version| app.change(*version));
+            changes.extend(known.map(|change| ChangeRecord::clone(&change)));
+        }
+        Ok(changes)
     }
 
     fn records(&self) -> Vec<std::sync::Arc<VersionRecord>> {

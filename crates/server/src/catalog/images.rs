@@ -21,10 +21,7 @@ use belay_engine::{EngineError, FunctionImage};
 use belay_model::{AppName, Arm};
 use parking_lot::Mutex;
 
-use super::{
-    AppMaps, CatalogError, ChangeRecord, ImageError, VersionRecord,
-    rebuild::{Rebuilder, Rebuilt},
-};
+use super::{AppMaps, CatalogError, ChangeRecord, ImageError, VersionRecord, rebuild::Rebuilder};
 
 /// When images are released.
 #[derive(Debug, Clone, Copy)]
@@ -226,14 +223,9 @@ impl ImageSlot {
             self.record.store(Arc::new(new));
         };
         let rebuilder = &self.images.inner.rebuilder;
-        if let Some(woven) = &self.woven {
-            let (image, maps) = rebuilder.rebuild_face(&self.app, woven).await?;
-            self.maps.replace(maps);
-            return Ok(image);
-        }
-        let Rebuilt { image, maps } = rebuilder.rebuild(&self.app, record, adopt).await?;
-        self.maps.replace(maps);
-        Ok(image)
+        let rebuilt = rebuilder.rebuild(&self.app, record, self.woven.as_ref(), adopt).await?;
+        self.maps.replace(rebuilt.maps);
+        Ok(rebuilt.image)
     }
 
     fn error(&self, error: &CatalogError) -> ImageError {

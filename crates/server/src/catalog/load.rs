@@ -146,7 +146,10 @@ fn by_app<T>(
     Ok(apps)
 }
 
-async fn all(store: &Store, collection: &Collection) -> Result<Vec<Record>, CatalogError> {
+pub(super) async fn all(
+    store: &Store,
+    collection: &Collection,
+) -> Result<Vec<Record>, CatalogError> {
     let mut all: Vec<Record> = Vec::new();
     loop {
         let mut range = KeyRange::all().limit(PAGE);

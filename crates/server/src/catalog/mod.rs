@@ -5,6 +5,7 @@
 //!
 //! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
 //! - [`deploy`]: a manifest becomes a version; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
+//! - [`changes`]: what a deploy changes, and which arms of it run;
 //! - [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more;
 //! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed; [`rebuild`]: images after an upgrade.
 //!
@@ -46,7 +47,7 @@ use self::rebuild::Rebuilder;
 pub use self::{
     blocks::BlocksReport,
     build::{BuildLine, Builder},
-    changes::{EffectiveFile, EffectiveProgram, PartNote, PartNoteKind},
+    changes::{EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, PartNote, PartNoteKind},
     deploy::{DeployResult, DeployTimings, DeployedChange},
     engines::Engines,
     error::{CatalogError, ImageError},
@@ -55,7 +56,7 @@ pub use self::{
     maps::AppMaps,
     record::{
         AppRecord, ChangeRecord, ChangeState, FlipRecord, FunctionRecord, Happening, PartRecord,
-        ProgramName, VersionRecord, What,
+        VersionRecord, What,
     },
     shared::{AppShared, Services},
 };

@@ -1,24 +1,27 @@
 //! Makes an image anew after an upgrade of Belay, and keeps it, so that this happens once for each version.
 //!
 //! What users see of a version never changes; its image, its maps and the engine that they belong to are derived from
-//! the manifest, and may. They are kept by compare-and-set on the version's record.
+//! the manifest, and may. They are kept by compare-and-set on the version's record; those of a change, on the change's.
 
 use std::sync::Arc;
 
 use belay_engine::FunctionImage;
 use belay_fabric::{CommitError, Expect, Store, Transaction};
-use belay_model::AppName;
+use belay_model::{AppName, Hash};
 use tokio::sync::RwLock;
 
 use super::{
-    Builder, CatalogError, VersionRecord,
-    build::{Purpose, Work},
+    Builder, CatalogError, ChangeRecord, VersionRecord,
+    build::Purpose,
     images::WovenFace,
     manifest::read_manifest,
     maps::{self, Maps},
-    record::{self, VERSIONS, version_key},
+    record::{self, CHANGES, VERSIONS, version_key},
     woven::{Bindings, Pair},
 };
+
+/// Attempts at a transaction whose base was changed in between.
+const ATTEMPTS: usize = 8;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -29,49 +32,49 @@ pub(super) struct Rebuilder {
     pub(super) collecting: Arc<RwLock<()>>,
 }
 
-/// A version on the engine of today.
+/// An image on the engine of today.
 pub(super) struct Rebuilt {
     pub(super) image: FunctionImage,
     pub(super) maps: Maps,
+    engine: Hash,
 }
 
 impl Rebuilder {
-    /// The same sources, on the engine of today. `adopt` is told the new record once it is durable, while no garbage
-    /// is collected. An image that cannot be kept can still run.
+    /// The same sources, on the engine of today. `old` is as its slot knows it; `woven` if it is an image of a change.
+    /// `adopt` is told the new record once it is durable, while no garbage is collected. An image that cannot be kept
+    /// can still run.
     pub(super) async fn rebuild(
         &self,
         app: &AppName,
         old: &VersionRecord,
+        woven: Option<&WovenFace>,
         adopt: impl FnOnce(VersionRecord),
     ) -> Result<Rebuilt, CatalogError> {
-        tracing::info!(%app, version = %old.version, "rebuilding for this engine");
-        let manifest = read_manifest(self.builder.blobs(), &old.manifest).await?;
-        let work = self.builder.build(&Arc::new(manifest), Purpose::Rebuild).await?;
+        let version = old.version;
+        tracing::info!(%app, %version, woven = woven.is_some(), "rebuilding for this engine");
+        let rebuilt = match woven.filter(|face| face.change.settled.is_none()) {
+            Some(face) => self.weave(app, face).await?,
+            // What stays of a settled change is a program like any other.
+            None => self.plain(old).await?,
+        };
         let _blobs_stay = self.collecting.read().await;
-        match self.keep(app, old, &work).await {
+        match self.keep(app, old, woven, &rebuilt).await {
             Ok(Some(new)) => adopt(new),
-            Ok(None) => tracing::info!(%app, version = %old.version, "the version is gone"),
-            Err(error) => {
-                tracing::warn!(%app, version = %old.version, %error, "a rebuilt image is not kept");
-            }
+            Ok(None) => tracing::info!(%app, %version, "what the image belonged to is gone"),
+            Err(error) => tracing::warn!(%app, %version, %error, "a rebuilt image is not kept"),
         }
-        Ok(Rebuilt { image: work.image, maps: work.maps })
+        Ok(rebuilt)
     }
 
-    /// As [`Self::rebuild`] for one of the images of a change. It is not kept: the change will be settled before long.
-    pub(super) async fn rebuild_face(
-        &self,
-        app: &AppName,
-        face: &WovenFace,
-    ) -> Result<(FunctionImage, Maps), CatalogError> {
+    async fn plain(&self, old: &VersionRecord) -> Result<Rebuilt, CatalogError> {
+        let manifest = read_manifest(self.builder.blobs(), &old.manifest).await?;
+        let work = self.builder.build(&Arc::new(manifest), Purpose::Rebuild).await?;
+        Ok(Rebuilt { image: work.image, maps: work.maps, engine: work.engine })
+    }
+
+    async fn weave(&self, app: &AppName, face: &WovenFace) -> Result<Rebuilt, CatalogError> {
         let change = &face.change;
-        tracing::info!(%app, change = %change.version, "weaving for this engine");
         let blobs = self.builder.blobs();
-        if let Some(settled) = &change.settled {
-            let manifest = Arc::new(read_manifest(blobs, settled).await?);
-            let work = self.builder.build(&manifest, Purpose::Rebuild).await?;
-            return Ok((work.image, work.maps));
-        }
         let key = version_key(app, change.version);
         let found = self.store.get(&VERSIONS, &key).await?;
         let found = found.ok_or_else(|| CatalogError::damaged(&key, "it is missing"))?;
@@ -82,41 +85,84 @@ impl Rebuilder {
             label: format!("v{}", change.from.version),
         };
         let bindings = Bindings { frozen: change.frozen.clone(), whole: change.whole.is_some() };
-        self.builder.face(&pair, bindings, face.arm).await
+        let (image, maps, engine) = self.builder.face(&pair, bindings, face.arm).await?;
+        Ok(Rebuilt { image, maps, engine })
     }
 
-    /// `None` if the stored record is not `old` any more: its app was removed meanwhile.
+    /// `None` if the stored record does not have the old image any more: its app was removed meanwhile, or its change
+    /// settled.
     async fn keep(
         &self,
         app: &AppName,
         old: &VersionRecord,
-        work: &Work,
+        woven: Option<&WovenFace>,
+        rebuilt: &Rebuilt,
     ) -> Result<Option<VersionRecord>, CatalogError> {
         let key = version_key(app, old.version);
-        let Some(found) = self.store.get(&VERSIONS, &key).await? else { return Ok(None) };
-        if record::decode::<VersionRecord>(&key, &found.value)? != *old {
-            return Ok(None);
+        let collection = if woven.is_some() { &CHANGES } else { &VERSIONS };
+        for _ in 0..ATTEMPTS {
+            let Some(found) = self.store.get(collection, &key).await? else { return Ok(None) };
+            let Some(place) = Place::find(&key, &found.value, old, woven)? else {
+                return Ok(None);
+            };
+            let new = self.store_blobs(old, rebuilt).await?;
+            let transaction = Transaction::new()
+                .check(collection, key.clone(), Expect::Revision(found.revision))
+                .put(collection, key.clone(), place.with(&new));
+            match self.store.commit(transaction).await {
+                Ok(_) => return Ok(Some(new)),
+                // The arms of a change were flipped meanwhile, say.
+                Err(CommitError::Conflict { .. }) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
         }
-        let new = self.store_blobs(old, work).await?;
-        let transaction = Transaction::new()
-            .check(&VERSIONS, key.clone(), Expect::Revision(found.revision))
-            .put(&VERSIONS, key, record::encode(&new));
-        match self.store.commit(transaction).await {
-            Ok(_) => Ok(Some(new)),
-            Err(CommitError::Conflict { .. }) => Ok(None),
-            Err(CommitError::Store(error)) => Err(error.into()),
-        }
+        Ok(None)
     }
 
     async fn store_blobs(
         &self,
         old: &VersionRecord,
-        work: &Work,
+        rebuilt: &Rebuilt,
     ) -> Result<VersionRecord, CatalogError> {
         let blobs = self.builder.blobs();
-        let maps = maps::encode(&work.maps).map_err(|e| CatalogError::damaged("maps", e))?;
-        let image = work.image.to_bytes();
+        let maps = maps::encode(&rebuilt.maps).map_err(|e| CatalogError::damaged("maps", e))?;
+        let image = rebuilt.image.to_bytes();
         let (maps, image) = tokio::try_join!(blobs.put(&maps), blobs.put(&image))?;
-        Ok(VersionRecord { maps, image, engine: work.engine, ..old.clone() })
+        Ok(VersionRecord { maps, image, engine: rebuilt.engine, ..old.clone() })
+    }
+}
+
+/// A stored record that has an image which was made anew.
+enum Place {
+    Version,
+    /// The change, and which of its faces it is.
+    Change(Box<ChangeRecord>, usize),
+}
+
+impl Place {
+    fn find(
+        key: &str,
+        value: &[u8],
+        old: &VersionRecord,
+        woven: Option<&WovenFace>,
+    ) -> Result<Option<Self>, CatalogError> {
+        let Some(WovenFace { arm, .. }) = woven else {
+            let same = record::decode::<VersionRecord>(key, value)? == *old;
+            return Ok(same.then_some(Self::Version));
+        };
+        let change: ChangeRecord = record::decode(key, value)?;
+        let face = change.faces.iter().position(|f| f.arm == *arm && f.image == old.image);
+        Ok(face.map(|face| Self::Change(Box::new(change), face)))
+    }
+
+    /// The record with what belongs to the new image.
+    fn with(self, new: &VersionRecord) -> Vec<u8> {
+        match self {
+            Self::Version => record::encode(new),
+            Self::Change(mut change, face) => {
+                change.faces[face].renew(new);
+                record::encode(&change)
+            }
+        }
     }
 }

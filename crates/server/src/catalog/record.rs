@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use belay_fabric::{Collection, LogName};
 use belay_model::{
     AppName, Arm, EditId, EgressPolicy, EnvironmentName, FunctionName, Hash, Limits, PartId,
-    VersionNumber,
+    ProgramName, VersionNumber,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -95,32 +95,14 @@ pub struct ChangeRecord {
     pub history: Vec<FlipRecord>,
 }
 
-/// A version, and how often the arms of its change were flipped since: `12`, `12+1`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
-)]
-pub struct ProgramName {
-    pub version: VersionNumber,
-    pub flips: u32,
-}
-
-impl std::fmt::Display for ProgramName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.flips {
-            0 => write!(f, "{}", self.version),
-            flips => write!(f, "{}+{flips}", self.version),
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeState {
-    /// Both versions run, and each part can be taken back.
+    /// While its version is live both versions run, and each part can be taken back.
     Live,
     /// The old arms were dropped.
     Settled,
-    /// A later change took its place; what it had not touched went on there.
+    /// A later change took its place; what that did not touch went on there. Live again if its version is.
     Superseded,
 }
 
@@ -147,13 +129,19 @@ pub struct FaceRecord {
     pub engine: Hash,
 }
 
+impl FaceRecord {
+    /// Takes what belongs to the image over, after that was made anew.
+    pub fn renew(&mut self, new: &VersionRecord) {
+        (self.maps, self.image, self.engine) = (new.maps, new.image, new.engine);
+    }
+}
+
 /// Arms that were flipped together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlipRecord {
     pub at_ms: u64,
     /// The effective version from then on is `version+flips`.
     pub flips: u32,
-    #[schema(value_type = Vec<String>)]
     pub parts: Vec<PartId>,
     pub arm: Arm,
     /// The arms of all parts from then on.

@@ -97,19 +97,20 @@ impl Builder {
         worked.unwrap_or_else(|Broken| Err(CatalogError::BuildPanicked))
     }
 
-    /// One image of a change that was made before.
+    /// One image of a change that was made before, with its engine.
     pub(super) async fn face(
         &self,
         pair: &Pair,
         bindings: Bindings,
         arm: Arm,
-    ) -> Result<(FunctionImage, Maps), CatalogError> {
+    ) -> Result<(FunctionImage, Maps, Hash), CatalogError> {
         let manifest = if arm == Arm::After { &pair.after } else { &pair.before };
         if bindings.whole {
             let work = self.build(manifest, Purpose::Rebuild).await?;
-            return Ok((work.image, work.maps));
+            return Ok((work.image, work.maps, work.engine));
         }
         let engine = self.engines().get(&manifest.environment).await?;
+        let hash = engine.hash();
         let engines = [engine.clone(), engine];
         let woven = self.weave_again(pair, bindings).await?;
         let pair = pair.clone();
@@ -118,7 +119,7 @@ impl Builder {
             let image = if woven.image_part().is_some() { arm } else { Arm::After };
             let texts = Texts::new();
             let weaver = Weaver { pair: &pair, texts: &texts, engines: &engines };
-            let made = weaver.image(&woven, image).map(|(image, _)| image);
+            let made = weaver.image(&woven, image).map(|((image, maps), _)| (image, maps, hash));
             made.map_err(|reason| CatalogError::damaged("change", reason))
         };
         let worked = on_big_stack("belay-weave", work).await;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     catalog::CatalogError,
-    data::{Refused, name::TargetError},
+    data::{ArmsError, Refused, name::TargetError},
     queue::EnqueueError,
     routes::RouteError,
 };
@@ -125,8 +125,21 @@ impl From<CatalogError> for ApiError {
             CatalogError::UnknownSecret { .. } => Self::not_found("unknown-secret", message),
             CatalogError::UnknownChange { .. } => Self::not_found("unknown-change", message),
             CatalogError::UnknownPart { .. } => Self::not_found("unknown-part", message),
+            CatalogError::UnknownProgram { app, .. } => Self::not_found("unknown-program", message)
+                .help(format!("`belay changes {app} --json` lists those that there are")),
+            CatalogError::Rewoven { .. } => Self::new(StatusCode::CONFLICT, "rewoven", message)
+                .help("versions as they were deployed are not concerned"),
             CatalogError::NotLive { .. } => Self::new(StatusCode::CONFLICT, "not-live", message)
                 .help("deploy the version that you want to go back to"),
+            CatalogError::NotRunning { app, version, .. } => {
+                Self::new(StatusCode::CONFLICT, "not-running", message)
+                    .help(format!("`belay alias {app} live {version}` makes it run again"))
+            }
+            CatalogError::PartsGone { app, now, left, .. } => {
+                let left: Vec<String> = left.iter().map(|(_, is)| is.to_string()).collect();
+                Self::new(StatusCode::CONFLICT, "parts-gone", message)
+                    .help(format!("name those that are left: {app}/{now}:{}", left.join(",")))
+            }
             CatalogError::WayBackLost { .. } => {
                 Self::new(StatusCode::CONFLICT, "way-back-lost", message)
                     .help("deploy with `--yes` if what runs of it is to stay")
@@ -181,6 +194,17 @@ impl From<RouteError> for ApiError {
             RouteError::UnknownAlias { .. } => Self::not_found("unknown-alias", message),
             RouteError::UnknownPart { .. } => Self::not_found("unknown-part", message),
             RouteError::Broken { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ArmsError> for ApiError {
+    fn from(error: ArmsError) -> Self {
+        match error {
+            ArmsError::Route(error) => error.into(),
+            ArmsError::NotAllowed | ArmsError::Form | ArmsError::Queued => {
+                Self::bad_request(error.to_string())
+            }
         }
     }
 }

@@ -1,15 +1,17 @@
 //! Changes: list, look at, take back, restore, settle; and what runs in effect.
 
 use axum::{Json, extract::State};
-use belay_model::{AppName, Arm, PartId, PartInfo, VersionNumber};
+use belay_model::{AppName, Arm, PartId, PartInfo, ProgramName, VersionNumber};
 use serde::{Deserialize, Serialize};
 
 use super::{
     ApiError, Control, ErrorBody,
-    input::{Body, InPath},
+    input::{Body, InPath, InQuery},
 };
 use crate::{
-    catalog::{CatalogError, ChangeRecord, ChangeState, EffectiveProgram, FlipRecord},
+    catalog::{
+        CatalogError, ChangeRecord, ChangeState, EffectiveProgram, EffectiveVersion, Flipped,
+    },
     routes::AppRoutes,
     telemetry::ArmReading,
 };
@@ -23,14 +25,32 @@ pub(super) struct ChangeInfo {
     version: VersionNumber,
     /// What ran before, such as `11` or `11+2`.
     from: String,
-    /// What runs of it, such as `12+1`.
+    /// The effective version that it is at, such as `12+1`.
     program: String,
-    state: ChangeState,
+    state: ChangeStatus,
+    /// Its program is what runs unless a request asks for a version.
+    running: bool,
     created_ms: u64,
     parts: Vec<PartArm>,
+    /// The effective versions that it made, oldest first. Each can be had as sources.
+    programs: Vec<ProgramInfo>,
     /// Why nothing finer than the whole can be switched, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     whole: Option<String>,
+}
+
+/// How it stands with a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ChangeStatus {
+    /// It runs, and each part can be taken back.
+    Live,
+    /// It could be live but another version is: its arms stay as they are until `live` is moved back.
+    NotRunning,
+    /// The old arms were dropped.
+    Settled,
+    /// A later change took its place; what that did not touch went on there.
+    Superseded,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -45,6 +65,49 @@ struct PartArm {
     carried_from: Option<String>,
 }
 
+/// An effective version: what the deploy made, or a flip.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ProgramInfo {
+    /// Such as `12+1`.
+    program: String,
+    /// Since when it is.
+    at_ms: u64,
+    /// It is what runs unless a request asks for a version.
+    running: bool,
+    /// What was flipped to make it; absent for the one that the deploy made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flipped: Option<FlippedParts>,
+    parts: Vec<ArmOfPart>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct FlippedParts {
+    #[schema(value_type = Vec<String>)]
+    parts: Vec<PartId>,
+    /// Where they are since.
+    arm: Arm,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ArmOfPart {
+    #[schema(value_type = String)]
+    part: PartId,
+    arm: Arm,
+}
+
+impl ProgramInfo {
+    fn of(version: EffectiveVersion, running: bool) -> Self {
+        let arms = (0..).map(PartId).zip(version.arms);
+        Self {
+            program: version.name.to_string(),
+            at_ms: version.at_ms,
+            running,
+            flipped: version.flipped.map(|(parts, arm)| FlippedParts { parts, arm }),
+            parts: arms.map(|(part, arm)| ArmOfPart { part, arm }).collect(),
+        }
+    }
+}
+
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct ChangeList {
     /// Newest first.
@@ -57,7 +120,6 @@ pub(super) struct ChangeDetail {
     #[serde(flatten)]
     info: ChangeInfo,
     contents: Vec<PartContent>,
-    flips: Vec<FlipRecord>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -84,8 +146,20 @@ pub(super) struct Parts {
     parts: Vec<PartId>,
 }
 
+/// What taking back or restoring came to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct FlipResult {
+    /// The change that runs.
+    #[serde(flatten)]
+    info: ChangeInfo,
+    /// Parts of the change that was named as a whole, such as `shop/12:b`, which a later deploy settled: they stay as
+    /// they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    settled: Vec<String>,
+}
+
 impl ChangeInfo {
-    fn of(app: &AppName, change: &ChangeRecord) -> Self {
+    fn of(app: &AppName, change: &ChangeRecord, running: bool) -> Self {
         let part_name =
             |(version, part): (VersionNumber, PartId)| format!("{app}/{version}:{part}");
         let parts = (0..).map(PartId).zip(&change.parts).map(|(part, record)| PartArm {
@@ -94,16 +168,27 @@ impl ChangeInfo {
             carried_to: record.carried_to.map(part_name),
             carried_from: record.carried_from.map(part_name),
         });
-        let program = crate::catalog::ProgramName { version: change.version, flips: change.flips };
+        let program = ProgramName { version: change.version, flips: change.flips };
+        let programs = change.programs().map(|version| {
+            let last = version.name == program;
+            ProgramInfo::of(version, running && last)
+        });
         Self {
             id: format!("{app}/{}", change.version),
             app: app.clone(),
             version: change.version,
             from: change.from.to_string(),
             program: program.to_string(),
-            state: change.state,
+            state: match change.state {
+                ChangeState::Live if running => ChangeStatus::Live,
+                ChangeState::Live => ChangeStatus::NotRunning,
+                ChangeState::Settled => ChangeStatus::Settled,
+                ChangeState::Superseded => ChangeStatus::Superseded,
+            },
+            running,
             created_ms: change.created_ms,
             parts: parts.collect(),
+            programs: programs.collect(),
             whole: change.whole.clone(),
         }
     }
@@ -117,7 +202,11 @@ pub(super) async fn list(
     InPath(app): InPath<AppName>,
 ) -> Result<Json<ChangeList>, ApiError> {
     let routes = control.catalog.app(&app)?;
-    let changes = routes.changes.values().rev().map(|change| ChangeInfo::of(&app, change));
+    let changes = routes
+        .changes
+        .values()
+        .rev()
+        .map(|change| ChangeInfo::of(&app, change, routes.runs(change)));
     Ok(Json(ChangeList { changes: changes.collect() }))
 }
 
@@ -137,9 +226,8 @@ pub(super) async fn get(
         .into_iter()
         .map(|info| PartContent { counters: counters(&routes, change, info.id), info });
     Ok(Json(ChangeDetail {
-        info: ChangeInfo::of(&app, record),
+        info: ChangeInfo::of(&app, record, routes.runs(record)),
         contents: contents.collect(),
-        flips: record.history.clone(),
     }))
 }
 
@@ -152,26 +240,26 @@ fn counters(routes: &AppRoutes, change: VersionNumber, part: PartId) -> Option<P
 /// Takes parts of a change back: from the next request on, what was before runs in their place.
 #[utoipa::path(post, path = "/apps/{app}/changes/{change}/take-back", tag = "changes",
     params(("app" = String, Path), ("change" = u32, Path)), request_body = Parts,
-    responses((status = 200, body = ChangeInfo), (status = 404, body = ErrorBody),
-        (status = 409, body = ErrorBody, description = "The change is settled or was superseded")))]
+    responses((status = 200, body = FlipResult), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "Some of the parts cannot be switched any more; nothing was")))]
 pub(super) async fn take_back(
     state: State<Control>,
     path: InPath<(AppName, VersionNumber)>,
     parts: Body<Parts>,
-) -> Result<Json<ChangeInfo>, ApiError> {
+) -> Result<Json<FlipResult>, ApiError> {
     flip(state, path, parts, Arm::Before).await
 }
 
 /// Restores parts of a change that were taken back.
 #[utoipa::path(post, path = "/apps/{app}/changes/{change}/restore", tag = "changes",
     params(("app" = String, Path), ("change" = u32, Path)), request_body = Parts,
-    responses((status = 200, body = ChangeInfo), (status = 404, body = ErrorBody),
-        (status = 409, body = ErrorBody, description = "The change is settled or was superseded")))]
+    responses((status = 200, body = FlipResult), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "Some of the parts cannot be switched any more; nothing was")))]
 pub(super) async fn restore(
     state: State<Control>,
     path: InPath<(AppName, VersionNumber)>,
     parts: Body<Parts>,
-) -> Result<Json<ChangeInfo>, ApiError> {
+) -> Result<Json<FlipResult>, ApiError> {
     flip(state, path, parts, Arm::After).await
 }
 
@@ -180,11 +268,12 @@ async fn flip(
     InPath((app, change)): InPath<(AppName, VersionNumber)>,
     Body(Parts { parts }): Body<Parts>,
     arm: Arm,
-) -> Result<Json<ChangeInfo>, ApiError> {
+) -> Result<Json<FlipResult>, ApiError> {
     let (catalog, name) = (control.catalog, app.clone());
     let flip = async move { catalog.flip(&name, change, &parts, arm).await };
-    let record = control.changes.make(flip).await?;
-    Ok(Json(ChangeInfo::of(&app, &record)))
+    let Flipped { change: now, settled } = control.changes.make(flip).await?;
+    let settled = settled.into_iter().map(|part| format!("{app}/{change}:{part}")).collect();
+    Ok(Json(FlipResult { info: ChangeInfo::of(&app, &now, true), settled }))
 }
 
 /// Keeps what runs of a change, and drops the rest: its parts cannot be switched any more.
@@ -199,15 +288,28 @@ pub(super) async fn settle(
     let (catalog, name) = (control.catalog, app.clone());
     let settle = async move { catalog.settle(&name, change).await };
     let record = control.changes.make(settle).await?;
-    Ok(Json(ChangeInfo::of(&app, &record)))
+    Ok(Json(ChangeInfo::of(&app, &record, true)))
 }
 
-/// The sources of what runs: the version deployed last, with what was taken back resolved.
-#[utoipa::path(get, path = "/apps/{app}/effective", tag = "changes", params(("app" = String, Path)),
-    responses((status = 200, body = EffectiveProgram), (status = 404, body = ErrorBody)))]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EffectiveQuery {
+    /// An effective version, such as `12+1` or `12`, instead of what runs.
+    at: Option<String>,
+}
+
+/// The sources of what runs: the live version, with what was taken back resolved; or of an earlier effective version.
+#[utoipa::path(get, path = "/apps/{app}/effective", tag = "changes",
+    params(("app" = String, Path), EffectiveQuery),
+    responses((status = 200, body = EffectiveProgram), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "An earlier Belay made it, and this one cannot make it again")))]
 pub(super) async fn effective(
     State(control): State<Control>,
     InPath(app): InPath<AppName>,
+    InQuery(query): InQuery<EffectiveQuery>,
 ) -> Result<Json<EffectiveProgram>, ApiError> {
-    Ok(Json(control.catalog.effective(&app).await?))
+    // In a query a plus that nobody encoded is a space.
+    let at = query.at.map(|at| at.replace(' ', "+").parse()).transpose()?;
+    Ok(Json(control.catalog.effective(&app, at).await?))
 }

@@ -16,7 +16,9 @@ use super::{
     input::{InPath, InQuery, Page, Raw},
 };
 use crate::{
-    data::{Completed, Ids, Invocation, name::FunctionTarget},
+    data::{
+        Completed, Ids, Invocation, Routed, check_queued, find_with_arms, name::FunctionTarget,
+    },
     queue::NewEvent,
     routes::{AppRoutes, Target},
     telemetry::{Ending, LogRecord, Sample},
@@ -146,7 +148,8 @@ fn functions(app: &AppRoutes, data_plane: &str) -> Vec<FunctionInfo> {
     live.record.functions.iter().map(info).collect()
 }
 
-/// Calls a function. The body is the event, JSON; none at all is `{}`.
+/// Calls a function. The body is the event, JSON; none at all is `{}`. `x-belay-arms: shop/12:b=after` chooses arms for
+/// this request, if it is one that is waited for.
 #[utoipa::path(post, path = "/functions/{function}/invocations", tag = "functions",
     params(("function" = String, Path, description = "`app.function`, or the function's name while it is unique"),
         InvocationQuery),
@@ -164,7 +167,9 @@ pub(super) async fn invoke(
     Raw(body): Raw,
 ) -> Result<Response, ApiError> {
     let named = FunctionTarget::parse(&name, query.qualifier.as_deref())?;
-    let target = control.catalog.routes().load().find(&named.function, &named.qualifier)?;
+    let routes = control.catalog.routes().load_full();
+    let found = find_with_arms(&routes, &named.function, &named.qualifier, &headers);
+    let Routed { target, arms } = found?;
     let event = event(&body, target.limits.event_bytes)?;
     let parent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     let ids = Ids::new(parent);
@@ -177,12 +182,13 @@ pub(super) async fn invoke(
                 ids,
                 qualifier,
                 client_context: None,
-                arms: None,
+                arms: arms.as_deref(),
             };
             let completed = control.invoker.invoke(invocation).await?;
             Ok(Json(InvocationResult::completed(&target, ids, completed)).into_response())
         }
         InvocationType::Event => {
+            check_queued(&headers)?;
             event_size(body.len(), control.queue.event_bytes_max())?;
             let event =
                 NewEvent { named: &named, target: &target, event, ids, client_context: None };

@@ -2,7 +2,8 @@
 //!
 //! Whoever may control the server may do so: with its token in `x-belay-token` (`authorization` is the function's own),
 //! or, of a server without a token, from this machine and not from a web page. A request that asks for it and may not,
-//! or asks for something that there is not, is refused rather than run otherwise than it wanted.
+//! or asks for something that there is not, is refused rather than run otherwise than it wanted. So is an event for the
+//! queue: it runs later, and with the arms of then.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -26,21 +27,46 @@ pub struct ArmsAccess {
 
 /// Why a request's arms were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ArmsError {
+pub enum ArmsError {
     #[error("x-belay-arms needs the server's control token in x-belay-token")]
     NotAllowed,
     #[error(
         "x-belay-arms is written as shop/12:b=after or shop/12:b=before, several separated by commas"
     )]
     Form,
+    #[error(
+        "arms can be chosen for requests that are answered, not for queued ones: those run the arms of the moment at \
+         which they run"
+    )]
+    Queued,
     #[error(transparent)]
     Route(#[from] RouteError),
 }
 
 /// What a request runs: the function, and other arms than its own.
-pub(super) struct Routed {
-    pub(super) target: Arc<Target>,
-    pub(super) arms: Option<Arc<[Arm]>>,
+pub(crate) struct Routed {
+    pub(crate) target: Arc<Target>,
+    pub(crate) arms: Option<Arc<[Arm]>>,
+}
+
+/// Finds a function, with the arms that the headers ask for. Whoever calls this has seen to it that they may.
+pub(crate) fn find_with_arms(
+    routes: &Routes,
+    function: &FunctionRef,
+    qualifier: &Qualifier,
+    headers: &HeaderMap,
+) -> Result<Routed, ArmsError> {
+    if !headers.contains_key(ARMS) {
+        return Ok(Routed { target: routes.find(function, qualifier)?, arms: None });
+    }
+    let wanted = read(headers).ok_or(ArmsError::Form)?;
+    let (target, arms) = routes.find_at(function, qualifier, &wanted)?;
+    Ok(Routed { target, arms: Some(arms) })
+}
+
+/// An event cannot choose arms.
+pub(crate) fn check_queued(headers: &HeaderMap) -> Result<(), ArmsError> {
+    if headers.contains_key(ARMS) { Err(ArmsError::Queued) } else { Ok(()) }
 }
 
 impl ArmsAccess {
@@ -65,15 +91,10 @@ impl ArmsAccess {
         qualifier: &Qualifier,
         (headers, peer): (&HeaderMap, IpAddr),
     ) -> Result<Routed, ArmsError> {
-        if !headers.contains_key(ARMS) {
-            return Ok(Routed { target: routes.find(function, qualifier)?, arms: None });
-        }
-        if !self.allows(headers, peer) {
+        if headers.contains_key(ARMS) && !self.allows(headers, peer) {
             return Err(ArmsError::NotAllowed);
         }
-        let wanted = read(headers).ok_or(ArmsError::Form)?;
-        let (target, arms) = routes.find_at(function, qualifier, &wanted)?;
-        Ok(Routed { target, arms: Some(arms) })
+        find_with_arms(routes, function, qualifier, headers)
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use belay_model::Failure;
 
 use super::{
-    arms::Routed,
+    arms::{Routed, check_queued},
     body,
     invoke::{Completed, Ids, Invocation},
     lambda_error::LambdaError,
@@ -79,6 +79,9 @@ async fn call(
     let from = (&head.headers, peer);
     let routes = plane.routes.load_full();
     let routed = plane.arms.find(&routes, &named.function, &named.qualifier, from)?;
+    if parameters.invocation_type == InvocationType::Event {
+        check_queued(&head.headers)?;
+    }
     let target = routed.target.clone();
     let limit = match parameters.invocation_type {
         InvocationType::Event => target.limits.event_bytes.min(plane.queue.event_bytes_max()),

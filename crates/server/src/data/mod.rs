@@ -27,7 +27,8 @@ mod server;
 mod tail;
 mod trigger;
 
-pub use arms::ArmsAccess;
+pub use arms::{ArmsAccess, ArmsError};
+pub(crate) use arms::{Routed, check_queued, find_with_arms};
 pub use invoke::{Completed, Ids, Invocation, Invoker, Refused};
 pub use plane::{DataPlane, DataPlaneConfig};
 pub use server::serve;

@@ -124,7 +124,9 @@ impl TriggerError {
             Self::Arms(error) => {
                 let status = match error {
                     ArmsError::NotAllowed => StatusCode::FORBIDDEN,
-                    ArmsError::Form | ArmsError::Route(_) => StatusCode::BAD_REQUEST,
+                    ArmsError::Form | ArmsError::Queued | ArmsError::Route(_) => {
+                        StatusCode::BAD_REQUEST
+                    }
                 };
                 reply::message(status, &error.to_string())
             }

@@ -8,10 +8,15 @@ use std::{
     time::Duration,
 };
 
+use belay_fabric::{Collection, Transaction};
+use belay_model::Hash;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{App, Server, answer};
+use crate::{
+    data_support::Reply,
+    support::{App, Server, answer, edit},
+};
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -132,6 +137,86 @@ async fn what_runs_can_be_had_as_sources() {
     assert_ne!(file["deployed"], file["text"]);
 }
 
+/// Makes the images of the change `shop/2` those of an older Belay, whose maps say nothing.
+async fn age(dir: &std::path::Path) {
+    edit(dir, async |store| {
+        let (changes, key) = (Collection::constant("changes"), "shop/0000000002");
+        let record = store.get(&changes, key).await.unwrap().unwrap();
+        let mut record: Value = serde_json::from_slice(&record.value).unwrap();
+        let faces = record["faces"].as_array_mut().unwrap();
+        assert!(!faces.is_empty());
+        for face in faces {
+            face["engine"] = json!(Hash::of(b"an older engine"));
+            face["maps"] = json!(Hash::of(b"maps that are not there"));
+        }
+        let edited = Transaction::new().put(&changes, key, record.to_string());
+        store.commit(edited).await.unwrap();
+    })
+    .await;
+}
+
+/// Nothing can be made of the sources of an app any more.
+async fn lose(server: &Server, app: &App) {
+    for source in app.sources.values() {
+        let hash = Hash::of(source.as_bytes());
+        assert!(server.parts.catalog.blobs().remove(&hash).await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn woven_images_of_another_engine_are_made_anew_once() {
+    let (server, wrong) = both_versions().await;
+    let broken = json!({ "items": null });
+    let stack = server.invoke("shop.price", &broken).await["failure"]["stack"].clone();
+    assert!(stack[0].as_str().unwrap().contains("shop.js:3:"), "{stack}");
+    let dir = server.stop().await;
+    age(dir.path()).await;
+
+    let server = Server::start_in(dir, |_| {}).await;
+    let failed = server.invoke("shop.price", &broken).await;
+    assert_eq!(failed["failure"]["stack"], stack, "the new maps are used");
+    lose(&server, &shop(SHOP)).await;
+    lose(&server, &second()).await;
+    let images = server.parts.catalog.images();
+    (0..6).for_each(|_| images.tick());
+    assert_eq!(images.loaded(), 0);
+    // What is written of the change from now on has the new image.
+    flip(&server, "take-back", 2, &[&wrong]).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(4)));
+    assert_eq!(server.parts.catalog.collect().await.unwrap(), 0, "what was made is not garbage");
+    let server = Server::start_in(server.stop().await, |_| {}).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(4)));
+    flip(&server, "restore", 2, &[&wrong]).await;
+    let failed = server.invoke("shop.price", &broken).await;
+    assert_eq!(failed["failure"]["stack"], stack, "read from where they were kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_of_a_settled_change_is_made_anew_once() {
+    let (server, wrong) = both_versions().await;
+    flip(&server, "take-back", 2, &[&wrong]).await;
+    flip_settle(&server, 2).await;
+    let dir = server.stop().await;
+    age(dir.path()).await;
+    let server = Server::start_in(dir, |_| {}).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(4)));
+    lose(&server, &shop(&SHOP.replace("? 3", "? 4"))).await;
+    let server = Server::start_in(server.stop().await, |_| {}).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(4)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_at_what_runs_stores_nothing() {
+    let (server, wrong) = both_versions().await;
+    flip(&server, "take-back", 2, &[&wrong]).await;
+    let blobs = server.parts.catalog.blobs().clone();
+    let before = blobs.list(None, 10_000).await.unwrap();
+    let (_, program) = server.get("apps/shop/effective").await;
+    let text = program["files"][0]["text"].as_str().unwrap();
+    assert!(!blobs.has(&Hash::of(text.as_bytes())).await.unwrap(), "it was deployed by nobody");
+    assert_eq!(blobs.list(None, 10_000).await.unwrap(), before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_edit_stays_taken_back_until_it_is_restored() {
     let (server, wrong) = both_versions().await;
@@ -209,6 +294,211 @@ async fn a_deploy_takes_over_what_it_does_not_touch_and_asks_about_the_rest() {
     let (_, changes) = server.get("apps/shop/changes").await;
     assert_eq!(changes["changes"][0]["id"], "shop/3");
     assert_eq!(changes["changes"][1]["state"], "superseded");
+}
+
+/// Both versions, and a third one over them that touches the days, not the price.
+async fn three_versions() -> (Server, String, String) {
+    let (server, wrong) = both_versions().await;
+    let right = if wrong == "a" { "b" } else { "a" }.to_owned();
+    let code = second().sources.values().next().unwrap().replace("? 4", "? 5");
+    server.deploy(&shop(&code)).await;
+    (server, wrong, right)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_parts_that_are_named_all_are_switched_or_none() {
+    let (server, wrong, right) = three_versions().await;
+    let now = part_with(&server, "shop/3", "item.price + item.n").await;
+    let parts = json!({ "parts": [right, wrong] });
+    let (status, refused) = server.post("apps/shop/changes/2/take-back", &parts).await;
+    assert_eq!((status, &refused["error"]["code"]), (StatusCode::CONFLICT, &json!("parts-gone")));
+    let told = format!(
+        "of change shop/2, {right} was settled by a later deploy, {wrong} goes on as shop/3:{now}; nothing was switched"
+    );
+    assert_eq!(refused["error"]["message"], told);
+    assert_eq!(refused["error"]["help"], format!("name those that are left: shop/3:{now}"));
+    assert_eq!((total(&server).await, days(&server).await), (json!(13), json!(5)));
+    let (status, settled) =
+        server.post("apps/shop/changes/2/take-back", &json!({ "parts": [right] })).await;
+    assert_eq!((status, &settled["error"]["code"]), (StatusCode::CONFLICT, &json!("not-live")));
+
+    // The whole change is what is left of it.
+    let taken = flip(&server, "take-back", 2, &[]).await;
+    assert_eq!(
+        (&taken["id"], &taken["settled"]),
+        (&json!("shop/3"), &json!([format!("shop/2:{right}")]))
+    );
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(5)));
+    let taken = flip(&server, "restore", 3, &[&now, &now]).await;
+    assert_eq!((&taken["settled"], &taken["program"]), (&Value::Null, &json!("3+2")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settling_settles_the_change_that_is_named() {
+    let (server, ..) = three_versions().await;
+    let (status, refused) = server.post("apps/shop/changes/2/settle", &json!({})).await;
+    assert_eq!((status, &refused["error"]["code"]), (StatusCode::CONFLICT, &json!("not-live")));
+    let (_, changes) = server.get("apps/shop/changes").await;
+    assert_eq!(changes["changes"][0]["state"], "live", "the one that has its parts is not settled");
+    flip_settle(&server, 3).await;
+}
+
+/// State, and whether it runs, of all changes, newest first.
+async fn standing(server: &Server) -> Vec<(String, bool)> {
+    let (_, changes) = server.get("apps/shop/changes").await;
+    let standing = |change: &Value| {
+        (change["state"].as_str().unwrap().to_owned(), change["running"].as_bool().unwrap())
+    };
+    changes["changes"].as_array().unwrap().iter().map(standing).collect()
+}
+
+async fn move_live(server: &Server, version: u32) {
+    let (status, body) = server.put("apps/shop/aliases/live", &json!({ "version": version })).await;
+    assert_eq!(status, OK, "{body:#}");
+}
+
+fn states<const N: usize>(expected: [(&str, bool); N]) -> Vec<(String, bool)> {
+    expected.map(|(state, running)| (state.to_owned(), running)).to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_version_is_not_live_does_not_run_until_it_is() {
+    let (server, wrong) = both_versions().await;
+    flip(&server, "take-back", 2, &[&wrong]).await;
+    assert_eq!(standing(&server).await, states([("live", true)]));
+    move_live(&server, 1).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(3)));
+    assert_eq!(standing(&server).await, states([("not_running", false)]));
+    let (_, detail) = server.get("apps/shop/changes/2").await;
+    assert_eq!((&detail["state"], &detail["program"]), (&json!("not_running"), &json!("2+1")));
+    for verb in ["take-back", "restore", "settle"] {
+        let (status, refused) =
+            server.post(&format!("apps/shop/changes/2/{verb}"), &json!({})).await;
+        assert_eq!(
+            (status, &refused["error"]["code"]),
+            (StatusCode::CONFLICT, &json!("not-running"))
+        );
+        assert_eq!(refused["error"]["help"], "`belay alias shop live 2` makes it run again");
+    }
+    // Also after a restart.
+    let server = Server::start_in(server.stop().await, |_| {}).await;
+    assert_eq!(standing(&server).await, states([("not_running", false)]));
+    move_live(&server, 2).await;
+    assert_eq!(standing(&server).await, states([("live", true)]));
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(4)), "as it was");
+    move_live(&server, 2).await;
+    flip(&server, "restore", 2, &[&wrong]).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(13), json!(4)));
+    flip_settle(&server, 2).await;
+    assert_eq!(standing(&server).await, states([("settled", true)]));
+    move_live(&server, 1).await;
+    assert_eq!(standing(&server).await, states([("settled", false)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_behind_a_deploy_brings_nothing_back_that_was_taken_back() {
+    let (server, wrong, right) = three_versions().await;
+    flip(&server, "take-back", 3, &[&part_with(&server, "shop/3", "item.price + item.n").await])
+        .await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(5)));
+    // It was taken back under its later name.
+    move_live(&server, 2).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(4)));
+    assert_eq!(standing(&server).await, states([("not_running", false), ("live", true)]));
+    flip(&server, "take-back", 2, &[&right]).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(3)));
+    flip(&server, "restore", 2, &[&wrong]).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(13), json!(3)));
+    // And forward again.
+    move_live(&server, 3).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(5)));
+    assert_eq!(standing(&server).await, states([("live", true), ("not_running", false)]));
+    // The old names lead to what runs.
+    flip(&server, "restore", 2, &[&wrong]).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(13), json!(5)));
+    let server = Server::start_in(server.stop().await, |_| {}).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(13), json!(5)));
+    // What stays of a settled change is what runs when live is moved back to it.
+    flip(&server, "take-back", 3, &[]).await;
+    flip_settle(&server, 3).await;
+    move_live(&server, 1).await;
+    move_live(&server, 3).await;
+    assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(4)));
+    assert_eq!(standing(&server).await[0], ("settled".to_owned(), true));
+}
+
+/// The text of the one file in an effective version.
+async fn text_at(server: &Server, program: &str) -> String {
+    let (status, body) = server.get(&format!("apps/shop/effective?at={program}")).await;
+    assert_eq!(status, OK, "{body:#}");
+    assert_eq!(body["program"], program.replace("%2B", "+").trim_end_matches("+0"));
+    body["files"][0]["text"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_effective_version_is_listed_and_can_be_had_for_good() {
+    let (server, wrong) = both_versions().await;
+    flip(&server, "take-back", 2, &[&wrong]).await;
+    flip(&server, "take-back", 2, &[]).await;
+    flip(&server, "restore", 2, &[]).await;
+    flip(&server, "take-back", 2, &[&wrong]).await;
+    let (_, detail) = server.get("apps/shop/changes/2").await;
+    let programs = detail["programs"].as_array().unwrap();
+    let part = |at: usize, part: &str| {
+        let parts = programs[at]["parts"].as_array().unwrap();
+        parts.iter().find(|p| p["part"] == part).unwrap()["arm"].as_str().unwrap().to_owned()
+    };
+    let right = if wrong == "a" { "b" } else { "a" };
+    let told: Vec<_> = (0..programs.len())
+        .map(|at| {
+            let name = programs[at]["program"].as_str().unwrap();
+            (name, part(at, &wrong), part(at, right), programs[at]["running"].as_bool().unwrap())
+        })
+        .collect();
+    let (before, after) = ("before".to_owned(), "after".to_owned());
+    let expected = [
+        ("2", after.clone(), after.clone(), false),
+        ("2+1", before.clone(), after.clone(), false),
+        ("2+2", before.clone(), before.clone(), false),
+        ("2+3", after.clone(), after.clone(), false),
+        ("2+4", before, after, true),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(programs[0]["flipped"], Value::Null);
+    assert_eq!(programs[2]["flipped"], json!({ "parts": [right], "arm": "before" }));
+    assert!(programs[4]["at_ms"].as_u64() >= programs[0]["at_ms"].as_u64());
+
+    let both = second().sources.values().next().unwrap().clone();
+    let had = async |server: &Server| {
+        assert_eq!(text_at(server, "1").await, SHOP);
+        assert_eq!(text_at(server, "2").await, both);
+        assert_eq!(text_at(server, "2+0").await, both);
+        assert_eq!(text_at(server, "2+1").await, SHOP.replace("? 3", "? 4"));
+        assert_eq!(text_at(server, "2%2B2").await, SHOP);
+        assert_eq!(text_at(server, "2+3").await, both);
+        assert_eq!(text_at(server, "2+4").await, SHOP.replace("? 3", "? 4"));
+    };
+    had(&server).await;
+    // A part that was taken back before starts so: that is the effective version 3.
+    let code = both.replace("? 4", "? 5");
+    server.deploy(&shop(&code)).await;
+    assert_eq!(text_at(&server, "3").await, SHOP.replace("? 3", "? 5"));
+    flip(&server, "restore", 3, &[]).await;
+    assert_eq!(text_at(&server, "3+0").await, SHOP.replace("? 3", "? 5"));
+    had(&server).await;
+    flip(&server, "take-back", 3, &[]).await;
+    flip_settle(&server, 3).await;
+    server.parts.catalog.collect().await.unwrap();
+    let server = Server::start_in(server.stop().await, |_| {}).await;
+    server.parts.catalog.collect().await.unwrap();
+    had(&server).await;
+    assert_eq!(text_at(&server, "3").await, SHOP.replace("? 3", "? 5"));
+    assert_eq!(text_at(&server, "3+1").await, code);
+    assert_eq!(text_at(&server, "3+2").await, SHOP.replace("? 3", "? 4"));
+    for (unknown, status) in [("2+5", 404), ("1+1", 404), ("4", 404), ("2+", 400), ("x", 400)] {
+        let (found, body) = server.get(&format!("apps/shop/effective?at={unknown}")).await;
+        assert_eq!(found, status, "{unknown}: {body:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,6 +663,51 @@ async fn counters_tell_the_arms_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn time_inside_a_part_is_counted_with_its_waiting() {
+    let server = Server::start().await;
+    let of = |wait: u32| {
+        App::of(
+            "shop",
+            &format!("await new Promise((done) => setTimeout(done, {wait}));\n  return 1;"),
+        )
+    };
+    server.deploy(&of(1)).await;
+    server.deploy(&of(20)).await;
+    server.call("shop.f", &json!(0)).await;
+    let (_, detail) = server.get("apps/shop/changes/2").await;
+    let time = detail["contents"][0]["counters"]["after"]["time_ms"].as_f64().unwrap();
+    assert!(time >= 19.0, "{detail:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn importers_choose_between_two_values() {
+    let server = Server::start().await;
+    let app = |limit: u32, name: &str| {
+        App::new("shop")
+            .module("values.js", &format!("export const limit = {limit}, name = '{name}';"), &[])
+            .module(
+                "table.js",
+                "import { limit } from './values.js';\nexport default { limit };",
+                &[("./values.js", "values.js")],
+            )
+            .module(
+                "main.js",
+                "import { name } from './values.js';\nimport table from './table.js';\n\
+                 export const f = () => [table.limit, name];",
+                &[("./values.js", "values.js"), ("./table.js", "table.js")],
+            )
+            .function("f", "main.js")
+    };
+    server.deploy(&app(5, "a")).await;
+    server.deploy(&app(10, "a")).await;
+    assert_eq!(server.call("shop.f", &json!(0)).await, json!([10, "a"]));
+    let (_, detail) = server.get("apps/shop/changes/2").await;
+    assert_eq!(detail["contents"][0]["image"], false, "{detail:#}");
+    flip(&server, "take-back", 2, &[]).await;
+    assert_eq!(server.call("shop.f", &json!(0)).await, json!([5, "a"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_request_may_try_an_arm() {
     let (server, wrong) = both_versions().await;
     flip(&server, "take-back", 2, &[&wrong]).await;
@@ -392,6 +727,40 @@ async fn one_request_may_try_an_arm() {
     let url = format!("http://{}/fn/shop.price", server.http);
     let refused = server.client.post(url).header("x-belay-arms", "shop/2:a=after").send().await;
     assert_eq!(refused.unwrap().status(), StatusCode::FORBIDDEN, "before it is even looked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arms_are_chosen_for_answers_and_not_for_the_queue() {
+    let (server, wrong) = both_versions().await;
+    flip(&server, "take-back", 2, &[&wrong]).await;
+    let arms = format!("shop/2:{wrong}=after");
+    let lambda = |kind: &str, arms: &str| {
+        let request = server.lambda("shop.price", order().to_string());
+        Reply::of(request.header("x-amz-invocation-type", kind).header("x-belay-arms", arms))
+    };
+    let queued = lambda("Event", &arms).await;
+    assert_eq!(queued.status, StatusCode::BAD_REQUEST, "{}", queued.text());
+    assert_eq!(queued.header("x-amzn-errortype"), "InvalidParameterValueException");
+    assert!(queued.text().contains("not for queued ones"), "{}", queued.text());
+    // A dry run says whether they could be chosen.
+    assert_eq!(lambda("DryRun", &arms).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(lambda("DryRun", "shop/2:z=after").await.status, StatusCode::NOT_FOUND);
+
+    // The control plane's own way of calling is no other.
+    let call = |query: &str, arms: &str| {
+        let path = format!("functions/shop.price/invocations{query}");
+        answer(server.api(Method::POST, &path).header("x-belay-arms", arms).json(&order()))
+    };
+    let (status, tried) = call("", &arms).await;
+    assert_eq!((status, &tried["result"]["total"]), (OK, &json!(13)));
+    let (status, queued) = call("?type=event", &arms).await;
+    assert_eq!(
+        (status, &queued["error"]["code"]),
+        (StatusCode::BAD_REQUEST, &json!("bad-request"))
+    );
+    assert_eq!(call("", "shop/2:z=after").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(call("", "b").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(total(&server).await, 30);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use belay_server::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{App, Server, config};
+use crate::support::{App, Server, config, edit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_images_are_released_and_read_again() {
@@ -43,13 +43,6 @@ async fn the_number_of_images_in_memory_is_bounded() {
         assert_eq!(server.call(&format!("app{n}.f"), &json!(null)).await, n);
         assert!(images.loaded() <= 2);
     }
-}
-
-/// The store of a server that is stopped.
-async fn edit(dir: &std::path::Path, change: impl AsyncFnOnce(&Store)) {
-    let store = Store::open(&dir.join("data")).await.unwrap();
-    change(&store).await;
-    store.close().await;
 }
 
 /// Makes the first version of the app `shop` that of an older Belay, whose maps say nothing.

@@ -7,6 +7,7 @@ use std::{
     sync::Once,
 };
 
+use belay_fabric::Store;
 use belay_model::{
     AppManifest, EgressPolicy, EnvironmentName, FunctionSpec, Hash, ImportEdge, ImportKind,
     ImportTarget, Limits, ModuleEntry, ModuleKind,
@@ -119,6 +120,13 @@ impl Server {
         assert_eq!(answer["status"], "ok", "{answer:#}");
         answer["result"].clone()
     }
+}
+
+/// The store of a server that is stopped.
+pub(crate) async fn edit(dir: &std::path::Path, change: impl AsyncFnOnce(&Store)) {
+    let store = Store::open(&dir.join("data")).await.unwrap();
+    change(&store).await;
+    store.close().await;
 }
 
 /// Free ports, and machine code that all tests share.

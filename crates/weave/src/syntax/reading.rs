@@ -20,7 +20,9 @@ pub(super) struct Builder<'s> {
     scoping: &'s Scoping,
     nodes: Vec<Node>,
     open: Vec<NodeId>,
-    /// Depth below the outermost type.
+    /// An ES module, which is strict whether it says so or not.
+    strict: bool,
+    /// Depth below the outermost node that says nothing, such as a type.
     in_type: usize,
     types: Vec<Span>,
     scopes: HashMap<ScopeId, NodeId>,
@@ -31,7 +33,7 @@ pub(super) struct Builder<'s> {
 pub(super) struct Read {
     pub(super) nodes: Vec<Node>,
     pub(super) variables: Vec<Variable>,
-    /// Where types are.
+    /// Where types are, and what else says nothing.
     types: Vec<Span>,
 }
 
@@ -51,6 +53,7 @@ impl<'s> Builder<'s> {
             scoping,
             nodes: Vec::new(),
             open: Vec::new(),
+            strict: false,
             in_type: 0,
             types: Vec::new(),
             scopes: HashMap::new(),
@@ -60,6 +63,7 @@ impl<'s> Builder<'s> {
     }
 
     pub(super) fn read<'a>(mut self, program: &oxc::ast::ast::Program<'a>) -> Read {
+        self.strict = program.source_type.is_module();
         self.visit_program(program);
         for (number, variable) in (0..).zip(&mut self.variables) {
             let number = Some(VariableId(number));
@@ -113,7 +117,7 @@ impl<'s> Builder<'s> {
 
 impl<'a> Visit<'a> for Builder<'_> {
     fn enter_node(&mut self, kind: AstKind<'a>) {
-        if self.in_type > 0 || is_type(kind) {
+        if self.in_type > 0 || is_type(kind) || self.strict && is_use_strict(kind) {
             if self.in_type == 0 {
                 self.types.push(kind.span());
             }
@@ -204,6 +208,10 @@ fn marks_of(kind: AstKind<'_>) -> Marks {
             ),
         _ => marks,
     }
+}
+
+fn is_use_strict(kind: AstKind<'_>) -> bool {
+    matches!(kind, AstKind::Directive(it) if it.directive == "use strict")
 }
 
 /// What is gone once types are stripped.

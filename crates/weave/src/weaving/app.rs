@@ -6,19 +6,19 @@ use std::{
 };
 
 use belay_model::{
-    AppManifest, Arm, Diagnostic, EditId, Hash, HunkInfo, HunkKind, ImportEdge, Label, ModuleEntry,
-    ModuleKind, PARTS_MAX, PartId, PartInfo, Tie,
+    AppManifest, Arm, Diagnostic, EditId, Hash, HunkInfo, HunkKind, ImportEdge, ImportTarget,
+    Label, ModuleKind, PARTS_MAX, PartId, PartInfo, Tie,
 };
 use oxc::span::Span;
 
 use super::{
     facts::{HunkFacts, Vocabulary},
     hunk::{Hunk, HunkId, Place, Refusal, Side},
-    module::{ModuleWeave, Reading, weave_module, whole},
+    modules::{Source, WovenModule, edges_have, weave_modules},
     parts::{Candidate, Group, Tying, tie},
     places::segments,
 };
-use crate::{map::WovenSegment, same_code};
+use crate::map::WovenSegment;
 
 /// A module's text for one image.
 #[derive(Debug)]
@@ -46,22 +46,6 @@ pub struct Weave {
     shared: BTreeMap<usize, BTreeSet<usize>>,
 }
 
-/// One module of either version or of both.
-#[derive(Debug)]
-pub(super) struct WovenModule {
-    pub(super) path: String,
-    pub(super) before: Option<Source>,
-    pub(super) after: Option<Source>,
-    /// Where both have it and it differs.
-    pub(super) weave: Option<ModuleWeave>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Source {
-    pub(super) entry: ModuleEntry,
-    pub(super) text: Arc<str>,
-}
-
 #[derive(Debug)]
 struct AppHunk {
     module: usize,
@@ -78,23 +62,10 @@ pub fn weave(
     source: &dyn Fn(&Hash) -> Option<Arc<str>>,
     tying: Tying,
 ) -> Result<Weave, Hash> {
-    weave_with(before, after, source, tying, false)
-}
-
-/// As [`weave`]. `exports_open`: whoever imports a name that has two values chooses, and is not among the modules.
-pub(super) fn weave_with(
-    before: &AppManifest,
-    after: &AppManifest,
-    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
-    tying: Tying,
-    exports_open: bool,
-) -> Result<Weave, Hash> {
-    let mut modules = read(before, after, source)?;
-    modules.iter_mut().for_each(|module| weave_one(module, exports_open));
     let mut weave = Weave {
         before: before.clone(),
         after: after.clone(),
-        modules,
+        modules: weave_modules(before, after, source)?,
         hunks: Vec::new(),
         groups: Vec::new(),
         shared: BTreeMap::new(),
@@ -102,62 +73,6 @@ pub(super) fn weave_with(
     weave.collect();
     weave.tie(tying);
     Ok(weave)
-}
-
-fn read(
-    before: &AppManifest,
-    after: &AppManifest,
-    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
-) -> Result<Vec<WovenModule>, Hash> {
-    let mut modules: BTreeMap<&str, [Option<Source>; 2]> = BTreeMap::new();
-    for (side, manifest) in [before, after].into_iter().enumerate() {
-        for entry in &manifest.modules {
-            let text = source(&entry.source).ok_or(entry.source)?;
-            modules.entry(&entry.path).or_default()[side] =
-                Some(Source { entry: entry.clone(), text });
-        }
-    }
-    let modules = modules.into_iter().map(|(path, [before, after])| WovenModule {
-        path: path.to_owned(),
-        before,
-        after,
-        weave: None,
-    });
-    Ok(modules.collect())
-}
-
-fn weave_one(module: &mut WovenModule, exports_open: bool) {
-    let (Some(old), Some(new)) = (&module.before, &module.after) else { return };
-    let (path, kind) = (&module.path, new.entry.kind);
-    let refuse = |message: &str| Some(whole(&old.text, &new.text, message.to_owned()));
-    module.weave = if old.entry.kind != kind {
-        refuse("it became another kind of module")
-    } else if edges_clash(&old.entry.imports, &new.entry.imports) {
-        refuse("what it imports by the same name is another module")
-    } else if old.entry.source == new.entry.source {
-        None
-    } else if kind == ModuleKind::Json {
-        (!same_code(path, kind, &old.text, &new.text))
-            .then(|| refuse("JSON is read when the module is loaded"))
-            .flatten()
-    } else {
-        let woven = weave_module(Reading { path, kind, exports_open }, &old.text, &new.text);
-        (!woven.output.hunks.is_empty()).then_some(woven)
-    };
-}
-
-fn edges_have(edges: &[ImportEdge], wanted: &ImportEdge) -> bool {
-    edges.iter().any(|edge| edge.kind == wanted.kind && edge.specifier == wanted.specifier)
-}
-
-fn edges_clash(old: &[ImportEdge], new: &[ImportEdge]) -> bool {
-    old.iter().any(|edge| {
-        new.iter().any(|other| {
-            other.specifier == edge.specifier
-                && other.kind == edge.kind
-                && other.target != edge.target
-        })
-    })
 }
 
 impl Weave {
@@ -197,18 +112,22 @@ impl Weave {
     fn collect(&mut self) {
         for (index, module) in self.modules.iter().enumerate() {
             match (&module.weave, &module.before, &module.after) {
+                (_, Some(only), None) => self.hunks.push(lone(index, Side::Before, only)),
+                (_, None, Some(only)) => self.hunks.push(lone(index, Side::After, only)),
                 (Some(weave), ..) => {
                     let hunks = weave.output.hunks.iter().zip(&weave.facts);
-                    self.hunks.extend(hunks.map(|(hunk, facts)| AppHunk {
+                    let own = hunks.filter(|(hunk, _)| !hunk.is_derived());
+                    self.hunks.extend(own.map(|(hunk, facts)| AppHunk {
                         module: index,
                         hunk: hunk.clone(),
                         facts: facts.clone(),
                     }));
                 }
-                (None, Some(only), None) => self.hunks.push(lone(index, Side::Before, only)),
-                (None, None, Some(only)) => self.hunks.push(lone(index, Side::After, only)),
                 (None, ..) => {}
             }
+        }
+        for own in &mut self.hunks {
+            note_imports(own, &self.modules[own.module]);
         }
         if let Some(settings) = self.settings() {
             self.hunks.push(settings);
@@ -262,12 +181,19 @@ impl Weave {
         let candidates: Vec<Candidate<'_>> = self
             .hunks
             .iter()
-            .map(|own| Candidate { module: own.module, hunk: &own.hunk, facts: &own.facts, tying })
+            .map(|own| {
+                let module = self.modules.get(own.module);
+                let lone = module.filter(|m| m.before.is_some() != m.after.is_some());
+                let path = lone.map(|module| module.path.as_str());
+                Candidate { module: own.module, path, hunk: &own.hunk, facts: &own.facts, tying }
+            })
             .collect();
         let weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
+        let weaves = weaves.filter(|weave| !weave.output.hunks.is_empty());
         let vocabularies: Vec<[Vocabulary; 2]> =
             weaves.map(|weave| weave.vocabularies.clone()).collect();
         (self.groups, self.shared) = tie(&candidates, &vocabularies);
+        self.tie_followers();
         // New functions come with what they are made of; images and settings that both differ go together.
         let image = self.image_part().map(|part| usize::from(part.0));
         let settings = self.settings_part().map(|part| usize::from(part.0));
@@ -276,6 +202,42 @@ impl Weave {
         }
         if self.groups.len() > PARTS_MAX {
             self.tie_all();
+        }
+    }
+
+    /// The hunks by which a hunk that is made of imports is chosen; a hunk of its own is itself the only one.
+    fn roots(&self, hunk: HunkId) -> Vec<HunkId> {
+        let (mut roots, mut open, mut seen) = (Vec::new(), vec![hunk], BTreeSet::new());
+        while let Some(id) = open.pop() {
+            let weave = self.modules.get(id.module).and_then(|module| module.weave.as_ref());
+            let found = weave.and_then(|weave| weave.output.hunks.iter().find(|h| h.id == id));
+            match found.filter(|hunk| hunk.is_derived()) {
+                Some(derived) if seen.insert(id) => open.extend(&derived.follows),
+                Some(_) => {}
+                None => roots.push(id),
+            }
+        }
+        roots.sort();
+        roots
+    }
+
+    /// A value that is made of several others is chosen with all of them at once.
+    fn tie_followers(&mut self) {
+        let weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
+        let followers = weaves.flat_map(|weave| &weave.output.hunks);
+        let followers = followers.filter(|hunk| !hunk.follows.is_empty());
+        let tied: Vec<(Vec<HunkId>, String)> = followers
+            .map(|hunk| {
+                let own = Some(hunk.id).filter(|_| !hunk.is_derived()).into_iter();
+                let follows = hunk.follows.iter().flat_map(|id| self.roots(*id));
+                (own.chain(follows).collect(), hunk.names.join(", "))
+            })
+            .collect();
+        for (hunks, name) in tied {
+            let parts: BTreeSet<usize> = hunks.iter().map(|hunk| self.part_of(*hunk)).collect();
+            if parts.len() > 1 {
+                self.merge(&parts, &Tie::Written(name));
+            }
         }
     }
 
@@ -314,9 +276,10 @@ impl Weave {
         });
     }
 
-    /// The part of a hunk of one module.
-    fn part_of(&self, module: usize, hunk: HunkId) -> usize {
-        let at = self.hunks.iter().position(|own| own.module == module && own.hunk.id == hunk);
+    /// The part of a hunk of some module.
+    fn part_of(&self, hunk: HunkId) -> usize {
+        let hunk = self.roots(hunk).first().copied().unwrap_or(hunk);
+        let at = self.hunks.iter().position(|own| own.hunk.id == hunk);
         let group = at.and_then(|at| self.groups.iter().position(|g| g.members.contains(&at)));
         group.unwrap_or(0)
     }
@@ -336,14 +299,12 @@ impl Weave {
             edges: source.entry.imports.clone(),
             segments: None,
         };
-        let (Some(old), Some(new)) = (&module.before, &module.after) else {
-            return module.before.as_ref().or(module.after.as_ref()).map(plain);
-        };
+        let (old, new) = module.sources()?;
         let Some(weave) = &module.weave else { return Some(plain(new)) };
         if weave.whole {
             return Some(plain(if image == Side::After { new } else { old }));
         }
-        let cell = |hunk: HunkId| self.part_of(index, hunk);
+        let cell = |hunk: HunkId| self.part_of(hunk);
         let rendered = weave.render((&old.text, &new.text), image, &cell);
         let mut edges = new.entry.imports.clone();
         edges.extend(
@@ -482,6 +443,24 @@ fn resolve_module(old: &Source, new: &Source, module: &WovenModule, taken: &[&Ap
     Source { entry, text: text.into() }
 }
 
+/// Notes the modules that a hunk imports.
+fn note_imports(own: &mut AppHunk, module: &WovenModule) {
+    for (side, source) in [(Side::Before, &module.before), (Side::After, &module.after)] {
+        let Some(source) = source else { continue };
+        let code = own.hunk.place(side).spans.iter().map(|span| slice(&source.text, *span));
+        let code: Vec<&str> = code.collect();
+        for edge in &source.entry.imports {
+            let quoted = |quote: char| format!("{quote}{}{quote}", edge.specifier);
+            let says = |code: &&str| code.contains(&quoted('"')) || code.contains(&quoted('\''));
+            if let ImportTarget::Module(path) = &edge.target
+                && code.iter().any(says)
+            {
+                own.facts.side_mut(side).modules.insert(path.clone());
+            }
+        }
+    }
+}
+
 fn lone(module: usize, side: Side, source: &Source) -> AppHunk {
     let span = Span::new(0, u32::try_from(source.text.len()).unwrap_or(u32::MAX));
     let hash = Some(Hash::of(source.text.as_bytes()));
@@ -501,7 +480,7 @@ fn lone(module: usize, side: Side, source: &Source) -> AppHunk {
 
 fn bare_hunk(kind: HunkKind, before: Span, after: Span) -> Hunk {
     Hunk {
-        id: HunkId(u32::MAX),
+        id: HunkId { module: usize::MAX, number: u32::MAX },
         kind,
         before: before.into(),
         after: after.into(),
@@ -509,6 +488,7 @@ fn bare_hunk(kind: HunkKind, before: Span, after: Span) -> Hunk {
         names: Vec::new(),
         reason: None,
         undo: None,
+        follows: Vec::new(),
     }
 }
 

@@ -11,10 +11,10 @@ use oxc::{ast::AstType, span::Span};
 
 use super::{
     chain::{Chain, DEFAULT, Tops, declares, is_exported, top_item, tops},
-    hunk::{Edit, Emit, Exposed, Hunk, Output, Place, Refusal, Side, Woven},
+    hunk::{Edit, Emit, Exposed, Hunk, HunkId, Output, Place, Refusal, Side, Woven},
     list::Lists,
-    nodes::{at_load, is_pure},
-    program::exported_by_assignment,
+    nodes::at_load,
+    property::assigned,
     weaver::Weaver,
 };
 use crate::syntax::{Marks, NodeId, Tree};
@@ -27,29 +27,71 @@ impl Weaver<'_> {
     pub(super) fn bind_names(&self, lists: Lists<'_>) -> (Output, Taken) {
         let names: Tops = [tops(self.before, lists.old), tops(self.after, lists.new)];
         let (mut output, mut taken) = (Output::default(), Taken::default());
-        for (name, &b) in &names[0] {
-            let Some(&a) = names[1].get(name) else { continue };
-            let known = taken[0].contains(&b) || taken[1].contains(&a);
-            if known || self.is_demoted(b, a) || !self.differ(name, b, a) {
+        self.bind_made(&names, lists, &mut output, &mut taken);
+        for (pair, reason, chain) in self.chains(&names) {
+            if taken[0].contains(&pair.0) || taken[1].contains(&pair.1) {
                 continue;
             }
-            let Err(reason) = self.node(b, a) else { continue };
-            let bound = self.chain(name, &names).and_then(|chain| {
-                if chain.items.iter().zip(&taken).any(|(items, taken)| !items.is_disjoint(taken)) {
-                    return self.refuse(Side::After, a, "it is a part of two changes");
-                }
-                Ok((self.bind(&chain, &names, lists, &reason)?, chain))
+            let bound = chain.and_then(|chain| {
+                self.bind_chain(chain, &names, lists, &reason, (&mut output, &mut taken))
             });
-            match bound {
-                Ok((bound, chain)) => {
-                    output.add(bound);
-                    let all = taken.iter_mut().zip(chain.items);
-                    all.for_each(|(taken, items)| taken.extend(items));
-                }
-                Err(second) => self.note_refusal((b, a), reason, second),
+            if let Err(second) = bound {
+                self.note_refusal(pair, reason, second);
             }
         }
         (output, taken)
+    }
+
+    /// Of the statements that cannot be woven in another way: why, and what hangs together by a name of theirs. The
+    /// longest chains come first, as they hold others.
+    fn chains(&self, names: &Tops) -> Vec<((NodeId, NodeId), Refusal, Result<Chain, Refusal>)> {
+        let mut chains = Vec::new();
+        for (name, &b) in &names[0] {
+            let Some(&a) = names[1].get(name) else { continue };
+            if self.is_demoted(b, a) || !self.differ(name, b, a) {
+                continue;
+            }
+            if let Err(reason) = self.node(b, a) {
+                chains.push(((b, a), reason, self.chain(name, names)));
+            }
+        }
+        let len = |chain: &Result<Chain, Refusal>| chain.as_ref().map_or(0, |c| c.names.len());
+        chains.sort_by_key(|(_, _, chain)| std::cmp::Reverse(len(chain)));
+        chains
+    }
+
+    fn bind_chain(
+        &self,
+        chain: Chain,
+        names: &Tops,
+        lists: Lists<'_>,
+        reason: &Refusal,
+        (output, taken): (&mut Output, &mut Taken),
+    ) -> Result<(), Refusal> {
+        if chain.items.iter().zip(&*taken).any(|(items, taken)| !items.is_disjoint(taken)) {
+            let at = self.after.node(NodeId::ROOT).children.first().copied();
+            let message = "it is a part of two changes";
+            return self.refuse(Side::After, at.unwrap_or(NodeId::ROOT), message);
+        }
+        output.add(self.bind(&chain, names, lists, reason)?);
+        taken.iter_mut().zip(chain.items).for_each(|(taken, items)| taken.extend(items));
+        Ok(())
+    }
+
+    /// Keeps both values of what is made, at load, of names that are imported with two values.
+    fn bind_made(&self, names: &Tops, lists: Lists<'_>, output: &mut Output, taken: &mut Taken) {
+        let message = "it is made of what is imported";
+        let at = self.after.node(NodeId::ROOT).span;
+        let reason = Refusal { message: message.into(), side: Side::After, at };
+        for local in self.imported_names() {
+            if output.made_of.contains(&local) || !self.is_used_at_load(&local) {
+                continue;
+            }
+            // What cannot be bound is told by `choose_imports`.
+            if let Ok(chain) = self.chain(&local, names) {
+                let _ = self.bind_chain(chain, names, lists, &reason, (output, taken));
+            }
+        }
     }
 
     /// Whether what two statements declare by a name differs.
@@ -74,9 +116,14 @@ impl Weaver<'_> {
     /// Old values under other names, and a choice at each use.
     fn bind(&self, chain: &Chain, tops: &Tops, lists: Lists<'_>, reason: &Refusal) -> Woven {
         let mut hunk = self.hunk(HunkKind::Binding, Place::empty(0), Place::empty(0));
-        hunk.names = chain.names.iter().filter(|name| *name != DEFAULT).cloned().collect();
+        let own = |name: &&String| *name != DEFAULT && !chain.imports.contains_key(*name);
+        hunk.names = chain.names.iter().filter(own).cloned().collect();
         hunk.reason = Some(reason.clone());
+        hunk.follows = chain.imports.values().copied().collect();
+        hunk.follows.sort();
+        hunk.follows.dedup();
         let mut output = Output::default();
+        output.made_of.extend(chain.imports.keys().cloned());
         let anchors = self.anchors(tops, lists);
         let mut places = Places { at: 0, anchors, lists };
         for &item in &chain.items[0] {
@@ -84,13 +131,20 @@ impl Weaver<'_> {
         }
         self.leave_out(chain, tops, &mut hunk);
         for name in &chain.names {
-            self.bind_uses(name, tops, &hunk, &mut output);
-            self.expose(name, tops, &hunk, &mut output);
+            if chain.imports.contains_key(name) {
+                self.bind_made_of(name, &mut output);
+            } else {
+                self.bind_uses(name, tops, &hunk, &mut output);
+                self.expose(name, tops, &hunk, &mut output);
+            }
         }
         self.place_binding(chain, tops, &places, &mut hunk);
         output.hunks.push(hunk);
-        if let (false, Some(exposed)) = (self.exports_open, output.exposed.first()) {
-            let message = format!("`{}` is exported, and others may use it at load", exposed.name);
+        let closed = output.exposed.iter().find_map(|exposed| {
+            let why = self.reading.exports.why(&exposed.name)?;
+            Some(format!("`{}` is exported, and {why}", exposed.name))
+        });
+        if let Some(message) = closed {
             let at = self.after.node(NodeId::ROOT).children.first().copied();
             return self.refuse(Side::After, at.unwrap_or(NodeId::ROOT), message);
         }
@@ -129,31 +183,32 @@ impl Weaver<'_> {
         declared.sort_by_key(|(_, id)| *id);
         let open = if is_exported(tree, item) { "\n;export " } else { "\n;" };
         if declared.is_empty() {
-            return self.keep_statement(item, places, hunk, output);
+            return self.keep_statement(item, chain, places, hunk, output);
         }
         let at = self.place_of(item, places)?;
         for (name, id) in declared {
-            let value = [
-                vec![format!("$belay_{name} = {{ {name}: ").into()],
-                self.kept_value(id),
-                vec![format!(" }}.{name}").into()],
-            ];
-            let value = value.concat();
             let twin = tops[1].get(name).and_then(|item| declares(self.after, *item, name));
             let beside = twin.filter(|twin| {
                 self.after.ty(*twin) == AstType::VariableDeclarator
                     && tree.ty(id) == AstType::VariableDeclarator
             });
-            let end = beside.map(|twin| self.after.span(twin).end);
+            let beside = beside.map(|twin| (twin, self.after.span(twin).end));
+            let beside =
+                beside.filter(|(_, end)| places.at <= *end && self.is_next(*end, at, places));
             let hoisted = tree.ty(id) == AstType::Function && name != DEFAULT;
-            let (at, open, close) = match end {
-                Some(end) if places.at <= end && self.is_next(end, at, places) => {
-                    (end, ", ".to_owned(), "")
-                }
-                _ if hoisted => (self.first(places), format!("{open}var "), ";\n"),
-                _ => (at, format!("{open}const "), ";\n"),
+            let (at, open, close) = match beside {
+                Some((_, end)) => (end, ", ".to_owned(), ""),
+                None if hoisted => (self.first(places), format!("{open}var "), ";\n"),
+                None => (at, format!("{open}const "), ";\n"),
             };
-            let emit = [vec![open.into()], value, vec![close.into()]].concat();
+            let values = beside.and_then(|(twin, _)| {
+                let value = |tree: &Tree<'_>, id| tree.node(id).children.get(1).copied();
+                Some((value(tree, id)?, value(self.after, twin)?))
+            });
+            let table = values.and_then(|values| self.old_table(name, values, chain));
+            let value = table.unwrap_or_else(|| called(self.before, id, name, self.kept_value(id)));
+            let open = vec![open.into(), format!("$belay_{name} = ").into()];
+            let emit = [open, value, vec![close.into()]].concat();
             output.edits.push(Edit { at: Span::empty(at), emit });
         }
         places.at = at;
@@ -202,17 +257,19 @@ impl Weaver<'_> {
     fn keep_statement(
         &self,
         item: NodeId,
+        chain: &Chain,
         places: &mut Places<'_>,
         hunk: &mut Hunk,
         output: &mut Output,
     ) -> Result<(), Refusal> {
-        if exported_by_assignment(self.before, item).is_some() {
+        let assigned = assigned(self.before, item);
+        if assigned.is_some_and(|assigned| !chain.names.contains(assigned.base(self.before))) {
             let twin = places.anchors.get(&item).copied();
-            let twin = twin.or_else(|| self.export_twin(item, places));
+            let twin = twin.or_else(|| self.assigned_twin(item, places.lists));
             let Some(twin) = twin else {
-                return self.refuse(Side::Before, item, "it is exported");
+                return self.refuse(Side::Before, item, "the other version does not assign it");
             };
-            output.edits.push(self.chosen_export(item, twin, hunk)?);
+            output.edits.push(self.chosen_property(item, twin, hunk)?);
             places.at = places.at.max(self.after.span(twin).end);
             return Ok(());
         }
@@ -222,12 +279,6 @@ impl Weaver<'_> {
         output.edits.push(Edit { at: Span::empty(at), emit });
         places.at = at;
         Ok(())
-    }
-
-    fn export_twin(&self, item: NodeId, places: &Places<'_>) -> Option<NodeId> {
-        let (name, _) = exported_by_assignment(self.before, item)?;
-        let mut twins = places.lists.new.iter().copied();
-        twins.find(|a| exported_by_assignment(self.after, *a).is_some_and(|(n, _)| n == name))
     }
 
     /// Behind what continues it, or what stood before it, and behind all that it uses at once.
@@ -263,7 +314,9 @@ impl Weaver<'_> {
                 let declared = declares(self.after, item, name).filter(|_| name != DEFAULT);
                 hunk.lone.push((Side::After, declared.unwrap_or(item)));
             }
-            if !any && exported_by_assignment(self.after, item).is_none() {
+            let foreign = assigned(self.after, item)
+                .is_some_and(|assigned| !chain.names.contains(assigned.base(self.after)));
+            if !any && !foreign {
                 hunk.lone.push((Side::After, item));
             }
         }
@@ -280,10 +333,21 @@ impl Weaver<'_> {
                     _ if parent == Some(AstType::ExportSpecifier) => continue,
                     (true, Side::After) => continue,
                     (false, Side::After) if !both => continue,
-                    (false, _) if both => self.use_of(side, reference, name, hunk),
+                    (false, _) if both => self.use_of(side, reference, name, hunk.id),
                     (_, _) => self.old_use(reference, name),
                 };
                 output.references.push((side, edit));
+            }
+        }
+    }
+
+    /// What is kept is made of the old value of an import.
+    fn bind_made_of(&self, local: &str, output: &mut Output) {
+        let Some(variable) = self.top_variable(Side::Before, local) else { return };
+        for &reference in &self.before.variable(variable).references {
+            let parent = self.before.node(reference).parent.map(|parent| self.before.ty(parent));
+            if at_load(self.before, reference) && parent != Some(AstType::ExportSpecifier) {
+                output.references.push((Side::Before, self.old_use(reference, local)));
             }
         }
     }
@@ -296,7 +360,8 @@ impl Weaver<'_> {
         Edit { at: self.before.span(reference), emit }
     }
 
-    fn use_of(&self, side: Side, reference: NodeId, name: &str, hunk: &Hunk) -> Edit {
+    /// The choice between the two values of a name.
+    pub(super) fn use_of(&self, side: Side, reference: NodeId, name: &str, hunk: HunkId) -> Edit {
         let tree = self.tree(side);
         let open = if is_shorthand(tree, reference) {
             format!("{name}: (")
@@ -306,10 +371,7 @@ impl Weaver<'_> {
             "(".to_owned()
         };
         let close = format!(" ? {name} : $belay_{name})");
-        Edit {
-            at: tree.span(reference),
-            emit: vec![open.into(), Emit::Guard(hunk.id), close.into()],
-        }
+        Edit { at: tree.span(reference), emit: vec![open.into(), Emit::Guard(hunk), close.into()] }
     }
 
     /// An export of both values; importers choose.
@@ -348,7 +410,8 @@ impl Weaver<'_> {
         for &b in &chain.items[0] {
             let span = self.before.span(b);
             let named = || tops[1].get(tops[0].iter().find(|(_, item)| **item == b)?.0).copied();
-            let twin = places.anchors.get(&b).copied().or_else(|| self.export_twin(b, places));
+            let twin =
+                places.anchors.get(&b).copied().or_else(|| self.assigned_twin(b, places.lists));
             if let Some(a) = twin.or_else(named).filter(|a| chain.items[1].contains(a)) {
                 kept.insert(a);
                 last = self.after.span(a).end;
@@ -395,60 +458,32 @@ impl Weaver<'_> {
             _ => (old, new),
         }
     }
+}
 
-    /// `exports.name = value`: the property chooses when it is read.
-    pub(super) fn bind_export(&self, b: NodeId, a: NodeId, reason: &Refusal) -> Woven {
-        let mut hunk = self.hunk(HunkKind::Binding, self.before.span(b), self.after.span(a));
-        hunk.reason = Some(reason.clone());
-        let edit = self.chosen_export(b, a, &mut hunk)?;
-        let values = [(self.before, b), (self.after, a)]
-            .map(|(tree, id)| exported_by_assignment(tree, id).map(|(_, value)| tree.span(value)));
-        if let [Some(old), Some(new)] = values {
-            (hunk.before, hunk.after) = (old.into(), new.into());
-        }
-        Ok(Output::of(edit, hunk))
+/// An expression with the name that it would have been given where it was.
+pub(super) fn called(tree: &Tree<'_>, id: NodeId, name: &str, code: Vec<Emit>) -> Vec<Emit> {
+    let node = tree.node(id);
+    let value = node.children.get(1).filter(|_| node.ty == AstType::VariableDeclarator);
+    let nameless = matches!(
+        tree.ty(*value.unwrap_or(&id)),
+        AstType::NumericLiteral
+            | AstType::StringLiteral
+            | AstType::BooleanLiteral
+            | AstType::NullLiteral
+            | AstType::BigIntLiteral
+            | AstType::RegExpLiteral
+            | AstType::TemplateLiteral
+            | AstType::ObjectExpression
+            | AstType::ArrayExpression
+            | AstType::IdentifierReference
+            | AstType::StaticMemberExpression
+            | AstType::CallExpression
+            | AstType::NewExpression
+    );
+    if nameless {
+        return code;
     }
-
-    fn chosen_export(&self, b: NodeId, a: NodeId, hunk: &mut Hunk) -> Result<Edit, Refusal> {
-        let old = exported_by_assignment(self.before, b);
-        let new = exported_by_assignment(self.after, a);
-        let (Some((name, b_value)), Some((same, a_value))) = (old, new) else {
-            return self.refuse(Side::After, a, "it runs when the module is loaded");
-        };
-        if name != same || !is_pure(self.before, b_value) || !is_pure(self.after, a_value) {
-            return self.refuse(
-                Side::After,
-                a,
-                "its value is made by code that runs when the module is loaded",
-            );
-        }
-        hunk.names.push(name.to_owned());
-        let object = self.after.text(self.after.span(a)).split(&format!(".{name}")).next();
-        let object = object.unwrap_or("exports");
-        let number = hunk.id.0 * 1000 + u32::try_from(hunk.names.len()).unwrap_or(0);
-        let constant = |which: &str, code: Emit| {
-            let open = format!("const $belay_{which}{number} = {{ {name}: ").into();
-            vec![open, code, format!(" }}.{name};\n").into()]
-        };
-        let emit = [
-            vec![";\n".into()],
-            constant("after", Emit::Code(Side::After, self.after.span(a_value))),
-            constant("before", Emit::Code(Side::Before, self.before.span(b_value))),
-            vec![
-                format!(
-                    "Object.defineProperty({object}, \"{name}\", {{ configurable: true, enumerable: true, get: () => ("
-                )
-                .into(),
-                Emit::Guard(hunk.id),
-                format!(
-                    ") ? $belay_after{number} : $belay_before{number}, set(value) {{ Object.defineProperty(this, \
-                     \"{name}\", {{ value, configurable: true, enumerable: true, writable: true }}); }} }});"
-                )
-                .into(),
-            ],
-        ];
-        Ok(Edit { at: self.after.span(a), emit: emit.concat() })
-    }
+    [vec![format!("{{ {name}: ").into()], code, vec![format!(" }}.{name}").into()]].concat()
 }
 
 /// Where kept statements go: never before one that went ahead of them.
@@ -475,6 +510,15 @@ fn in_order(pairs: &BTreeMap<NodeId, NodeId>) -> BTreeMap<NodeId, NodeId> {
         last = rows[at].1;
     }
     ordered
+}
+
+/// Whether a name is that of an element, where no expression can stand.
+pub(super) fn use_element(tree: &Tree<'_>, reference: NodeId) -> bool {
+    let parent = tree.node(reference).parent.map_or(AstType::Program, |parent| tree.ty(parent));
+    matches!(
+        parent,
+        AstType::JSXOpeningElement | AstType::JSXClosingElement | AstType::JSXMemberExpression
+    )
 }
 
 fn is_shorthand(tree: &Tree<'_>, reference: NodeId) -> bool {

@@ -14,11 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use oxc::ast::AstType;
 
 use super::{
+    binding::use_element,
     function::own_name,
-    hunk::{Refusal, Side},
+    hunk::{HunkId, Refusal, Side},
     list::Names,
     nodes::{at_load, is_member, is_pure},
-    program::exported_by_assignment,
+    property::assigned,
     weaver::Weaver,
 };
 use crate::syntax::{Marks, NodeId, Tree, VariableId};
@@ -32,6 +33,8 @@ pub(super) struct Chain {
     pub(super) names: Names,
     /// The statements of each side that declare, complete or export them.
     pub(super) items: [BTreeSet<NodeId>; 2],
+    /// Those of the names that are imported with two values, and what chooses between these.
+    pub(super) imports: BTreeMap<String, HunkId>,
 }
 
 /// By the names that statements of the top level declare: the statement, in each version.
@@ -44,7 +47,8 @@ pub(super) fn index(side: Side) -> usize {
 impl Weaver<'_> {
     /// All that hangs together with `seed`.
     pub(super) fn chain(&self, seed: &str, tops: &Tops) -> Result<Chain, Refusal> {
-        let mut chain = Chain { names: Names::from([seed.to_owned()]), items: Default::default() };
+        let names = Names::from([seed.to_owned()]);
+        let mut chain = Chain { names, items: Default::default(), imports: BTreeMap::new() };
         loop {
             let known = (chain.names.len(), chain.items.each_ref().map(BTreeSet::len));
             let mut refusal = None;
@@ -61,6 +65,13 @@ impl Weaver<'_> {
 
     /// What hangs together with one name in one version, by a single step.
     fn link(&self, side: Side, name: &str, tops: &Tops, chain: &mut Chain) -> Result<(), Refusal> {
+        if let Some(hunk) = self.imported(side, name) {
+            chain.imports.insert(name.to_owned(), hunk);
+            return self.follow_all(side, name, chain);
+        }
+        if self.imported(side.other(), name).is_some() && self.top_variable(side, name).is_some() {
+            return self.refuse(side, NodeId::ROOT, "it is imported in one version only");
+        }
         let (Some(&item), other) =
             (tops[index(side)].get(name), tops[index(side.other())].get(name))
         else {
@@ -79,6 +90,11 @@ impl Weaver<'_> {
         }
         chain.items[index(side)].insert(item);
         self.join_siblings(side, item, chain)?;
+        self.join_imports(side, item, chain);
+        self.follow_all(side, name, chain)
+    }
+
+    fn follow_all(&self, side: Side, name: &str, chain: &mut Chain) -> Result<(), Refusal> {
         let Some(variable) = self.top_variable(side, name) else { return Ok(()) };
         for &reference in &self.tree(side).variable(variable).references {
             self.follow(side, reference, chain)?;
@@ -137,6 +153,21 @@ impl Weaver<'_> {
         Ok(())
     }
 
+    /// Other imports with two values that a statement is made of.
+    fn join_imports(&self, side: Side, item: NodeId, chain: &mut Chain) {
+        let tree = self.tree(side);
+        let names = tree.subtree(item).filter(|id| {
+            let variable = tree.node(*id).variable.map(|variable| tree.variable(variable));
+            tree.ty(*id) == AstType::IdentifierReference
+                && variable.is_some_and(|variable| variable.scope == NodeId::ROOT)
+                && at_load(tree, *id)
+        });
+        let names = names.map(|id| tree.code(id));
+        chain
+            .names
+            .extend(names.filter(|name| self.imported(side, name).is_some()).map(str::to_owned));
+    }
+
     /// What a use of a name at load makes of it.
     fn follow(&self, side: Side, reference: NodeId, chain: &mut Chain) -> Result<(), Refusal> {
         let tree = self.tree(side);
@@ -145,11 +176,7 @@ impl Weaver<'_> {
         if node.marks.has(Marks::WRITTEN) {
             return self.refuse(side, reference, "it is assigned to");
         }
-        let element = matches!(
-            parent,
-            AstType::JSXOpeningElement | AstType::JSXClosingElement | AstType::JSXMemberExpression
-        );
-        if element {
+        if use_element(tree, reference) {
             return self.refuse(side, reference, "it is the name of an element");
         }
         if !at_load(tree, reference) || parent == AstType::ExportSpecifier {
@@ -158,14 +185,21 @@ impl Weaver<'_> {
         let Some(item) = top_item(tree, reference) else { return Ok(()) };
         if let Some(name) = made_name(tree, item, reference) {
             chain.names.insert(name);
-        } else if exported_by_assignment(tree, item).is_some_and(|(_, value)| is_pure(tree, value))
-            || self.completes(side, item, chain)
-        {
+        } else if self.completes(side, item, chain) || self.assigns(side, item, chain) {
             chain.items[index(side)].insert(item);
+            self.join_imports(side, item, chain);
         } else {
             return self.refuse(side, reference, "it is used when the module is loaded");
         }
         Ok(())
+    }
+
+    /// Whether a statement assigns a property of something else, which then chooses when it is read.
+    fn assigns(&self, side: Side, item: NodeId, chain: &Chain) -> bool {
+        let tree = self.tree(side);
+        assigned(tree, item).is_some_and(|assigned| {
+            is_pure(tree, assigned.value) && !chain.names.contains(assigned.base(tree))
+        })
     }
 
     /// Whether a statement does nothing but complete what the names of a chain mean.

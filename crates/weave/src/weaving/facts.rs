@@ -32,6 +32,8 @@ pub(crate) struct Facts {
     pub(crate) written: BTreeSet<String>,
     /// Those of `locals` whose name the other version of the module does not know.
     pub(crate) introduced: BTreeSet<VariableId>,
+    /// Paths of the modules that it imports.
+    pub(crate) modules: BTreeSet<String>,
 }
 
 /// Both sides, and where the hunk is in the new version.
@@ -53,6 +55,13 @@ impl HunkFacts {
         match side {
             Side::Before => &self.before,
             Side::After => &self.after,
+        }
+    }
+
+    pub(crate) fn side_mut(&mut self, side: Side) -> &mut Facts {
+        match side {
+            Side::Before => &mut self.before,
+            Side::After => &mut self.after,
         }
     }
 }

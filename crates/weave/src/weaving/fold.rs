@@ -20,6 +20,7 @@ use super::{
     names::is_name_list,
     nodes::{is_function, is_loop, is_statement, source_of},
     render::Rendered,
+    table::key,
 };
 use crate::syntax::{Marks, NodeId, Piece, Tree, VariableId, is_list};
 
@@ -196,6 +197,11 @@ impl<'t> Reader<'t> {
                     self.flatten(&self.tree.node(arm).children, into);
                 }
                 Some(Some(arm)) => self.flatten(&[arm], into),
+                None if self.is_timed(item) => {
+                    let block = self.tree.node(item).children.first();
+                    let items = block.map(|block| &self.tree.node(*block).children[..]);
+                    self.flatten(items.unwrap_or_default(), into);
+                }
                 None if self.is_left_out(item) => {}
                 None => self.flatten_one(item, into),
             }
@@ -223,6 +229,17 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// `try { … } finally { … }` around what is timed.
+    fn is_timed(&self, item: NodeId) -> bool {
+        let Some(fold) = &self.fold else { return false };
+        let node = self.tree.node(item);
+        let last = node.children.last().filter(|_| node.ty == AstType::TryStatement);
+        last.is_some_and(|last| {
+            fold.rendered.origin(node.span.start).is_none()
+                && self.tree.code(*last).starts_with("{ $belay_leave(")
+        })
+    }
+
     fn completes_kept(&self, item: NodeId) -> bool {
         self.fold.is_some() && self.tree.code(item).starts_with("$belay_kept:")
     }
@@ -246,8 +263,11 @@ impl<'t> Reader<'t> {
                     .iter()
                     .all(|c| self.is_lone(*c) || self.tree.ty(*c) == AstType::StringLiteral)
         };
+        let calls = ["$belay_settable(", "$belay_enter("];
         let own = node.ty == AstType::ImportDeclaration
-            && source_of(self.tree, item).as_deref() == Some(WEAVE_MODULE);
+            && source_of(self.tree, item).as_deref() == Some(WEAVE_MODULE)
+            || self.fold.is_some()
+                && calls.iter().any(|call| self.tree.code(item).starts_with(call));
         let length = node.ty == AstType::ExpressionStatement
             && node.children.first().is_some_and(|call| self.length_of(*call).is_some());
         node.ty == AstType::EmptyStatement || own || length || self.is_lone(item) || empty_import()
@@ -316,20 +336,27 @@ impl<'t> Reader<'t> {
                     && !self.is_lone(**c)
             };
             let specifiers = node.children.iter().filter(bound);
+            let known = names.len();
             names.extend(specifiers.map(|s| self.specifier(node.ty, &source, *s)));
             let source = format!("{source} {clauses}");
-            if !sources.contains(&source) {
+            // What imports old values only is beside what imports the new ones.
+            let own = names.len() > known && names[known..].iter().all(|s: &Specifier| s.kept);
+            if !own && !sources.contains(&source) {
                 sources.push(source);
             }
         }
         sources.iter().for_each(|source| self.text(source));
         names.sort();
+        // Of a name with two values, this side has one; of a name that it does not import, none.
         let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
-        let kept: Vec<(String, String)> =
-            names.iter().filter(|s| s.kept).map(|s| (s.link.clone(), s.visible.clone())).collect();
+        let named = |kept: bool| -> HashSet<(String, String)> {
+            let names = names.iter().filter(|specifier| specifier.kept == kept);
+            names.map(|s| (s.link.clone(), s.visible.clone())).collect()
+        };
+        let (kept, plain) = (named(true), named(false));
         names.retain(|s| {
-            let twin = kept.contains(&(s.link.clone(), s.visible.clone()));
-            if before { s.kept || !twin } else { !s.kept }
+            let twin = |all: &HashSet<_>| all.contains(&(s.link.clone(), s.visible.clone()));
+            if s.kept { before && twin(&plain) } else { !before || !twin(&kept) }
         });
         for Specifier { link, visible, foreign, local, .. } in names {
             self.text(&link);
@@ -513,7 +540,7 @@ impl<'t> Reader<'t> {
             return;
         }
         // `{ name: value }.name`
-        let Some(value) = self.unwrapped(value) else { return };
+        let value = self.kept_value(value);
         if original == DEFAULT {
             self.words.push(Word::Open);
             self.text("export");
@@ -523,6 +550,11 @@ impl<'t> Reader<'t> {
         }
         self.export(id);
         self.assign(name, value);
+    }
+
+    /// What a weave keeps: of `{ name: value }.name` that no source has, the value.
+    fn kept_value(&self, value: NodeId) -> NodeId {
+        self.named(value).unwrap_or(value)
     }
 
     fn unwrapped(&self, member: NodeId) -> Option<NodeId> {
@@ -545,7 +577,7 @@ impl<'t> Reader<'t> {
         let declarator = declaration.and_then(|declaration| tree.node(declaration).parent);
         let value =
             declarator.and_then(|declarator| tree.node(declarator).children.get(1).copied());
-        let value = value.and_then(|value| self.unwrapped(value));
+        let value = value.map(|value| self.kept_value(value));
         let call = tree.node(id).children.first().map(|call| &tree.node(*call).children[..]);
         let (Some(value), Some([_, object, name, _])) = (value, call) else { return false };
         self.words.extend([Word::Open, Word::Open]);
@@ -556,6 +588,57 @@ impl<'t> Reader<'t> {
         self.text("=");
         self.node(value);
         self.words.push(Word::Close);
+        true
+    }
+
+    /// `object[selector ? "name" : "$belay_name"]`, as `object.name`.
+    fn chosen_member(&mut self, id: NodeId) -> bool {
+        let [object, property] = self.tree.node(id).children[..] else { return false };
+        let Some(Some(arm)) = self.arm(property) else { return false };
+        let made = self
+            .fold
+            .as_ref()
+            .is_some_and(|fold| fold.rendered.origin(self.tree.span(property).start).is_none());
+        let Some(name) = self.tree.node(arm).text.as_deref().filter(|_| made) else { return false };
+        let name = name.strip_prefix("$belay_").unwrap_or(name).to_owned();
+        self.node(object);
+        self.text(".");
+        self.words.extend([Word::Open, Word::Text(name), Word::Close]);
+        true
+    }
+
+    /// `{ ...table, key: old }` that no source has, as the entries that it comes to.
+    fn old_table(&mut self, id: NodeId) -> bool {
+        let tree = self.tree;
+        let node = tree.node(id);
+        let made = self.fold.as_ref().is_some_and(|f| f.rendered.origin(node.span.start).is_none());
+        let Some((spread, own)) = node.children.split_first().filter(|_| made) else {
+            return false;
+        };
+        let named = |id: &NodeId| tree.ty(*id) == AstType::IdentifierReference;
+        // The pattern binds names of its own; the table is used behind it.
+        let table = tree.subtree(*spread).filter(named).last();
+        let declared = table.and_then(|id| tree.node(id).variable);
+        let declared = declared.and_then(|id| tree.variable(id).declarations.first().copied());
+        let declarator = declared.and_then(|id| tree.node(id).parent);
+        let value = declarator.and_then(|id| tree.node(id).children.get(1).copied());
+        let value = value.filter(|_| tree.ty(*spread) == AstType::SpreadElement);
+        let Some(value) = value else { return false };
+        let pattern = |id: &NodeId| tree.ty(*id) == AstType::BindingProperty;
+        let dropped: Vec<String> =
+            tree.subtree(*spread).filter(pattern).filter_map(|id| key(tree, id)).collect();
+        let mut entries = Vec::new();
+        for &id in tree.node(value).children.iter().chain(own) {
+            let Some(name) = key(tree, id) else { return false };
+            match entries.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, place)) => *place = id,
+                None => entries.push((name, id)),
+            }
+        }
+        entries.retain(|(name, id)| own.contains(id) || !dropped.contains(name));
+        self.text("{");
+        entries.into_iter().for_each(|(_, id)| self.child(value, id));
+        self.text("}");
         true
     }
 
@@ -613,6 +696,8 @@ impl<'t> Reader<'t> {
         self.words.push(Word::Open);
         match node.ty {
             ty if is_function(ty) => self.function(id, true),
+            AstType::ComputedMemberExpression if self.chosen_member(id) => {}
+            AstType::ObjectExpression if self.old_table(id) => {}
             AstType::Class => self.class(id, true),
             AstType::ClassBody => self.members(id),
             ty if is_list(ty) => self.list_node(id),

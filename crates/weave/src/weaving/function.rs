@@ -118,9 +118,9 @@ impl Weaver<'_> {
             (1..=new.length.max(old.length)).map(|n| format!("$belay_{n}, ")).collect();
         let choice = [
             vec![" (".into(), Emit::Guard(hunk.id), " ? ".into()],
-            self.anonymous(Side::After, a, new),
+            self.anonymous(Side::After, (a, new), &hunk),
             vec![" : ".into()],
-            self.anonymous(Side::Before, b, old),
+            self.anonymous(Side::Before, (b, old), &hunk),
             vec![")".into()],
         ];
         let node = self.after.node(a);
@@ -229,20 +229,47 @@ impl Weaver<'_> {
     }
 
     /// The function without its name, so that the name means the one around.
-    fn anonymous(&self, side: Side, id: NodeId, shape: &Shape) -> Vec<Emit> {
+    fn anonymous(&self, side: Side, (id, shape): (NodeId, &Shape), hunk: &Hunk) -> Vec<Emit> {
         let tree = self.tree(side);
         let node = tree.node(id);
         if node.ty == AstType::ArrowFunctionExpression {
-            return vec!["(".into(), Emit::Code(side, node.span), ")".into()];
+            return [vec!["(".into()], self.timed(side, id, hunk), vec![")".into()]].concat();
         }
         let asynchronous = if node.marks.has(Marks::ASYNC) { "async " } else { "" };
         let star = if node.marks.has(Marks::GENERATOR) { "*" } else { "" };
-        vec![
+        [
             format!("{asynchronous}function{star} ").into(),
             Emit::Code(side, tree.span(shape.parameters)),
             " ".into(),
-            Emit::Code(side, tree.span(shape.body)),
         ]
+        .into_iter()
+        .chain(self.timed_body(side, shape.body, hunk))
+        .collect()
+    }
+
+    /// A function whose passes are timed. One whose body is an expression is not.
+    pub(super) fn timed(&self, side: Side, id: NodeId, hunk: &Hunk) -> Vec<Emit> {
+        let tree = self.tree(side);
+        let span = tree.span(id);
+        let Some(shape) = shape(tree, id) else { return vec![Emit::Code(side, span)] };
+        let head = Emit::Code(side, Span::new(span.start, tree.span(shape.body).start));
+        [vec![head], self.timed_body(side, shape.body, hunk)].concat()
+    }
+
+    fn timed_body(&self, side: Side, body: NodeId, hunk: &Hunk) -> Vec<Emit> {
+        let tree = self.tree(side);
+        let node = tree.node(body);
+        let code = Emit::Code(side, node.span);
+        let inside = |id: &NodeId| {
+            let ty = tree.ty(*id);
+            // A directive must come first, and what a block declares as a function is another kind of variable there.
+            ty == AstType::Directive || ty == AstType::Function
+        };
+        let block = node.ty == AstType::FunctionBody && tree.code(body).starts_with('{');
+        if !block || node.children.iter().any(|id| inside(id)) {
+            return vec![code];
+        }
+        vec!["{ ".into(), Emit::Enter(hunk.id), code, Emit::Leave(hunk.id), " }".into()]
     }
 
     fn can_wrap(&self, side: Side, id: NodeId) -> Result<(), Refusal> {

@@ -1,6 +1,6 @@
 //! What a weave is made of: hunks, and the edits that put them into the new text.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use belay_model::HunkKind;
 use oxc::span::Span;
@@ -25,9 +25,12 @@ impl Side {
     }
 }
 
-/// A hunk of one module: its place in the list of them.
+/// A hunk: the place of its module in the list of them, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct HunkId(pub(crate) u32);
+pub(crate) struct HunkId {
+    pub(crate) module: usize,
+    pub(crate) number: u32,
+}
 
 /// Where one side of a hunk is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +77,16 @@ pub(crate) struct Hunk {
     pub(crate) reason: Option<Refusal>,
     /// How to go back in the new text, where that is not to put the old spans in the place of the new ones.
     pub(crate) undo: Option<Vec<Edit>>,
+    /// Hunks of other modules that it is made of, by what they export.
+    pub(crate) follows: Vec<HunkId>,
 }
 
 impl Hunk {
+    /// Nothing differs here but what is made of imports.
+    pub(crate) fn is_derived(&self) -> bool {
+        !self.follows.is_empty() && self.before.spans.is_empty() && self.after.spans.is_empty()
+    }
+
     pub(crate) fn place(&self, side: Side) -> &Place {
         match side {
             Side::Before => &self.before,
@@ -101,6 +111,10 @@ pub(crate) enum Emit {
     Code(Side, Span),
     /// The expression that is true in the arm *after*, and notes that it was reached.
     Guard(HunkId),
+    /// Before a block that is timed.
+    Enter(HunkId),
+    /// Behind it.
+    Leave(HunkId),
     /// What differs between the two images.
     Image {
         after: Vec<Emit>,
@@ -142,6 +156,8 @@ pub(crate) struct Output {
     /// What takes the place of references, wherever code of that side is emitted.
     pub(crate) references: Vec<(Side, Edit)>,
     pub(crate) exposed: Vec<Exposed>,
+    /// Imported names whose uses at load are made twice.
+    pub(crate) made_of: BTreeSet<String>,
 }
 
 impl Output {
@@ -149,11 +165,19 @@ impl Output {
         Self { edits: vec![edit], hunks: vec![hunk], ..Self::default() }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.edits.is_empty()
+            && self.hunks.is_empty()
+            && self.references.is_empty()
+            && self.exposed.is_empty()
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.edits.extend(other.edits);
         self.hunks.extend(other.hunks);
         self.references.extend(other.references);
         self.exposed.extend(other.exposed);
+        self.made_of.extend(other.made_of);
     }
 }
 

@@ -1,19 +1,26 @@
 //! Sources that are no app: two versions of a package or of a repository, woven for another engine to run.
 //!
 //! The text is the one that the engine runs, but for the way in which guards come to their cells: here `$belay` is a
-//! global, a `Uint8Array` of 512 bytes of which the first 256 are the arms of parts, 1 for *after*. Whoever runs the
-//! text provides it before any of it is loaded.
+//! global, a `Uint8Array` of 512 bytes of which the first 256 are the arms of parts, 1 for *after*; `$belay_enter`,
+//! `$belay_leave` and `$belay_settable` are functions. Whoever runs the text provides them before any of it is loaded.
 //!
-//! Imports are not resolved here: two versions of a module that import another one by the same name mean the same. An
-//! export that has two values is woven as if its importers chose between them, as those of an app would have to; whoever
-//! runs the text gets the new value by the export's own name and the old one with `$belay_` before it.
+//! Of imports, relative ones are resolved, as those between the modules of an app are: where an export has two values,
+//! they choose. Whoever else imports it gets the new value by the export's own name and the old one with `$belay_` before
+//! it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use belay_model::{AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, ModuleEntry, ModuleKind};
+use belay_model::{
+    AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, ImportEdge, ImportTarget, ModuleEntry,
+    ModuleKind,
+};
 
-use super::{Tying, Weave, app::weave_with};
-use crate::syntax::detect;
+use super::{Tying, Weave, app::weave};
+use crate::syntax::{Goal, detect, read_module};
+
+/// What may follow a relative specifier.
+const ENDINGS: [&str; 9] =
+    ["", ".js", ".ts", ".mjs", ".cjs", ".jsx", ".tsx", "/index.js", "/index.ts"];
 
 /// Source texts by path.
 pub type Sources = BTreeMap<String, Arc<str>>;
@@ -26,18 +33,21 @@ pub fn weave_sources(before: &Sources, after: &Sources, tying: Tying) -> Weave {
         .chain(after.values())
         .map(|text| (Hash::of(text.as_bytes()), text.clone()))
         .collect();
-    let (old, new) = (manifest(before), manifest(after));
     let source = |hash: &Hash| texts.get(hash).cloned();
-    weave_with(&old, &new, &source, tying, true)
-        .unwrap_or_else(|_| unreachable!("each source is at hand"))
+    let woven = |edges| {
+        let (old, new) = (manifest(before, edges), manifest(after, edges));
+        weave(&old, &new, &source, tying).unwrap_or_else(|_| unreachable!("each source is at hand"))
+    };
+    let alone = woven(false);
+    if alone.exports_two_values() { woven(true) } else { alone }
 }
 
-fn manifest(sources: &Sources) -> AppManifest {
+fn manifest(sources: &Sources, edges: bool) -> AppManifest {
     let entries = sources.iter().map(|(path, text)| ModuleEntry {
         path: path.clone(),
         source: Hash::of(text.as_bytes()),
         kind: kind(path, text),
-        imports: Vec::new(),
+        imports: if edges { imports(sources, path, text) } else { Vec::new() },
     });
     AppManifest {
         app: "loose".parse().unwrap_or_else(|_| unreachable!("it is a name")),
@@ -48,6 +58,37 @@ fn manifest(sources: &Sources) -> AppManifest {
         tags: belay_model::AppTags::default(),
         modules: entries.collect(),
     }
+}
+
+/// What a source imports of the others.
+fn imports(sources: &Sources, path: &str, text: &str) -> Vec<ImportEdge> {
+    let Ok(module) = read_module(path, text, Goal::Detect) else { return Vec::new() };
+    let edges = module.imports.into_iter().filter_map(|import| {
+        let target = target(sources, path, &import.specifier)?;
+        let (specifier, kind) = (import.specifier, import.kind);
+        Some(ImportEdge { specifier, kind, target: ImportTarget::Module(target) })
+    });
+    edges.collect()
+}
+
+fn target(sources: &Sources, importer: &str, specifier: &str) -> Option<String> {
+    if !specifier.starts_with('.') {
+        return None;
+    }
+    let mut parts: Vec<&str> = importer.split('/').collect();
+    parts.pop();
+    for part in specifier.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if part == ".." {
+            parts.pop()?;
+        } else {
+            parts.push(part);
+        }
+    }
+    let path = parts.join("/");
+    let written = ENDINGS.iter().map(|ending| format!("{path}{ending}"));
+    // TypeScript names what it will be compiled to.
+    let compiled = path.strip_suffix(".js").map(|bare| format!("{bare}.ts"));
+    written.chain(compiled).find(|path| sources.contains_key(path))
 }
 
 /// Told by the extension, or by what the text says.
@@ -66,8 +107,8 @@ impl Weave {
         self.texts(image).into_iter().map(|text| (text.path, text.text.into())).collect()
     }
 
-    /// Whether an export of an ES module has two values, between which its importers would have to choose.
-    pub fn needs_importers(&self) -> bool {
+    /// Whether an export of an ES module has two values.
+    fn exports_two_values(&self) -> bool {
         let mut weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
         weaves.any(|weave| !weave.output.exposed.is_empty())
     }
@@ -75,9 +116,6 @@ impl Weave {
     /// Modules whose weave was not what both versions say, and what it said: they differ as a whole instead, or more of
     /// them does.
     pub fn mismatches(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.modules.iter().filter_map(|module| {
-            let mismatch = module.weave.as_ref()?.mismatch.as_deref()?;
-            Some((&*module.path, mismatch))
-        })
+        self.modules.iter().filter_map(|module| Some((&*module.path, module.mismatch.as_deref()?)))
     }
 }

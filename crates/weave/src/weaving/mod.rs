@@ -1,8 +1,10 @@
 //! Two versions of a module in one text: each difference that can be chosen per request is guarded by a selector.
 //!
 //! - [`align`]: which statement continues which; [`weaver`]: the descent to what differs; [`list`], [`run`],
-//!   [`function`], [`members`], [`program`], [`chain`], [`binding`]: one kind of place each;
-//! - [`names`]: names taken from a required module; [`loose`]: sources that are no app;
+//!   [`function`], [`members`], [`program`], [`chain`], [`binding`], [`property`]: one kind of place each;
+//! - [`names`]: names taken from a required module; [`importers`]: imports of names that have two values;
+//! - [`module`], [`modules`]: one module and all of them; [`loose`]: sources that are no app;
+//! - [`table`]: large values that are kept twice;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
 //! A weave is made of the sources as they were written, types and all, so that every place in it is a place in one of
@@ -16,18 +18,22 @@ mod facts;
 mod fold;
 mod function;
 mod hunk;
+mod importers;
 mod list;
 mod loose;
 mod members;
 mod module;
+mod modules;
 mod names;
 mod nodes;
 mod parts;
 mod places;
 mod program;
+mod property;
 mod render;
 mod resolve;
 mod run;
+mod table;
 mod weaver;
 
 pub(crate) use app::WovenText;

@@ -10,6 +10,7 @@ use super::{
     facts::{HunkFacts, Vocabulary, facts, vocabulary},
     fold::{Lone, verify},
     hunk::{Hunk, HunkId, Output, Refusal, Side},
+    importers::{Choices, Closed, Unable, all_unable},
     render::{Rendered, Renderer},
     weaver::Weaver,
 };
@@ -19,8 +20,7 @@ use crate::syntax::{NodeId, Tree, with_source_tree, with_woven_tree};
 pub(crate) const WEAVE_MODULE: &str = "belay:weave";
 
 /// The import that a woven ES module ends with. At its end it moves nothing.
-pub(crate) const IMPORT: &str =
-    "\n;import { cells as $belay, now as $belay_now, took as $belay_took } from \"belay:weave\";\n";
+pub(crate) const IMPORT: &str = "\n;import { cells as $belay, enter as $belay_enter, leave as $belay_leave, settable as $belay_settable } from \"belay:weave\";\n";
 
 /// Statements that are left out one by one, where a weave is not right.
 const RETRIES_MAX: usize = 12;
@@ -44,14 +44,21 @@ pub(crate) struct ModuleWeave {
     pub(crate) whole: bool,
     /// What a first weave said instead of one of the two sources. A bug of the weaver, for which this weave makes up.
     pub(crate) mismatch: Option<String>,
+    /// Imported names that cannot have two values here.
+    pub(crate) unable: BTreeSet<Unable>,
 }
 
 /// A source that cannot be woven at all: the whole module differs between the images.
-pub(crate) fn whole(before: &str, after: &str, message: String) -> ModuleWeave {
+pub(crate) fn whole(
+    reading: Reading<'_>,
+    (before, after): (&str, &str),
+    message: String,
+) -> ModuleWeave {
     let span = |text: &str| Span::new(0, u32::try_from(text.len()).unwrap_or(u32::MAX));
+    let unable = all_unable(reading.imports, "differs as a whole");
     let reason = Refusal { message: message.into(), side: Side::After, at: Span::empty(0) };
     let hunk = Hunk {
-        id: HunkId(0),
+        id: HunkId { module: reading.module, number: 0 },
         kind: HunkKind::Image,
         before: span(before).into(),
         after: span(after).into(),
@@ -59,6 +66,7 @@ pub(crate) fn whole(before: &str, after: &str, message: String) -> ModuleWeave {
         names: Vec::new(),
         reason: Some(reason),
         undo: None,
+        follows: Vec::new(),
     };
     let facts = HunkFacts {
         before_hash: Some(Hash::of(before.as_bytes())),
@@ -71,22 +79,28 @@ pub(crate) fn whole(before: &str, after: &str, message: String) -> ModuleWeave {
         vocabularies: Default::default(),
         whole: true,
         mismatch: None,
+        unable,
     }
 }
 
 /// How a module is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading<'r> {
+    /// Its place in the list of modules.
+    pub(crate) module: usize,
     pub(crate) path: &'r str,
     pub(crate) kind: ModuleKind,
-    /// Importers choose between two values of an export.
-    pub(crate) exports_open: bool,
+    /// What it exports and must have one value.
+    pub(crate) exports: &'r Closed,
+    /// What it imports and has two.
+    pub(crate) imports: &'r Choices,
 }
 
 /// Weaves two versions of a module. Sources that do not parse differ as a whole.
 pub(crate) fn weave_module(reading: Reading<'_>, before: &str, after: &str) -> ModuleWeave {
     if [before, after].iter().any(|source| source.contains("$belay")) {
-        return whole(before, after, "it uses names that begin with `$belay`".to_owned());
+        let message = "it uses names that begin with `$belay`".to_owned();
+        return whole(reading, (before, after), message);
     }
     let Reading { path, kind, .. } = reading;
     let woven = with_source_tree(path, before, kind, |old| {
@@ -94,7 +108,7 @@ pub(crate) fn weave_module(reading: Reading<'_>, before: &str, after: &str) -> M
     });
     match woven.flatten() {
         Some(woven) => woven,
-        None => whole(before, after, "it cannot be read".to_owned()),
+        None => whole(reading, (before, after), "it cannot be read".to_owned()),
     }
 }
 
@@ -102,7 +116,7 @@ pub(crate) fn weave_module(reading: Reading<'_>, before: &str, after: &str) -> M
 fn weave_trees(reading: Reading<'_>, old: &Tree<'_>, new: &Tree<'_>) -> ModuleWeave {
     let wrong = match try_weave(reading, (old, new), &BTreeSet::new()) {
         Ok(woven) => return woven,
-        Err(Wrong::Refused(refusal)) => return whole(old.code, new.code, refusal),
+        Err(Wrong::Refused(refusal)) => return whole(reading, (old.code, new.code), refusal),
         Err(Wrong::Unproven(wrong)) => wrong,
     };
     let pairs = changed_pairs(old, new);
@@ -110,7 +124,8 @@ fn weave_trees(reading: Reading<'_>, old: &Tree<'_>, new: &Tree<'_>) -> ModuleWe
     let mut attempts = each.chain([pairs.iter().copied().collect()]);
     let woven = attempts.find_map(|demoted| try_weave(reading, (old, new), &demoted).ok());
     let woven = woven.unwrap_or_else(|| {
-        whole(old.code, new.code, "two versions of it in one text could not be proven right".into())
+        let message = "two versions of it in one text could not be proven right";
+        whole(reading, (old.code, new.code), message.to_owned())
     });
     ModuleWeave { mismatch: Some(wrong), ..woven }
 }
@@ -128,15 +143,16 @@ fn try_weave(
     (before, after): (&Tree<'_>, &Tree<'_>),
     demoted: &BTreeSet<(u32, u32)>,
 ) -> Result<ModuleWeave, Wrong> {
-    let weaver = Weaver::new(before, after, demoted, reading.exports_open);
-    let output = weaver
+    let weaver = Weaver::new(before, after, demoted, reading);
+    let mut output = weaver
         .node(NodeId::ROOT, NodeId::ROOT)
         .map_err(|refusal| Wrong::Refused(refusal.message.into_owned()))?;
+    let unable = weaver.choose_imports(&mut output);
     prove(reading, (before, after), &output).map_err(Wrong::Unproven)?;
     let vocabularies = [vocabulary(before), vocabulary(after)];
     let [old, new] = &vocabularies;
     let facts = output.hunks.iter().map(|hunk| facts(hunk, (before, after), (old, new))).collect();
-    Ok(ModuleWeave { output, facts, vocabularies, whole: false, mismatch: None })
+    Ok(ModuleWeave { output, facts, vocabularies, whole: false, mismatch: None, unable })
 }
 
 /// Folds a weave back to each of its sources.

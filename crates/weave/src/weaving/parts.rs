@@ -37,6 +37,8 @@ pub enum Tying {
 /// A hunk with what is known of it, in one module of the app.
 pub(crate) struct Candidate<'c> {
     pub(crate) module: usize,
+    /// The path of a module that only one version has, which is the whole of the hunk.
+    pub(crate) path: Option<&'c str>,
     pub(crate) hunk: &'c Hunk,
     pub(crate) facts: &'c HunkFacts,
     pub(crate) tying: Tying,
@@ -122,15 +124,17 @@ fn used_additive(candidates: &[Candidate<'_>], additive: &[usize], from: usize) 
     let mut open = vec![from];
     while let Some(at) = open.pop() {
         for &other in additive {
-            let uses =
-                Side::BOTH.into_iter().any(|side| {
-                    let facts = candidates[at].facts.side(side);
-                    let present = !candidates[other].hunk.place(side).spans.is_empty();
-                    present
-                        && candidates[other].hunk.names.iter().any(|name| {
-                            facts.globals.contains(name) || facts.properties.contains(name)
-                        })
-                });
+            let uses = Side::BOTH.into_iter().any(|side| {
+                let facts = candidates[at].facts.side(side);
+                let present = !candidates[other].hunk.place(side).spans.is_empty();
+                let imports =
+                    candidates[other].path.is_some_and(|path| facts.modules.contains(path));
+                let names = &candidates[other].hunk.names;
+                let names = names
+                    .iter()
+                    .any(|name| facts.globals.contains(name) || facts.properties.contains(name));
+                present && (imports || names)
+            });
             if uses && other != from && found.insert(other) {
                 open.push(other);
             }

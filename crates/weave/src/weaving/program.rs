@@ -86,7 +86,7 @@ impl Weaver<'_> {
             Err(reason) => reason,
         };
         let exports = self.after.ty(a) == AstType::ExpressionStatement;
-        let bound = if exports { self.bind_export(b, a, &reason) } else { Err(reason.clone()) };
+        let bound = if exports { self.bind_property(b, a, &reason) } else { Err(reason.clone()) };
         bound.inspect_err(|second| {
             if !self.reasons.borrow().contains_key(&(Side::After, a)) {
                 self.note_refusal((b, a), reason, second.clone());
@@ -105,10 +105,17 @@ impl Weaver<'_> {
             let span = self.tree(side).span(item);
             match self.additive_names(side, item) {
                 Ok(names) if side == Side::Before => {
+                    inserted.extend(self.check_property(side, item));
                     inserted.extend(statement(side, span));
                     output.hunks.push(self.lone(side, item, run.at, names));
                 }
-                Ok(names) => output.hunks.push(self.lone(side, item, run.at, names)),
+                Ok(names) => {
+                    if let Some(check) = self.check_property(side, item) {
+                        let at = Span::empty(span.start);
+                        output.edits.push(Edit { at, emit: vec![check] });
+                    }
+                    output.hunks.push(self.lone(side, item, run.at, names));
+                }
                 Err(refusal) => {
                     images[usize::from(side == Side::After)].push(span);
                     let known = self.reasons.borrow().get(&(side, item)).cloned();
@@ -184,7 +191,10 @@ impl Weaver<'_> {
             AstType::ExportNamedDeclaration | AstType::ExportFromDeclaration => {
                 return self.additive_exports(side, item);
             }
-            AstType::ExpressionStatement => return self.additive_assignment(side, item),
+            AstType::ExpressionStatement => {
+                let assigned = self.additive_property(side, item)?;
+                return Ok(vec![assigned.name.to_owned()]);
+            }
             AstType::TSEnumDeclaration => true,
             _ => false,
         };
@@ -205,22 +215,6 @@ impl Weaver<'_> {
         }
     }
 
-    /// `exports.name = pure`, where the other version has no such export.
-    fn additive_assignment(&self, side: Side, item: NodeId) -> Result<Vec<String>, Refusal> {
-        let (tree, other) = (self.tree(side), self.tree(side.other()));
-        let name = exported_by_assignment(tree, item);
-        let pure = name.filter(|(_, value)| is_pure(tree, *value)).map(|(name, _)| name);
-        let clash = |name: &str| {
-            other
-                .subtree(NodeId::ROOT)
-                .any(|id| other.ty(id) == AstType::IdentifierName && other.code(id) == name)
-        };
-        match pure {
-            Some(name) if !clash(name) => Ok(vec![name.to_owned()]),
-            _ => self.refuse(side, item, "it runs when the module is loaded"),
-        }
-    }
-
     fn additive_exports(&self, side: Side, item: NodeId) -> Result<Vec<String>, Refusal> {
         let names: Vec<String> = specifiers(self.tree(side), item).into_keys().collect();
         if self.exports(side.other(), &names) {
@@ -230,7 +224,7 @@ impl Weaver<'_> {
     }
 
     /// Whether a version exports one of these names from a list.
-    fn exports(&self, side: Side, names: &[String]) -> bool {
+    pub(super) fn exports(&self, side: Side, names: &[String]) -> bool {
         let tree = self.tree(side);
         let mut all = tree.node(NodeId::ROOT).children.iter();
         all.any(|item| {
@@ -405,21 +399,4 @@ fn specifiers(tree: &Tree<'_>, id: NodeId) -> BTreeMap<String, NodeId> {
         Some((tree.code(*exported).to_owned(), *child))
     });
     named.collect()
-}
-
-/// `exports.name = value` or `module.exports.name = value`.
-pub(super) fn exported_by_assignment<'t>(
-    tree: &Tree<'t>,
-    item: NodeId,
-) -> Option<(&'t str, NodeId)> {
-    let assignment = *tree.node(item).children.first()?;
-    let [target, value] = tree.node(assignment).children[..] else { return None };
-    let plain = tree.ty(assignment) == AstType::AssignmentExpression
-        && tree.ty(target) == AstType::StaticMemberExpression;
-    let name = tree
-        .code(target)
-        .strip_prefix("exports.")
-        .or_else(|| tree.code(target).strip_prefix("module.exports."))?;
-    let simple = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
-    (plain && simple).then_some((name, value))
 }

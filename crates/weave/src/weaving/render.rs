@@ -81,6 +81,12 @@ impl Renderer<'_> {
                 // Writing to a string does not fail.
                 let _ = write!(out.text, "($belay[{}] = $belay[{cell}])", REACHED + cell);
             }
+            Emit::Enter(hunk) => {
+                let _ = write!(out.text, "$belay_enter({}); try ", (self.cell)(*hunk));
+            }
+            Emit::Leave(hunk) => {
+                let _ = write!(out.text, " finally {{ $belay_leave({}); }}", (self.cell)(*hunk));
+            }
             Emit::Image { after, before } => {
                 let chosen = if self.image == Side::After { after } else { before };
                 chosen.iter().try_for_each(|emit| self.emit(emit, out))?;
@@ -126,6 +132,10 @@ fn old_place(edit: &Edit) -> Option<u32> {
             Emit::Code(Side::Before, span) => Some(span.start),
             _ => None,
         }),
-        Emit::Text(_) | Emit::Guard(_) | Emit::Code(Side::After, _) => None,
+        Emit::Text(_)
+        | Emit::Guard(_)
+        | Emit::Enter(_)
+        | Emit::Leave(_)
+        | Emit::Code(Side::After, _) => None,
     })
 }

@@ -116,7 +116,7 @@ fn plain(emit: &[Emit], before: &str, after: &str) -> String {
         Emit::Text(text) => text.to_string(),
         Emit::Code(Side::Before, span) => slice(before, *span).to_owned(),
         Emit::Code(Side::After, span) => slice(after, *span).to_owned(),
-        Emit::Guard(_) | Emit::Image { .. } => String::new(),
+        Emit::Guard(_) | Emit::Enter(_) | Emit::Leave(_) | Emit::Image { .. } => String::new(),
     });
     text.collect()
 }

@@ -227,7 +227,7 @@ impl Weaver<'_> {
             let names: Vec<&str> = hoisted.iter().map(String::as_str).collect();
             emit.push(format!("let {};\n", names.join(", ")).into());
         }
-        emit.extend(["if (".into(), Emit::Guard(hunk.id), ") {\n".into()]);
+        emit.extend([Emit::Enter(hunk.id), "{ if (".into(), Emit::Guard(hunk.id), ") {\n".into()]);
         emit.extend(self.arm(new, hoisted));
         emit.push("}".into());
         if !old.guarded.is_empty() {
@@ -235,7 +235,7 @@ impl Weaver<'_> {
             emit.extend(self.arm(old, hoisted));
             emit.push("}".into());
         }
-        emit.push("\n".into());
+        emit.extend([" }".into(), Emit::Leave(hunk.id), "\n".into()]);
         Ok((emit, vec![hunk]))
     }
 
@@ -306,15 +306,14 @@ impl Weaver<'_> {
         for (name, b, a) in pairs {
             let (old, new) = (self.before.span(*b), self.after.span(*a));
             let hunk = self.hunk(HunkKind::Function, old, new);
-            let emit = vec![
-                format!("{keyword} {name} = ").into(),
-                Emit::Guard(hunk.id),
-                " ? (".into(),
-                Emit::Code(Side::After, new),
-                ") : (".into(),
-                Emit::Code(Side::Before, old),
-                ");\n".into(),
+            let emit = [
+                vec![format!("{keyword} {name} = ").into(), Emit::Guard(hunk.id), " ? (".into()],
+                self.timed(Side::After, *a, &hunk),
+                vec![") : (".into()],
+                self.timed(Side::Before, *b, &hunk),
+                vec![");\n".into()],
             ];
+            let emit = emit.concat();
             output.add(Output::of(Edit { at: Span::new(start, start), emit }, hunk));
         }
         output

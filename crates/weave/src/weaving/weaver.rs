@@ -16,6 +16,7 @@ use oxc::ast::AstType;
 
 use super::{
     hunk::{Edit, Emit, Hunk, HunkId, Output, Place, Refusal, Side, Woven},
+    module::Reading,
     nodes::{at_load, is_expression, is_function, is_loop, is_member, is_statement},
 };
 use crate::syntax::{Marks, NodeId, Tree, is_list};
@@ -28,8 +29,7 @@ pub(super) struct Weaver<'t> {
     pub(super) reasons: RefCell<HashMap<(Side, NodeId), Refusal>>,
     /// Pairs of statements of the top level, by where they begin, that are not to be woven.
     pub(super) demoted: &'t BTreeSet<(u32, u32)>,
-    /// Importers choose between two values of an export.
-    pub(super) exports_open: bool,
+    pub(super) reading: Reading<'t>,
 }
 
 impl<'t> Weaver<'t> {
@@ -37,10 +37,10 @@ impl<'t> Weaver<'t> {
         before: &'t Tree<'t>,
         after: &'t Tree<'t>,
         demoted: &'t BTreeSet<(u32, u32)>,
-        exports_open: bool,
+        reading: Reading<'t>,
     ) -> Self {
         let (next, reasons) = (Cell::new(0), RefCell::default());
-        Self { before, after, next, reasons, demoted, exports_open }
+        Self { before, after, next, reasons, demoted, reading }
     }
 
     pub(super) fn is_demoted(&self, b: NodeId, a: NodeId) -> bool {
@@ -66,7 +66,8 @@ impl<'t> Weaver<'t> {
         after: impl Into<Place>,
     ) -> Hunk {
         let (before, after) = (before.into(), after.into());
-        let id = HunkId(self.next.replace(self.next.get() + 1));
+        let number = self.next.replace(self.next.get() + 1);
+        let id = HunkId { module: self.reading.module, number };
         Hunk {
             id,
             kind,
@@ -76,6 +77,7 @@ impl<'t> Weaver<'t> {
             names: Vec::new(),
             reason: None,
             undo: None,
+            follows: Vec::new(),
         }
     }
 
@@ -90,7 +92,9 @@ impl<'t> Weaver<'t> {
 
     /// Weaves two nodes that stand at the same place.
     pub(super) fn node(&self, b: NodeId, a: NodeId) -> Woven {
-        if self.same(b, a) {
+        // The same module differs in what it imports.
+        let imports = a == NodeId::ROOT && !self.reading.imports.is_empty();
+        if self.same(b, a) && !imports {
             return Ok(Output::default());
         }
         let (ty, other) = (self.after.ty(a), self.before.ty(b));

@@ -50,7 +50,9 @@ fn whatever_runs_otherwise_is_a_change() {
         "async () => { for (const a of b) c() }",
     );
     check_other("class A { static a() {} }", "class A { a() {} }");
-    check_other("'use strict'; f()", "f()");
+    let same = |kind| same_code("a.js", kind, "'use strict'; f()", "f()");
+    assert!(!same(ModuleKind::CommonJs));
+    assert!(same(ModuleKind::Esm), "an ES module is strict anyway");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod fixtures;
 mod frames;
 mod graphs;
 mod hostile;
+mod importers;
 mod nesting;
 mod npm;
 mod support;

@@ -116,11 +116,11 @@ impl Pair {
 const DRIVER: &str = r#"
 const fs = require("fs");
 globalThis.cells = new Uint8Array(512);
-const weave = "data:text/javascript,export const cells = globalThis.cells, now = () => 0, took = () => {};";
+const weave = "data:text/javascript,export const cells = globalThis.cells, enter = () => {}, leave = () => {}, settable = () => {};";
 async function load({ esm, code }, number) {
   if (!esm) {
     const module = { exports: {} };
-    (0, eval)(code)(module.exports, require, module, "main.cjs", ".", cells, () => 0, () => {});
+    (0, eval)(code)(module.exports, require, module, "main.cjs", ".", cells, () => {}, () => {}, () => {});
     return module.exports;
   }
   const text = code.replace('"belay:weave"', JSON.stringify(weave)) + `\n// ${number}`;

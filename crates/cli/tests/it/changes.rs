@@ -1,0 +1,116 @@
+//! Changes by hand, as they are typed: looked at, taken back, exported, and what is refused.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Bench, Server};
+
+const SHOP: &str = "\
+export async function price(n) {
+  let total = 0;
+  total += n * 2;
+  return total;
+}
+
+export async function ship(to) {
+  const days = to === 'CH' ? 3 : 2;
+  return days;
+}
+";
+
+fn second() -> String {
+    SHOP.replace("n * 2", "n + 2").replace("? 3", "? 4")
+}
+
+/// Two versions, and the part of the second one that has the price.
+fn both_versions(bench: &Bench) -> String {
+    bench.write("shop.js", SHOP).run(&["deploy", "shop.js"]).ok();
+    bench.write("shop.js", &second()).run(&["deploy", "shop.js"]).ok();
+    let detail = bench.run(&["show", "shop/2", "--json"]).ok().json();
+    let contents = detail["contents"].as_array().unwrap();
+    let wrong = contents.iter().find(|part| part["hunks"].to_string().contains("n + 2"));
+    wrong.unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+fn exported(bench: &Bench, dir: &str, at: &[&str]) -> String {
+    bench.run(&[&["export", "shop", "--effective", dir], at].concat()).ok();
+    fs::read_to_string(bench.dir.path().join(dir).join("shop.js")).unwrap()
+}
+
+#[test]
+fn changes_effective_versions_are_shown_and_exported() {
+    let server = Server::start();
+    let bench = server.bench();
+    let wrong = both_versions(&bench);
+    let shown = bench.run(&["show", "shop/2"]).ok().stdout;
+    assert!(!shown.contains("VERSION"), "there is but one\n{shown}");
+    bench.run(&["take-back", &format!("shop/2:{wrong}")]).ok();
+    bench.run(&["restore", "shop/2"]).ok();
+    bench.run(&["take-back", "shop/2"]).ok();
+    let shown = bench.run(&["show", "shop/2"]).ok().stdout;
+    let told = |program: &str, done: &str| {
+        shown.lines().any(|line| line.starts_with(program) && line.ends_with(done))
+    };
+    assert!(told("2 ", "deployed"), "{shown}");
+    assert!(told("2+1 ", &format!("took back {wrong}")), "{shown}");
+    assert!(told("2+2 ", &format!("restored {wrong}")), "{shown}");
+    assert!(told("2+3 ", "-a -b  took back a b"), "{shown}");
+    let changes = bench.run(&["changes", "shop", "--json"]).ok().json();
+    assert_eq!(changes["changes"][0]["programs"].as_array().unwrap().len(), 4);
+
+    assert_eq!(exported(&bench, "now", &[]), SHOP);
+    assert_eq!(exported(&bench, "first", &["--at", "2"]), second());
+    assert_eq!(exported(&bench, "then", &["--at", "2+1"]), SHOP.replace("? 3", "? 4"));
+    assert_eq!(bench.run(&["export", "shop", "--effective", "never", "--at", "2+9"]).code, 6);
+    assert_eq!(bench.run(&["export", "shop", "--effective", "never", "--at", "two"]).code, 2);
+    let diff = bench.run(&["diff", "shop", "--effective", "--at", "2+1"]).ok().stdout;
+    assert!(diff.contains("-  total += n + 2;\n+  total += n * 2;\n"), "{diff}");
+    assert!(!diff.contains("days"), "{diff}");
+    let none = bench.run(&["diff", "shop", "--effective", "--at", "2+2"]).ok();
+    assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "2+2 is what was deployed\n"));
+}
+
+#[test]
+fn changes_that_do_not_run_are_told_apart() {
+    let server = Server::start();
+    let bench = server.bench();
+    let wrong = both_versions(&bench);
+    bench.run(&["take-back", &format!("shop/2:{wrong}")]).ok();
+    bench.run(&["alias", "shop", "live", "1"]).ok();
+    let listed = bench.run(&["changes", "shop"]).ok().stdout;
+    assert!(listed.contains("not running") && !listed.contains("2+1"), "{listed}");
+    let shown = bench.run(&["show", "shop/2"]).ok().stdout;
+    assert!(shown.starts_with("shop/2  from 1, was last at 2+1  not running\n"), "{shown}");
+    let refused = bench.run(&["restore", "shop/2"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("`belay alias shop live 2` makes it run again"));
+    let back = bench.run(&["alias", "shop", "live", "2"]).ok().stdout;
+    assert!(back.contains("shop/2 runs 2+1: "), "{back}");
+    assert!(bench.run(&["show", "shop/2"]).ok().stdout.contains("from 1, runs 2+1  live\n"));
+    assert_eq!(bench.run(&["settle", &format!("shop/2:{wrong}")]).code, 2, "only as a whole");
+}
+
+/// Nobody can be asked here, as in CI: standard input is no terminal.
+#[test]
+fn changes_whose_way_back_would_be_lost_refuse_a_deploy_that_nobody_confirms() {
+    let server = Server::start();
+    let bench = server.bench();
+    let wrong = both_versions(&bench);
+    bench.write("shop.js", &second().replace("? 4", "? 5"));
+    let refused = bench.run_with_input(&["deploy", "shop.js"], "y\n");
+    assert_eq!(refused.code, 1, "{}", refused.shown());
+    assert!(refused.stderr.contains("touches what change shop/2 brought"), "{}", refused.shown());
+    assert!(refused.stderr.contains("help: deploy with `--yes`"), "{}", refused.shown());
+    let told = bench.run(&["deploy", "shop.js", "--json"]).json();
+    assert_eq!(told["error"]["code"], Value::from("way-back-lost"));
+    let deployed = bench.run(&["deploy", "shop.js", "--yes"]).ok().stdout;
+    assert!(deployed.contains("shop version 3"), "{deployed}");
+
+    // What was lost is told, and what is left is switched.
+    let both = bench.run(&["take-back", "shop/2:a,b"]);
+    assert!(both.stderr.contains("settled by a later deploy"), "{}", both.shown());
+    assert!(both.stderr.contains(&format!("{wrong} goes on as shop/3:")), "{}", both.shown());
+    let left = bench.run(&["take-back", "shop/2"]).ok().stdout;
+    assert!(left.contains("settled by a later deploy, and as before: shop/2:"), "{left}");
+}

@@ -1,0 +1,81 @@
+//! Which parts a name leads to now.
+//!
+//! A part keeps the name that it got first, also where a later change took it over. What went on nowhere was settled by
+//! the deploy that touched it: a command that names it is refused as a whole, rather than done in part.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use belay_model::{AppName, PartId, VersionNumber};
+
+use super::parts::parts_of;
+use crate::{
+    catalog::{CatalogError, ChangeRecord, ChangeState},
+    routes::AppRoutes,
+};
+
+/// What a command means.
+pub(super) struct Found {
+    /// The change that runs.
+    pub(super) change: Arc<ChangeRecord>,
+    /// Of the change that runs.
+    pub(super) parts: Vec<PartId>,
+    /// Of the change that was named: what went on nowhere. None where parts were named.
+    pub(super) settled: Vec<PartId>,
+}
+
+/// The parts of the running change that `named` parts of `change` are now; all that are left if none is named.
+pub(super) fn find_parts(
+    app: &AppRoutes,
+    change: VersionNumber,
+    named: &[PartId],
+) -> Result<Found, CatalogError> {
+    let name = app.name();
+    let unknown = || CatalogError::UnknownChange { app: name.clone(), change };
+    let record = app.changes.get(&change).ok_or_else(unknown)?;
+    let wanted: BTreeSet<PartId> = if named.is_empty() {
+        parts_of(record).map(|(part, _)| part).collect()
+    } else {
+        named.iter().copied().collect()
+    };
+    let mut trails = Vec::new();
+    for part in wanted {
+        let unknown = || CatalogError::UnknownPart { app: name.clone(), change, part };
+        trails.push((part, app.part_now(change, part).ok_or_else(unknown)?));
+    }
+    let running = app.running_change();
+    let runs = |version: VersionNumber| running.as_ref().is_some_and(|r| r.version == version);
+    let (here, gone): (Vec<_>, Vec<_>) = trails.into_iter().partition(|(_, (at, _))| runs(*at));
+    let Some(running) = running.filter(|r| r.state == ChangeState::Live && !here.is_empty()) else {
+        let ends = here.iter().chain(&gone).map(|(_, (at, _))| *at);
+        return Err(why_not(app, name, change, ends));
+    };
+    let settled: Vec<PartId> = gone.into_iter().map(|(part, _)| part).collect();
+    if !named.is_empty() && !settled.is_empty() {
+        let left = here.into_iter().map(|(part, (_, now))| (part, now)).collect();
+        let (app, now) = (name.clone(), running.version);
+        return Err(CatalogError::PartsGone { app, change, gone: settled, now, left });
+    }
+    let parts = here.into_iter().map(|(_, (_, part))| part).collect();
+    Ok(Found { change: running, parts, settled })
+}
+
+/// Why no part of a change can be switched, whose parts end at `ends`.
+fn why_not(
+    app: &AppRoutes,
+    name: &AppName,
+    change: VersionNumber,
+    ends: impl Iterator<Item = VersionNumber>,
+) -> CatalogError {
+    let ends: BTreeSet<VersionNumber> = ends.collect();
+    let states = ends.iter().filter_map(|end| app.changes.get(end));
+    let state = |wanted: ChangeState| states.clone().find(|end| end.state == wanted);
+    let app = name.clone();
+    if let Some(end) = state(ChangeState::Live) {
+        return CatalogError::NotRunning { app, change, version: end.version };
+    }
+    let state = match state(ChangeState::Settled) {
+        Some(_) => "is settled",
+        None => "was superseded",
+    };
+    CatalogError::NotLive { app, change, state }
+}

@@ -1,0 +1,34 @@
+//! The life of a change, by hand: what a deploy changes, and which arms of it run.
+//!
+//! A deploy is compared with what runs: the live version, with what was taken back resolved. What it changes stays
+//! switchable until it is settled. At most one change of an app runs, that of the live version: a further deploy takes over
+//! the parts that it does not touch, with their arms, and settles the others.
+//!
+//! - [`plan`]: what a deploy changes, and what goes on in it from the change before;
+//! - [`find`]: which parts a name leads to now; [`flip`]: take back and restore; [`settle`]: drop the other arms;
+//! - [`live`]: a version that is live again runs with its change;
+//! - [`history`]: the programs that it made; [`resolve`]: the one in which each part is at some arm; [`effective`]: the
+//!   sources of what runs or ran;
+//! - [`faces`]: the images of a change, stored and served; [`parts`]: reading a record.
+//!
+//! Invariants: taking back takes effect in memory first, then in the store, then is acknowledged; restoring is durable
+//! first; a request keeps the arms that it started with.
+
+mod effective;
+mod faces;
+mod find;
+mod flip;
+mod history;
+mod live;
+mod parts;
+mod plan;
+mod resolve;
+mod settle;
+
+pub use self::{
+    effective::{EffectiveFile, EffectiveProgram},
+    flip::Flipped,
+    history::EffectiveVersion,
+    plan::{PartNote, PartNoteKind},
+};
+pub(super) use self::{faces::effective_routes, plan::PlannedChange};

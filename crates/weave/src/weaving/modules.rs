@@ -1,0 +1,240 @@
+//! The modules of two versions of an app, each woven, and what they tell each other of exports with two values.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use belay_model::{
+    AppManifest, Hash, ImportEdge, ImportKind, ImportTarget, ModuleEntry, ModuleKind,
+};
+
+use super::{
+    importers::{Choices, Closed},
+    module::{ModuleWeave, Reading, weave_module, whole},
+};
+use crate::same_code;
+
+/// After so many rounds no export has two values.
+const ROUNDS_MAX: usize = 16;
+
+/// One module of either version or of both.
+#[derive(Debug)]
+pub(super) struct WovenModule {
+    pub(super) path: String,
+    pub(super) before: Option<Source>,
+    pub(super) after: Option<Source>,
+    /// Where both have it and it differs, or where it imports what has two values.
+    pub(super) weave: Option<ModuleWeave>,
+    /// What a weave of it said instead of one of its two sources. A bug of the weaver, for which the weave makes up.
+    pub(super) mismatch: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) entry: ModuleEntry,
+    pub(super) text: Arc<str>,
+}
+
+impl WovenModule {
+    /// The two texts that are woven: of a module that only one version has, that one.
+    pub(super) fn sources(&self) -> Option<(&Source, &Source)> {
+        let (before, after) = (self.before.as_ref(), self.after.as_ref());
+        before.or(after).zip(after.or(before))
+    }
+
+    fn edges(&self) -> impl Iterator<Item = &ImportEdge> {
+        self.before.iter().chain(&self.after).flat_map(|source| &source.entry.imports)
+    }
+}
+
+/// Reads and weaves all modules of two versions.
+///
+/// # Errors The hash of a source that is missing.
+pub(super) fn weave_modules(
+    before: &AppManifest,
+    after: &AppManifest,
+    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+) -> Result<Vec<WovenModule>, Hash> {
+    let modules = read(before, after, source)?;
+    let places: BTreeMap<String, usize> =
+        modules.iter().enumerate().map(|(index, module)| (module.path.clone(), index)).collect();
+    let mut exchange = Exchange {
+        closed: closed(&modules, &places, [before, after]),
+        choices: vec![Choices::new(); modules.len()],
+        modules,
+        places,
+    };
+    exchange.run();
+    Ok(exchange.modules)
+}
+
+fn read(
+    before: &AppManifest,
+    after: &AppManifest,
+    source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+) -> Result<Vec<WovenModule>, Hash> {
+    let mut modules: BTreeMap<&str, [Option<Source>; 2]> = BTreeMap::new();
+    for (side, manifest) in [before, after].into_iter().enumerate() {
+        for entry in &manifest.modules {
+            let text = source(&entry.source).ok_or(entry.source)?;
+            modules.entry(&entry.path).or_default()[side] =
+                Some(Source { entry: entry.clone(), text });
+        }
+    }
+    let modules = modules.into_iter().map(|(path, [before, after])| WovenModule {
+        path: path.to_owned(),
+        before,
+        after,
+        weave: None,
+        mismatch: None,
+    });
+    Ok(modules.collect())
+}
+
+/// Exports that others than `import` statements read: they have one value.
+fn closed(
+    modules: &[WovenModule],
+    places: &BTreeMap<String, usize>,
+    manifests: [&AppManifest; 2],
+) -> Vec<Closed> {
+    let mut closed = vec![Closed::default(); modules.len()];
+    for spec in manifests.into_iter().flat_map(|manifest| manifest.functions.values()) {
+        if let Some(&index) = places.get(&spec.module) {
+            closed[index]
+                .names
+                .insert(spec.export.clone(), "it is a function of the app".to_owned());
+        }
+    }
+    for module in modules {
+        for edge in module.edges().filter(|edge| edge.kind != ImportKind::Import) {
+            if let ImportTarget::Module(target) = &edge.target
+                && let Some(&index) = places.get(target)
+            {
+                let how = if edge.kind == ImportKind::Require { "require" } else { "import()" };
+                closed[index].all = Some(format!("{} loads its module by {how}", module.path));
+            }
+        }
+    }
+    closed
+}
+
+/// Modules that tell their importers which names have two values, and are told which of them cannot.
+struct Exchange {
+    modules: Vec<WovenModule>,
+    places: BTreeMap<String, usize>,
+    closed: Vec<Closed>,
+    choices: Vec<Choices>,
+}
+
+impl Exchange {
+    fn run(&mut self) {
+        (0..self.modules.len()).for_each(|index| self.weave(index));
+        for _ in 0..ROUNDS_MAX {
+            let mut changed = self.close();
+            for index in 0..self.modules.len() {
+                let choices = self.choices_of(index);
+                if choices != self.choices[index] {
+                    self.choices[index] = choices;
+                    changed.insert(index);
+                }
+            }
+            if changed.is_empty() {
+                return;
+            }
+            changed.into_iter().for_each(|index| self.weave(index));
+        }
+        let why = "what hangs together by it has no end".to_owned();
+        self.closed.iter_mut().for_each(|closed| closed.all = Some(why.clone()));
+        self.choices.iter_mut().for_each(Choices::clear);
+        (0..self.modules.len()).for_each(|index| self.weave(index));
+    }
+
+    fn weave(&mut self, index: usize) {
+        let (closed, choices) = (&self.closed[index], &self.choices[index]);
+        let module = &mut self.modules[index];
+        module.weave = weave_one(index, module, closed, choices);
+        let mismatch = module.weave.as_mut().and_then(|weave| weave.mismatch.take());
+        module.mismatch = module.mismatch.take().or(mismatch);
+    }
+
+    /// Closes the exports whose importers could not choose; whose they are.
+    fn close(&mut self) -> BTreeSet<usize> {
+        let mut refused = Vec::new();
+        for module in &self.modules {
+            for unable in module.weave.iter().flat_map(|weave| &weave.unable) {
+                let edges = module.edges().filter(|edge| edge.specifier == unable.specifier);
+                let why = format!("{} {}", module.path, unable.why);
+                let targets = edges.filter_map(|edge| self.target(edge));
+                refused.extend(targets.map(|target| (target, unable.name.clone(), why.clone())));
+            }
+        }
+        let mut changed = BTreeSet::new();
+        for (target, name, why) in refused {
+            self.closed[target].names.entry(name).or_insert(why);
+            changed.insert(target);
+        }
+        changed
+    }
+
+    fn target(&self, edge: &ImportEdge) -> Option<usize> {
+        match &edge.target {
+            ImportTarget::Module(path) => self.places.get(path).copied(),
+            _ => None,
+        }
+    }
+
+    /// What one module imports that has two values.
+    fn choices_of(&self, index: usize) -> Choices {
+        let mut choices = Choices::new();
+        let edges = self.modules[index].edges().filter(|edge| edge.kind == ImportKind::Import);
+        for edge in edges {
+            let weave = self.target(edge).and_then(|target| self.modules[target].weave.as_ref());
+            for exposed in weave.iter().flat_map(|weave| &weave.output.exposed) {
+                let names = choices.entry(edge.specifier.clone()).or_default();
+                names.insert(exposed.name.clone(), exposed.hunk);
+            }
+        }
+        choices
+    }
+}
+
+fn weave_one(
+    index: usize,
+    module: &WovenModule,
+    exports: &Closed,
+    imports: &Choices,
+) -> Option<ModuleWeave> {
+    let (old, new) = module.sources()?;
+    let (path, kind) = (&module.path, new.entry.kind);
+    let reading = Reading { module: index, path, kind, exports, imports };
+    let refuse = |message: &str| Some(whole(reading, (&old.text, &new.text), message.to_owned()));
+    if old.entry.kind != kind {
+        refuse("it became another kind of module")
+    } else if edges_clash(&old.entry.imports, &new.entry.imports) {
+        refuse("what it imports by the same name is another module")
+    } else if old.entry.source == new.entry.source && imports.is_empty() {
+        None
+    } else if kind == ModuleKind::Json {
+        (!same_code(path, kind, &old.text, &new.text))
+            .then(|| refuse("JSON is read when the module is loaded"))
+            .flatten()
+    } else {
+        let woven = weave_module(reading, &old.text, &new.text);
+        (!woven.output.is_empty() || !woven.unable.is_empty()).then_some(woven)
+    }
+}
+
+pub(super) fn edges_have(edges: &[ImportEdge], wanted: &ImportEdge) -> bool {
+    edges.iter().any(|edge| edge.kind == wanted.kind && edge.specifier == wanted.specifier)
+}
+
+fn edges_clash(old: &[ImportEdge], new: &[ImportEdge]) -> bool {
+    old.iter().any(|edge| {
+        new.iter().any(|other| {
+            other.specifier == edge.specifier
+                && other.kind == edge.kind
+                && other.target != edge.target
+        })
+    })
+}

@@ -1,0 +1,87 @@
+//! Exports that have two values, and those who import them: every directory of `fixtures/importers/`.
+//!
+//! The modules of both versions are woven and run in Node beside the plain ones: with all arms at one version, `main`
+//! must answer what that version answers.
+
+use std::{fmt::Write as _, fs, path::Path, process::Command};
+
+use belay_model::{Arm, HunkKind};
+use belay_weave::{Sources, Tying, Weave, weave_sources};
+
+const DRIVER: &str = r#"
+const { join } = require("path");
+globalThis.$belay = new Uint8Array(512);
+globalThis.$belay_settable = globalThis.$belay_enter = globalThis.$belay_leave = () => {};
+const [directory, arm] = process.argv.slice(1);
+$belay.fill(Number(arm), 0, 256);
+import(join(directory, "main.mjs"))
+  .then(({ main }) => main())
+  .then((answer) => console.log(JSON.stringify(answer)));
+"#;
+
+fn read(directory: &Path) -> Sources {
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    files.map(|path| (name(&path), fs::read_to_string(&path).unwrap().into())).collect()
+}
+
+fn woven(directory: &Path) -> (Sources, Sources, Weave) {
+    let (before, after) = (read(&directory.join("before")), read(&directory.join("after")));
+    let weave = weave_sources(&before, &after, Tying::Default);
+    let wrong: Vec<_> = weave.mismatches().collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    (before, after, weave)
+}
+
+fn answer(sources: &Sources, arm: Arm) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in sources {
+        fs::write(directory.path().join(name), text.as_bytes()).unwrap();
+    }
+    let arm = if arm == Arm::After { "1" } else { "0" };
+    let mut node = Command::new("node");
+    let output = node.args(["-e", DRIVER]).arg(directory.path()).arg(arm).output();
+    let output = output.expect("node is needed for this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn importers() {
+    insta::glob!("fixtures/importers/*", |directory| {
+        let (before, after, weave) = woven(directory);
+        let mut out = String::new();
+        for (plain, arm) in [(&before, Arm::Before), (&after, Arm::After)] {
+            let expected = answer(plain, arm);
+            writeln!(out, "{expected}").unwrap();
+            assert_eq!(answer(&weave.sources(arm), arm), expected, "{arm:?}");
+            let resolved: Vec<_> = weave.resolve(&|_| arm).1.into_keys().collect();
+            assert_eq!(resolved, plain.keys().cloned().collect::<Vec<_>>());
+        }
+        for part in weave.parts() {
+            writeln!(out, "{:?}{}", part.id, if part.image { " image" } else { "" }).unwrap();
+            for hunk in part.hunks {
+                let reason = hunk.reason.map_or(String::new(), |reason| reason.message);
+                writeln!(out, "  {:?} {} {reason}", hunk.kind, hunk.edit.module).unwrap();
+            }
+        }
+        for (path, text) in weave.sources(Arm::After) {
+            writeln!(out, "--- {path}\n{text}").unwrap();
+        }
+        insta::assert_snapshot!(out);
+    });
+}
+
+/// A mixture: one name at its new value and another at its old one, wherever they are imported.
+#[test]
+fn names_are_chosen_one_by_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/importers");
+    let (_, _, weave) = woven(&root.join("named"));
+    assert!(weave.parts_len() > 1, "{:?}", weave.parts());
+    for directory in ["named", "further", "namespace", "changed", "cycle"] {
+        let (_, _, weave) = woven(&root.join(directory));
+        let parts = weave.parts();
+        let mut hunks = parts.iter().flat_map(|part| &part.hunks);
+        assert!(hunks.all(|hunk| hunk.kind != HunkKind::Image), "{directory}: {parts:?}");
+    }
+}
