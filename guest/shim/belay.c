@@ -424,15 +424,17 @@ static void clear_cells(void) {
 enum { TIMED_PASSES = 64 };
 static struct pass { uint32_t depth, timed; double start, mean; } passes[PARTS_MAX];
 
-static struct pass *pass_of(JSContext *c, JSValueConst number, uint32_t *part) {
-  if (deploying || JS_ToUint32(c, part, number) || *part >= PARTS_MAX) return NULL;
-  return &passes[*part];
+/* What is no number of a part is left alone: woven code gives literals. */
+static struct pass *pass_of(JSValueConst number, uint32_t *part) {
+  if (deploying || JS_VALUE_GET_TAG(number) != JS_TAG_INT) return NULL;
+  *part = (uint32_t)JS_VALUE_GET_INT(number);
+  return *part < PARTS_MAX ? &passes[*part] : NULL;
 }
 
 /* native.wovenEnter(part) */
 static JSValue native_woven_enter(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
   uint32_t part;
-  struct pass *pass = pass_of(c, argv[0], &part);
+  struct pass *pass = pass_of(argv[0], &part);
   if (pass && pass->depth++ == 0 && pass->timed < TIMED_PASSES) pass->start = host_monotonic();
   return JS_UNDEFINED;
 }
@@ -440,7 +442,7 @@ static JSValue native_woven_enter(JSContext *c, JSValueConst this_value, int arg
 /* native.wovenLeave(part) */
 static JSValue native_woven_leave(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
   uint32_t part;
-  struct pass *pass = pass_of(c, argv[0], &part);
+  struct pass *pass = pass_of(argv[0], &part);
   if (!pass || pass->depth == 0 || --pass->depth > 0) return JS_UNDEFINED;
   if (pass->timed == TIMED_PASSES) {
     control.time_ms[part] += pass->mean;
