@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::{
     Length,
     figure::{Bar, Report},
-    functions::{ANSWER, ECHO, EVENT, WAITS, program, woven_program},
+    functions::{ANSWER, ECHO, EVENT, WAITS, program},
     samples::Samples,
 };
 
@@ -41,25 +41,23 @@ pub(crate) fn on_deep_stack<T: Send>(
 
 /// Starts an invocation of the entry with the usual event.
 pub(crate) fn start(image: &FunctionImage, entry: usize) -> anyhow::Result<Instance> {
-    start_on(image, entry, &[])
+    start_with(image, entry, EVENT, &[])
 }
 
-fn start_on(image: &FunctionImage, entry: usize, arms: &[Arm]) -> anyhow::Result<Instance> {
+/// Starts an invocation of the entry, on the arms that hold for its parts.
+pub(crate) fn start_with(
+    image: &FunctionImage,
+    entry: usize,
+    event: &str,
+    arms: &[Arm],
+) -> anyhow::Result<Instance> {
     let limits = Limits::default();
-    Ok(image.start(Start { entry, event: EVENT, context: CONTEXT, limits, seed: [7; 32], arms })?)
+    Ok(image.start(Start { entry, event, context: CONTEXT, limits, seed: [7; 32], arms })?)
 }
 
 /// A whole request: a fresh instance, the handler, and the reset of its memory.
 pub(crate) fn echo_once(image: &FunctionImage) -> anyhow::Result<()> {
     answered(start(image, ECHO)?.step())
-}
-
-/// The same of a woven program; the host asks what was reached.
-fn woven_once(image: &FunctionImage) -> anyhow::Result<()> {
-    let mut instance = start_on(image, ECHO, &[Arm::Before, Arm::After])?;
-    answered(instance.step())?;
-    ensure!(instance.reached().len() == 1, "echo reached {:?}", instance.reached());
-    Ok(())
 }
 
 fn answered(step: Step) -> anyhow::Result<()> {
@@ -83,7 +81,6 @@ fn measure(length: Length) -> anyhow::Result<()> {
     let engine = open(&report, cache.path())?;
     let image = engine.build(&program(0)).context("building the functions")?.image;
     requests(&report, &image, length)?;
-    woven(&report, &engine, &image, length)?;
     waiting(&report, &image, length)?;
     forks(&report, &image, length)?;
     snapshots(&report, &image, length)?;
@@ -128,26 +125,6 @@ fn requests(report: &Report, image: &FunctionImage, length: Length) -> anyhow::R
     report.promise("fresh_to_warm", fresh_p50 / warm_p50, "ratio", Bar::AtMost(3.0));
     let rate = crate::float(fresh_samples.count()) / fresh_samples.total().as_secs_f64();
     report.promise("fresh.rate", rate, "instances/s", Bar::AtLeast(40_000.0));
-    Ok(())
-}
-
-/// The same handler with and without a guard, in turns.
-fn woven(
-    report: &Report,
-    engine: &Engine,
-    plain: &FunctionImage,
-    length: Length,
-) -> anyhow::Result<()> {
-    let image = engine.build(&woven_program()).context("building the woven function")?.image;
-    let (rounds, requests) = length.pick((20, 5_000), (3, 500));
-    let (mut woven_samples, mut plain_samples) = (Samples::default(), Samples::default());
-    for _ in 0..rounds {
-        woven_samples.extend(Samples::take(requests, || woven_once(&image))?);
-        plain_samples.extend(Samples::take(requests, || echo_once(plain))?);
-    }
-    let (woven, plain) = (woven_samples.percentile_us(0.5), plain_samples.percentile_us(0.5));
-    report.figure("woven.p50", woven, "us");
-    report.figure("woven_to_plain", woven / plain, "ratio");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use belay_engine::{Entry, Program, ProgramModule};
-use belay_model::{ImportEdge, ImportKind, ImportTarget, ModuleKind};
+use belay_model::ModuleKind;
 
 /// Every function of the benchmarks. `echo` is what peers are compared by.
 pub(crate) const SOURCE: &str = r#"
@@ -24,17 +24,6 @@ export function spin({ ms }) {
 }
 "#;
 
-/// `echo` as the weaver leaves it where one statement has changed.
-const WOVEN_SOURCE: &str = r#"
-import { cells as $belay, now as $belay_now, took as $belay_took } from "belay:weave";
-export function echo(event) {
-  const $1 = $belay[1], $start = $belay_now();
-  try {
-    if ($belay[257] = $1) { return { n: event.n + 1 } } else { return { n: event.n + 2 } }
-  } finally { $belay_took(1, $start) }
-}
-"#;
-
 pub(crate) const NAMES: [&str; 3] = ["echo", "waits", "spin"];
 pub(crate) const ECHO: usize = 0;
 pub(crate) const WAITS: usize = 1;
@@ -44,31 +33,16 @@ pub(crate) const ANSWER: &str = r#"{"n":42}"#;
 
 /// The functions as the engine takes them; `salt` makes programs that share no content.
 pub(crate) fn program(salt: usize) -> Program {
-    of_code(format!("{SOURCE}\nexport const salt = {salt};\n"), &NAMES)
-}
-
-/// A program whose only function is `echo`, with a part 1 that answers right after its change.
-pub(crate) fn woven_program() -> Program {
-    of_code(WOVEN_SOURCE.to_owned(), &NAMES[..=ECHO])
-}
-
-fn of_code(code: String, exports: &[&str]) -> Program {
     let path = "bench.js";
-    let weave = "belay:weave".to_owned();
-    let import = ImportEdge {
-        specifier: weave.clone(),
-        kind: ImportKind::Import,
-        target: ImportTarget::Builtin(weave),
-    };
     let module = ProgramModule {
         path: path.to_owned(),
         kind: ModuleKind::Esm,
-        imports: if code.contains(&import.specifier) { vec![import] } else { Vec::new() },
-        code,
+        code: format!("{SOURCE}\nexport const salt = {salt};\n"),
         export_names: Vec::new(),
+        imports: Vec::new(),
     };
     let entry = |name: &&str| Entry { module: path.to_owned(), export: (*name).to_owned() };
-    let entries = exports.iter().map(entry).collect();
+    let entries = NAMES.iter().map(entry).collect();
     Program { modules: vec![module], entries, ..Program::default() }
 }
 
@@ -77,5 +51,15 @@ pub(crate) fn project(folder: &Path, app: &str) -> anyhow::Result<()> {
     let functions = NAMES.map(|name| format!("{name} = \"bench.js#{name}\"\n")).concat();
     fs::write(folder.join("belay.toml"), format!("app = \"{app}\"\n\n[functions]\n{functions}"))?;
     fs::write(folder.join("bench.js"), format!("{SOURCE}\nexport const app = \"{app}\";\n"))?;
+    Ok(())
+}
+
+/// A project whose only function is `f` of `code`.
+pub(crate) fn one(folder: &Path, app: &str, code: &str) -> anyhow::Result<()> {
+    fs::write(
+        folder.join("belay.toml"),
+        format!("app = \"{app}\"\n\n[functions]\nf = \"bench.js#f\"\n"),
+    )?;
+    fs::write(folder.join("bench.js"), code)?;
     Ok(())
 }

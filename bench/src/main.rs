@@ -17,6 +17,7 @@ mod process;
 mod samples;
 mod server;
 mod soak;
+mod weave;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("http", http::run),
     ("fairness", fairness::run),
     ("cold", cold::run),
+    ("weave", weave::run),
 ];
 
 fn main() -> ExitCode {

@@ -23,8 +23,12 @@ impl Samples {
     pub(crate) fn time<T, E>(&mut self, work: impl FnOnce() -> Result<T, E>) -> Result<(), E> {
         let start = Instant::now();
         work()?;
-        self.0.push(start.elapsed());
+        self.add(start.elapsed());
         Ok(())
+    }
+
+    pub(crate) fn add(&mut self, sample: Duration) {
+        self.0.push(sample);
     }
 
     pub(crate) fn extend(&mut self, other: Self) {

@@ -113,12 +113,20 @@ impl Belay {
         Client::connect(self.http)
     }
 
+    pub(crate) fn control_client(&self) -> anyhow::Result<Client> {
+        Client::connect(self.control)
+    }
+
     /// Deploys the functions of the benchmarks as `app`.
     pub(crate) fn deploy(&self, app: &str) -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         functions::project(folder.path(), app)?;
+        self.deploy_folder(folder.path())
+    }
+
+    pub(crate) fn deploy_folder(&self, folder: &Path) -> anyhow::Result<()> {
         let control = format!("http://{}", self.control);
-        process::run(belay()?.arg("deploy").arg(folder.path()).arg("--control").arg(control))?;
+        process::run(belay()?.arg("deploy").arg(folder).arg("--control").arg(control))?;
         Ok(())
     }
 

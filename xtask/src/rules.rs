@@ -46,7 +46,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         package: "belay-bench",
-        may_use: &["belay-model", "belay-engine"],
+        may_use: &["belay-model", "belay-weave", "belay-engine"],
         owns: &[],
         pure: false,
     },

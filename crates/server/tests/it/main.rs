@@ -25,4 +25,5 @@ mod deploy_crash;
 mod deploy_memory;
 mod deploy_tags;
 mod deploy_versions;
+mod differential;
 mod support;
