@@ -21,6 +21,7 @@ const empty = {};
 /** For woven code alone: nothing else leads here, as `graph` has the name only in woven modules. */
 const woven = Object.freeze({
   cells: new Uint8Array(native.wovenCells),
+  arm: native.wovenArm,
   enter: native.wovenEnter,
   leave: native.wovenLeave,
   settable,
@@ -132,7 +133,7 @@ function run(module, parent) {
 /** The wrapper of a woven module has parameters for the cells as well. */
 function argumentsFor(wrapper, module) {
   const usual = [module.exports, module.require, module, module.id, module.path];
-  return wrapper.length > usual.length ? [...usual, woven.cells, woven.enter, woven.leave, woven.settable] : usual;
+  return wrapper.length > usual.length ? [...usual, woven.cells, woven.arm, woven.enter, woven.leave, woven.settable] : usual;
 }
 
 function loadJson(path, parent) {

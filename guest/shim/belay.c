@@ -76,9 +76,11 @@ static void put_text(Buffer *b, const char *text, uint32_t len) {
 #define PARTS_MAX 256
 static _Alignas(4096) struct {
   Buffer in, out;
-  /* The cells of woven code. Arms: 0 before, 1 after. Reached: the arm, or NOT_REACHED. */
+  /* The cells of woven code. Arms: 0 before, 1 after. Reached: the arm, or NOT_REACHED. On: 1 once the arm after was
+   * reached, which woven code reads before it asks. */
   uint8_t arms[PARTS_MAX], reached[PARTS_MAX];
   double time_ms[PARTS_MAX];
+  uint8_t on[PARTS_MAX];
 } control;
 #define NOT_REACHED 255
 _Static_assert(sizeof control <= 4096, "the control block is one page");
@@ -416,6 +418,22 @@ static void clear_cells(void) {
   memset(control.arms, 0, sizeof control.arms);
   memset(control.reached, NOT_REACHED, sizeof control.reached);
   memset(control.time_ms, 0, sizeof control.time_ms);
+  memset(control.on, 0, sizeof control.on);
+}
+
+/* What is no number of a part is left alone: woven code gives literals. */
+static bool is_part(JSValueConst number, uint32_t *part) {
+  if (JS_VALUE_GET_TAG(number) != JS_TAG_INT) return false;
+  *part = (uint32_t)JS_VALUE_GET_INT(number);
+  return *part < PARTS_MAX;
+}
+
+/* native.wovenArm(part) */
+static JSValue native_woven_arm(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
+  uint32_t part;
+  if (!is_part(argv[0], &part)) return JS_NewInt32(c, 0);
+  control.reached[part] = control.on[part] = control.arms[part] == 1;
+  return JS_NewInt32(c, control.on[part]);
 }
 
 /* Time inside parts. Of passes within passes the outermost one counts. The first ones of a request are timed, and the
@@ -424,11 +442,8 @@ static void clear_cells(void) {
 enum { TIMED_PASSES = 64 };
 static struct pass { uint32_t depth, timed; double start, mean; } passes[PARTS_MAX];
 
-/* What is no number of a part is left alone: woven code gives literals. */
 static struct pass *pass_of(JSValueConst number, uint32_t *part) {
-  if (deploying || JS_VALUE_GET_TAG(number) != JS_TAG_INT) return NULL;
-  *part = (uint32_t)JS_VALUE_GET_INT(number);
-  return *part < PARTS_MAX ? &passes[*part] : NULL;
+  return !deploying && is_part(number, part) ? &passes[*part] : NULL;
 }
 
 /* native.wovenEnter(part) */
@@ -792,14 +807,14 @@ static const Native natives[] = {
   {"log", native_log, 2}, {"now", native_now, 0}, {"monotonic", native_monotonic, 0}, {"random", native_random, 1},
   {"utf8Encode", native_utf8_encode, 1}, {"utf8Decode", native_utf8_decode, 1}, {"evalModule", native_eval_module, 1},
   {"jsonText", native_json_text, 1}, {"namespace", native_namespace, 1},
-  {"deployPhase", native_deploy_phase, 0}, {"wovenEnter", native_woven_enter, 1}, {"wovenLeave", native_woven_leave, 1},
+  {"deployPhase", native_deploy_phase, 0}, {"wovenArm", native_woven_arm, 1}, {"wovenEnter", native_woven_enter, 1}, {"wovenLeave", native_woven_leave, 1},
 };
 
 static JSValue make_native(void) {
   JSValue native = JS_NewObject(ctx);
   for (size_t i = 0; i < sizeof natives / sizeof *natives; i++)
     JS_SetPropertyStr(ctx, native, natives[i].name, JS_NewCFunction(ctx, natives[i].function, natives[i].name, natives[i].length));
-  JS_SetPropertyStr(ctx, native, "wovenCells", BORROWING_ARRAY_BUFFER(ctx, control.arms, sizeof control.arms + sizeof control.reached));
+  JS_SetPropertyStr(ctx, native, "wovenCells", BORROWING_ARRAY_BUFFER(ctx, control.on, sizeof control.on));
   return native;
 }
 

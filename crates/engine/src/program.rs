@@ -23,7 +23,7 @@ pub struct ProgramModule {
     pub path: String,
     pub kind: ModuleKind,
     /// For CommonJS, the function expression `(function (exports, require, module, __filename, __dirname) {…})`; woven
-    /// code takes `cells, enter, leave, settable` after these.
+    /// code takes `cells, arm, enter, leave, settable` after these.
     pub code: String,
     /// Named exports of a CommonJS module, found statically.
     pub export_names: Vec<String>,
@@ -41,7 +41,7 @@ const BUILTIN: &str = "belay";
 const EMPTY: &str = "belay:empty";
 /// Imported by woven code alone, as `ImportTarget::Builtin`.
 const WEAVE: &str = "belay:weave";
-const WEAVE_EXPORTS: [&str; 4] = ["cells", "enter", "leave", "settable"];
+const WEAVE_EXPORTS: [&str; 5] = ["cells", "arm", "enter", "leave", "settable"];
 
 impl Program {
     /// The module graph in the form that the prelude's `setGraph` takes.

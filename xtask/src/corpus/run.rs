@@ -12,7 +12,7 @@ use super::{Change, Origin, Version, npm::scratch};
 
 /// Mixtures of one change that are tried.
 const MIXTURES_MAX: usize = 6;
-const CELLS: usize = 512;
+const CELLS: usize = 256;
 
 /// How the tests went.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ fn cells(arms: &[Arm]) -> String {
     let arms: Vec<&str> =
         arms.iter().map(|arm| if *arm == Arm::After { "1" } else { "0" }).collect();
     format!(
-        "globalThis.$belay = new Uint8Array({CELLS}); globalThis.$belay.set([{}]);\nglobalThis.$belay_enter = globalThis.$belay_leave = globalThis.$belay_settable = () => {{}};\n",
+        "globalThis.$belay = new Uint8Array({CELLS}); globalThis.$belay.set([{}]);\nglobalThis.$belay_arm = () => 0;\nglobalThis.$belay_enter = globalThis.$belay_leave = globalThis.$belay_settable = () => {{}};\n",
         arms.join(",")
     )
 }

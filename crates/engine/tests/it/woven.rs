@@ -12,8 +12,8 @@ use belay_model::{
 
 use crate::support::{CONTEXT, build, deep, module, run_with, start_on};
 
-const IMPORT: &str = "import { cells as $belay, enter as $belay_enter, leave as $belay_leave, settable as $belay_settable } from 'belay:weave';";
-const WRAPPER: &str = "(function (exports, require, module, __filename, __dirname, $belay, $belay_enter, $belay_leave, $belay_settable) {";
+const IMPORT: &str = "import { cells as $belay, arm as $belay_arm, enter as $belay_enter, leave as $belay_leave, settable as $belay_settable } from 'belay:weave';";
+const WRAPPER: &str = "(function (exports, require, module, __filename, __dirname, $belay, $belay_arm, $belay_enter, $belay_leave, $belay_settable) {";
 
 /// An ES module that exports `handler`.
 fn esm(code: &str) -> Program {
@@ -76,8 +76,7 @@ fn request(image: &FunctionImage, arms: &[Arm]) -> (String, Vec<(u8, Arm)>) {
 
 const HANDLER: &str = "
     const pick = (part, after, before) => {
-        const $arm = $belay[part];
-        if ($belay[256 + part] = $arm) { return after } else { return before }
+        if ($belay[part] || $belay_arm(part)) { return after } else { return before }
     };
     const handler = () => [pick(0, 'a', 'b'), pick(7, 'c', 'd'), pick(255, 'e', 'f')];";
 
@@ -107,7 +106,7 @@ fn requests_of_one_image_run_the_arms_they_bring() {
 fn a_woven_module_may_be_imported_at_request_time() {
     let lazy = module(
         "lazy.js",
-        &format!("{IMPORT} export const arm = () => $belay[256 + 6] = $belay[6]"),
+        &format!("{IMPORT} export const arm = () => $belay[6] || $belay_arm(6)"),
         &[("belay:weave", "belay:weave")],
     );
     let main = "export const handler = async () => (await import('./lazy.js')).arm()";
@@ -136,9 +135,8 @@ fn what_was_reached_is_told_however_the_request_ends() {
         ("const f = () => f() + 1; f()", StackOverflow),
         ("await new Promise(() => {})", Deadlock),
     ] {
-        let image = image(&format!(
-            "export const handler = async () => {{ $belay[256 + 3] = $belay[3]; {end} }}"
-        ));
+        let image =
+            image(&format!("export const handler = async () => {{ $belay_arm(3); {end} }}"));
         deep(|| {
             let mut instance = start_on(&image, "{}", limits, &with_after(&[3]));
             let failure = run(&mut instance).expect_err("it fails");
@@ -150,9 +148,9 @@ fn what_was_reached_is_told_however_the_request_ends() {
 /// Part 1 before an await, part 2 after it.
 const AROUND_AN_AWAIT: &str = "import { kv } from 'belay';
     export const handler = async () => {
-        const first = $belay[256 + 1] = $belay[1];
+        const first = $belay[1] || $belay_arm(1);
         await kv.get('a');
-        const second = $belay[256 + 2] = $belay[2];
+        const second = $belay[2] || $belay_arm(2);
         return [first, second];
     };";
 
@@ -198,7 +196,7 @@ fn time_inside_a_part_adds_up_over_its_awaits() {
             for (let i = 0; i < 2; i++) {
                 $belay_enter(5);
                 try {
-                    $belay[256 + 5] = $belay[5];
+                    $belay_arm(5);
                     const before = performance.now();
                     await kv.get('a');
                     inside += performance.now() - before;
@@ -221,7 +219,7 @@ fn a_fresh_instance_knows_nothing_of_the_last_request() {
     let image = image(
         "export const handler = () => {
             $belay_enter(1);
-            const arm = $belay[256 + 1] = $belay[1];
+            const arm = $belay[1] || $belay_arm(1);
             $belay_leave(1);
             return arm;
          };",
@@ -250,17 +248,16 @@ fn arms_make_a_request_write_no_page_more() {
 
 #[test]
 fn a_part_that_top_level_code_reached_is_told_and_is_frozen() {
-    let mut program = esm("const chosen = ($belay[256 + 4] = $belay[4]) ? 'new' : 'old';
-         export const handler = () => [chosen, $belay[4], $belay[256 + 4]]");
+    let mut program = esm("const chosen = ($belay[4] || $belay_arm(4)) ? 'new' : 'old';
+         export const handler = () => [chosen, $belay[4]]");
     for (arm, chosen) in [(Before, "old"), (After, "new")] {
         program.arms = vec![Before, After, After, After, arm];
         let Built { image, reached, .. } = built(&program);
         assert_eq!(reached.into_iter().collect::<Vec<_>>(), [4]);
-        let after = format!(r#"["{chosen}",1,255]"#);
-        let before = format!(r#"["{chosen}",0,255]"#);
+        let frozen = format!(r#"["{chosen}",0]"#);
         deep(|| {
-            assert_eq!(request(&image, &with_after(&[4])), (after, vec![]));
-            assert_eq!(request(&image, &[]), (before, vec![]));
+            assert_eq!(request(&image, &with_after(&[4])), (frozen.clone(), vec![]));
+            assert_eq!(request(&image, &[]), (frozen, vec![]));
         });
     }
 }
@@ -269,11 +266,11 @@ fn a_part_that_top_level_code_reached_is_told_and_is_frozen() {
 #[test]
 fn an_image_is_sealed_clean() {
     let mut program = esm("$belay_enter(9);
-         $belay[256 + 9] = $belay[8];
+         $belay_arm(9) || $belay_arm(8);
          for (let i = 0; i < 1e5; i++);
          $belay_leave(9);
          $belay_enter(8);
-         export const handler = () => $belay.some((cell) => cell !== 0 && cell !== 255)");
+         export const handler = () => $belay.some((cell) => cell !== 0)");
     let before = built(&program);
     assert_eq!(before.notes, []);
     assert_eq!(before.reached.len(), 1);
@@ -302,19 +299,20 @@ fn more_arms_than_parts_are_an_error() {
 #[test]
 fn garbage_in_the_cells_is_read_as_nothing() {
     for (act, reached) in [
-        ("$belay.fill(7)", vec![]),
+        ("$belay.fill(7); $belay[0] = -1", vec![]),
         (
-            "$belay[256 + 1] = 1; $belay[256 + 2] = 254; $belay[511] = 256",
-            vec![(1, After), (255, Before)],
+            "for (const part of [-1, 256, 0.5, 1e300, NaN, 1n, '1', {}, undefined]) { if ($belay_arm(part) !== 0) throw part }
+             if ($belay_arm() !== 0 || $belay_arm(0) !== 1 || $belay[0] !== 1) throw 'arm'; $belay_arm(255)",
+            vec![(0, After), (255, Before)],
         ),
-        ("$belay_leave(1); $belay[257] = 0", vec![(1, Before)]),
-        ("$belay_enter(1); $belay[257] = 0", vec![(1, Before)]),
+        ("$belay_leave(1); $belay_arm(1)", vec![(1, Before)]),
+        ("$belay_enter(1); $belay_arm(1)", vec![(1, Before)]),
         (
             "for (const part of [-1, 256, 0.5, 1e300, NaN, 1n, '1', {}, undefined]) { $belay_enter(part); $belay_leave(part) }
-             $belay_enter(); $belay_leave(); $belay[257] = 0",
+             $belay_enter(); $belay_leave(); $belay_arm(1)",
             vec![(1, Before)],
         ),
-        ("$belay[256] = 0; $belay.buffer.transfer(); $belay[256] = $belay[0]", vec![(0, Before)]),
+        ("$belay.buffer.transfer(); $belay[1] || $belay_arm(1)", vec![(1, Before)]),
         ("try { $belay.buffer.transfer(1 << 20) } catch {}", vec![]),
         ("try { $belay.buffer.resize(1 << 20) } catch {}", vec![]),
         ("structuredClone($belay.buffer, { transfer: [$belay.buffer] }).slice(8)", vec![]),

@@ -38,8 +38,8 @@ async fn a_function_without_calls_ends() {
 
 #[tokio::test]
 async fn what_a_woven_function_reached_is_told_with_its_end() {
-    let code = "import { cells } from 'belay:weave';
-        export async function handler() { cells[256 + 9] = cells[9]; await fetch('https://example.com') }";
+    let code = "import { cells, arm } from 'belay:weave';
+        export async function handler() { cells[9] || arm(9); await fetch('https://example.com') }";
     let finished = run_module(&World::new().host, code, "{}", Limits::default()).await;
     assert!(finished.result.is_err());
     assert_eq!(finished.reached, [Reached { part: 9, arm: Arm::Before, time_ms: 0.0 }]);

@@ -15,7 +15,7 @@ use crate::{
 const COMMONJS_OPEN: &str = "(function (exports, require, module, __filename, __dirname) {\n";
 /// As [`COMMONJS_OPEN`], with what guards need.
 const WOVEN_OPEN: &str = concat!(
-    "(function (exports, require, module, __filename, __dirname, $belay, $belay_enter, $belay_leave, $belay_settable) {",
+    "(function (exports, require, module, __filename, __dirname, $belay, $belay_arm, $belay_enter, $belay_leave, $belay_settable) {",
     "\n"
 );
 const COMMONJS_CLOSE: &str = "\n})";

@@ -167,8 +167,7 @@ impl<'t> Reader<'t> {
     }
 
     fn is_guard(&self, id: NodeId) -> bool {
-        self.tree.ty(id) == AstType::AssignmentExpression
-            && self.tree.code(id).starts_with("$belay[")
+        self.tree.ty(id) == AstType::LogicalExpression && self.tree.code(id).starts_with("$belay[")
     }
 
     /// Statements: guards are replaced by their arms, functions come first.

@@ -4,7 +4,8 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    hunk::{Edit, Emit, Hunk, Output, Refusal, Side, Woven},
+    hunk::{Edit, Emit, Hunk, HunkId, Output, Refusal, Side, Woven},
+    nodes::takes_time,
     weaver::Weaver,
 };
 use crate::syntax::{Marks, NodeId, Tree, is_list};
@@ -266,10 +267,25 @@ impl Weaver<'_> {
             ty == AstType::Directive || ty == AstType::Function
         };
         let block = node.ty == AstType::FunctionBody && tree.code(body).starts_with('{');
-        if !block || node.children.iter().any(|id| inside(id)) {
+        if !block || node.children.iter().any(|id| inside(id)) || !takes_time(tree, body) {
             return vec![code];
         }
         vec!["{ ".into(), Emit::Enter(hunk.id), code, Emit::Leave(hunk.id), " }".into()]
+    }
+
+    /// A guard with its arms, `if (…) { … } else { … }`. Its passes are timed if one of the arms takes time.
+    pub(super) fn timed_arms(
+        &self,
+        hunk: HunkId,
+        arms: [&[NodeId]; 2],
+        guard: Vec<Emit>,
+    ) -> Vec<Emit> {
+        let takes = |(tree, arm): (_, &[NodeId])| arm.iter().any(|id| takes_time(tree, *id));
+        if !Side::BOTH.map(|side| self.tree(side)).into_iter().zip(arms).any(takes) {
+            return guard;
+        }
+        let open = vec![Emit::Enter(hunk), "{ ".into()];
+        [open, guard, vec![" }".into(), Emit::Leave(hunk)]].concat()
     }
 
     fn can_wrap(&self, side: Side, id: NodeId) -> Result<(), Refusal> {

@@ -140,12 +140,12 @@ impl Weaver<'_> {
             new.unwrap_or_else(|| inner(self.after, lists.a)),
         );
         hunk.reason = Some(reason);
-        let mut emit =
-            vec![Emit::Enter(hunk.id), "{ if (".into(), Emit::Guard(hunk.id), ") {\n".into()];
+        let mut emit = vec!["if (".into(), Emit::Guard(hunk.id), ") {\n".into()];
         emit.extend(new.map(|span| Emit::Code(Side::After, span)));
         emit.push("\n} else {\n".into());
         emit.extend(old.map(|span| Emit::Code(Side::Before, span)));
-        emit.extend(["\n} }".into(), Emit::Leave(hunk.id)]);
+        emit.push("\n}".into());
+        let emit = self.timed_arms(hunk.id, [lists.old, lists.new], emit);
         Ok(Output::of(Edit { at: hunk.after.cover(), emit }, hunk))
     }
 

@@ -20,7 +20,7 @@ use crate::syntax::{NodeId, Tree, with_source_tree, with_woven_tree};
 pub(crate) const WEAVE_MODULE: &str = "belay:weave";
 
 /// The import that a woven ES module ends with. At its end it moves nothing.
-pub(crate) const IMPORT: &str = "\n;import { cells as $belay, enter as $belay_enter, leave as $belay_leave, settable as $belay_settable } from \"belay:weave\";\n";
+pub(crate) const IMPORT: &str = "\n;import { cells as $belay, arm as $belay_arm, enter as $belay_enter, leave as $belay_leave, settable as $belay_settable } from \"belay:weave\";\n";
 
 /// Statements that are left out one by one, where a weave is not right.
 const RETRIES_MAX: usize = 12;

@@ -269,3 +269,19 @@ pub(super) fn source_of(tree: &Tree<'_>, id: NodeId) -> Option<String> {
     let source = literals.map(|child| tree.node(*child)).find(|c| c.ty == AstType::StringLiteral);
     source?.text.as_deref().map(str::to_owned)
 }
+
+/// Whether code may take time worth a look at the clock: it calls, waits or loops.
+pub(super) fn takes_time(tree: &Tree<'_>, code: NodeId) -> bool {
+    tree.subtree(code).any(|id| {
+        is_loop(tree.ty(id))
+            || matches!(
+                tree.ty(id),
+                AstType::CallExpression
+                    | AstType::NewExpression
+                    | AstType::TaggedTemplateExpression
+                    | AstType::ImportExpression
+                    | AstType::AwaitExpression
+                    | AstType::YieldExpression
+            )
+    })
+}

@@ -6,9 +6,6 @@ use oxc::span::Span;
 
 use super::hunk::{Edit, Emit, HunkId, Output, Side};
 
-/// Where the cells of guest memory begin that say which arms were reached.
-const REACHED: usize = 256;
-
 /// The new text with edits, for one of the two images.
 pub(crate) struct Renderer<'r> {
     pub(crate) before: &'r str,
@@ -79,7 +76,7 @@ impl Renderer<'_> {
             Emit::Guard(hunk) => {
                 let cell = (self.cell)(*hunk);
                 // Writing to a string does not fail.
-                let _ = write!(out.text, "($belay[{}] = $belay[{cell}])", REACHED + cell);
+                let _ = write!(out.text, "($belay[{cell}] || $belay_arm({cell}))");
             }
             Emit::Enter(hunk) => {
                 let _ = write!(out.text, "$belay_enter({}); try ", (self.cell)(*hunk));

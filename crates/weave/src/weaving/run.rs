@@ -222,12 +222,7 @@ impl Weaver<'_> {
             self.place(old, run.old, self.old_place(old)),
             self.place(new, run.new, run.at),
         );
-        let mut emit = Vec::new();
-        if !hoisted.is_empty() {
-            let names: Vec<&str> = hoisted.iter().map(String::as_str).collect();
-            emit.push(format!("let {};\n", names.join(", ")).into());
-        }
-        emit.extend([Emit::Enter(hunk.id), "{ if (".into(), Emit::Guard(hunk.id), ") {\n".into()]);
+        let mut emit = vec!["if (".into(), Emit::Guard(hunk.id), ") {\n".into()];
         emit.extend(self.arm(new, hoisted));
         emit.push("}".into());
         if !old.guarded.is_empty() {
@@ -235,7 +230,12 @@ impl Weaver<'_> {
             emit.extend(self.arm(old, hoisted));
             emit.push("}".into());
         }
-        emit.extend([" }".into(), Emit::Leave(hunk.id), "\n".into()]);
+        let mut emit = self.timed_arms(hunk.id, [&old.guarded, &new.guarded], emit);
+        emit.push("\n".into());
+        if !hoisted.is_empty() {
+            let names: Vec<&str> = hoisted.iter().map(String::as_str).collect();
+            emit.insert(0, format!("let {};\n", names.join(", ")).into());
+        }
         Ok((emit, vec![hunk]))
     }
 

@@ -10,7 +10,8 @@ use belay_weave::{Sources, Tying, Weave, weave_sources};
 
 const DRIVER: &str = r#"
 const { join } = require("path");
-globalThis.$belay = new Uint8Array(512);
+globalThis.$belay = new Uint8Array(256);
+globalThis.$belay_arm = () => 0;
 globalThis.$belay_settable = globalThis.$belay_enter = globalThis.$belay_leave = () => {};
 const [directory, arm] = process.argv.slice(1);
 $belay.fill(Number(arm), 0, 256);

@@ -115,12 +115,12 @@ impl Pair {
 
 const DRIVER: &str = r#"
 const fs = require("fs");
-globalThis.cells = new Uint8Array(512);
-const weave = "data:text/javascript,export const cells = globalThis.cells, enter = () => {}, leave = () => {}, settable = () => {};";
+globalThis.cells = new Uint8Array(256);
+const weave = "data:text/javascript,export const cells = globalThis.cells, arm = () => 0, enter = () => {}, leave = () => {}, settable = () => {};";
 async function load({ esm, code }, number) {
   if (!esm) {
     const module = { exports: {} };
-    (0, eval)(code)(module.exports, require, module, "main.cjs", ".", cells, () => {}, () => {}, () => {});
+    (0, eval)(code)(module.exports, require, module, "main.cjs", ".", cells, () => 0, () => {}, () => {}, () => {});
     return module.exports;
   }
   const text = code.replace('"belay:weave"', JSON.stringify(weave)) + `\n// ${number}`;
