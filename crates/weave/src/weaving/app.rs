@@ -6,12 +6,13 @@ use std::{
 };
 
 use belay_model::{
-    AppManifest, Arm, Diagnostic, EditId, Hash, HunkInfo, HunkKind, ImportEdge, ImportTarget,
-    Label, ModuleKind, PARTS_MAX, PartId, PartInfo, Tie,
+    AppManifest, Arm, Diagnostic, EditId, Granularity, Hash, HunkInfo, HunkKind, ImportEdge,
+    ImportTarget, Label, ModuleKind, PARTS_MAX, PartId, PartInfo, Tie,
 };
 use oxc::span::Span;
 
 use super::{
+    asked::{Asked, Sources, asked},
     facts::{HunkFacts, Vocabulary},
     hunk::{Hunk, HunkId, Place, Refusal, Side},
     modules::{Source, WovenModule, edges_have, weave_modules},
@@ -177,7 +178,7 @@ impl Weave {
         AppHunk { module: usize::MAX, hunk: bare_hunk(kind, Span::empty(0), Span::empty(0)), facts }
     }
 
-    fn tie(&mut self, tying: Tying) {
+    fn tie(&mut self, untagged: Tying) {
         let candidates: Vec<Candidate<'_>> = self
             .hunks
             .iter()
@@ -185,7 +186,10 @@ impl Weave {
                 let module = self.modules.get(own.module);
                 let lone = module.filter(|m| m.before.is_some() != m.after.is_some());
                 let path = lone.map(|module| module.path.as_str());
-                Candidate { module: own.module, path, hunk: &own.hunk, facts: &own.facts, tying }
+                let AppHunk { module, ref hunk, ref facts } = *own;
+                let asked = self.asked(own);
+                let (tying, function) = (asked.tying(untagged), asked.function);
+                Candidate { module, path, hunk, facts, tying, function }
             })
             .collect();
         let weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
@@ -203,6 +207,23 @@ impl Weave {
         if self.groups.len() > PARTS_MAX {
             self.tie_all();
         }
+    }
+
+    /// What the code says of a hunk.
+    fn asked(&self, own: &AppHunk) -> Asked {
+        let default = self.after.tags.rollback;
+        let Some(module) = self.modules.get(own.module) else {
+            // Settings are no code, but a part of everything.
+            let granularity = default.filter(|it| *it == Granularity::Coarse);
+            return Asked { granularity, function: None };
+        };
+        let text = |source: &'_ Option<Source>| source.as_ref().map(|it| it.text.clone());
+        let texts = [&module.before, &module.after].map(|it| text(it).unwrap_or_default());
+        let sources = Sources {
+            texts: [&texts[0], &texts[1]],
+            rollbacks: [&module.rollbacks[0], &module.rollbacks[1]],
+        };
+        asked((&own.hunk, &own.facts), sources, default)
     }
 
     /// The hunks by which a hunk that is made of imports is chosen; a hunk of its own is itself the only one.
@@ -496,7 +517,7 @@ fn part_id(index: usize) -> Option<PartId> {
     u8::try_from(index).ok().map(PartId)
 }
 
-fn slice(text: &str, span: Span) -> &str {
+pub(super) fn slice(text: &str, span: Span) -> &str {
     text.get(span.start as usize..span.end as usize).unwrap_or_default()
 }
 

@@ -7,10 +7,13 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    hunk::{Hunk, Side},
+    hunk::{Hunk, Place, Side},
     nodes::{is_function, is_statement},
 };
-use crate::syntax::{Marks, NodeId, Tree, VariableId};
+use crate::{
+    syntax::{Marks, NodeId, Tree, VariableId},
+    tags::holds,
+};
 
 /// Of a string literal, at least this many characters and fewer than that many make a name that code may share.
 const NAME_CHARACTERS: std::ops::Range<usize> = 3..40;
@@ -42,7 +45,8 @@ pub(crate) struct HunkFacts {
     pub(crate) before: Facts,
     pub(crate) after: Facts,
     pub(crate) statement: Option<NodeId>,
-    pub(crate) function: Option<NodeId>,
+    /// Functions around it, the outermost first, and whether they have names.
+    pub(crate) functions: Vec<(Span, bool)>,
     /// Names of the functions and classes around, outermost first.
     pub(crate) path: String,
     /// What each side says, if anything.
@@ -133,8 +137,15 @@ pub(crate) fn facts(
             is_statement(ty) && ty != AstType::BlockStatement || ty == AstType::Function
         })
         .filter(|_| inline),
-        function: around(&is_function),
+        functions: functions(after, &hunk.after),
     }
+}
+
+fn functions(tree: &Tree<'_>, place: &Place) -> Vec<(Span, bool)> {
+    let cover = place.cover();
+    let around = tree.touching(Span::empty(cover.start));
+    let around = around.filter(|id| is_function(tree.ty(*id)) && holds(tree.span(*id), cover));
+    around.map(|id| (tree.span(id), name_of(tree, id).is_some())).collect()
 }
 
 /// The address of what one side of a hunk says: its tokens, whatever stands between them.

@@ -5,6 +5,7 @@
 //! - [`names`]: names taken from a required module; [`importers`]: imports of names that have two values;
 //! - [`module`], [`modules`]: one module and all of them; [`loose`]: sources that are no app;
 //! - [`table`]: large values that are kept twice;
+//! - [`parts`]: which hunks move together; [`asked`]: what the tags in the code ask for them;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
 //! A weave is made of the sources as they were written, types and all, so that every place in it is a place in one of
@@ -12,6 +13,7 @@
 
 mod align;
 mod app;
+mod asked;
 mod binding;
 mod chain;
 mod facts;

@@ -3,9 +3,17 @@
 //! Two hunks are tied when they
 //! - use a name that only one of the two versions knows (T1);
 //! - write and use the same local variable, or stand in the same statement (T2);
+//! - differ in the parameters of a function and call it (T2c);
 //! - write and use a property or module-level variable of the same name (T2p);
-//! - differ in the parameters of a function and call it (T2c); this rule alone stands where fineness was asked for;
 //! - are in the same function (T3), where that is wanted.
+//!
+//! The code may ask for more or less by `@rollback`, hunk by hunk. Of two hunks that ask for different things:
+//! - T1, T2 and T2c hold between all: without them code would run that no version has;
+//! - T2p holds where neither end is `fine`. It goes by names alone, and who writes `fine` vouches for that piece of code,
+//!   whatever the rest of the app says: if the other end could ask for the tie, a single `fine` would mean nothing;
+//! - T3 holds where either end is `medium`, for all of the function but what is `fine` in it: a smaller place within
+//!   that says otherwise of itself;
+//! - one `coarse` end ties everything, for what it asks for is said of the whole app.
 //!
 //! What additive code uses counts as used by whoever uses it. All that differs between the images is one part.
 //!
@@ -14,12 +22,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belay_model::{HunkKind, Tie};
+use oxc::span::Span;
 
 use super::{
     facts::{HunkFacts, Vocabulary},
     hunk::{Hunk, Side},
 };
-use crate::syntax::{NodeId, VariableId};
+use crate::{
+    syntax::{NodeId, VariableId},
+    tags::holds,
+};
 
 /// How closely hunks are tied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +54,8 @@ pub(crate) struct Candidate<'c> {
     pub(crate) hunk: &'c Hunk,
     pub(crate) facts: &'c HunkFacts,
     pub(crate) tying: Tying,
+    /// In the new source, the function that it moves with if the tying is medium.
+    pub(crate) function: Option<Span>,
 }
 
 /// Hunks that move together, by their places in the list.
@@ -67,7 +81,8 @@ pub(crate) fn tie(
     let names = introduced(candidates, vocabularies);
     tie_names(candidates, &active, &reach, &names, &mut tying);
     tie_locals(candidates, &active, &mut tying);
-    tie_places(candidates, &active, &mut tying);
+    tie_statements(candidates, &active, &mut tying);
+    tie_functions(candidates, &mut tying);
     let image = active.iter().copied().filter(|at| candidates[*at].hunk.kind == HunkKind::Image);
     tying.join(&image.collect::<Vec<_>>(), &Tie::Image);
     if candidates.iter().any(|candidate| candidate.tying == Tying::Coarse) {
@@ -160,11 +175,13 @@ fn tie_names(
     let mut through: Shared = BTreeMap::new();
     let written: BTreeSet<&String> = active
         .iter()
-        .filter(|at| candidates[**at].tying >= Tying::Default)
+        .filter(|at| candidates[**at].tying != Tying::Fine)
         .flat_map(|at| Side::BOTH.map(|side| &candidates[*at].facts.side(side).written))
         .flatten()
         .collect();
-    let note = |at: usize, facts: &HunkFacts, into: &mut Shared| {
+    let note = |at: usize, of: usize, into: &mut Shared| {
+        let (facts, fine) = (candidates[of].facts, [at, of].map(|it| candidates[it].tying));
+        let by_name = !fine.contains(&Tying::Fine);
         for side in Side::BOTH {
             let facts = facts.side(side);
             for name in facts.properties.iter().chain(&facts.globals) {
@@ -174,19 +191,19 @@ fn tie_names(
                 if parameters.contains(name) {
                     into.entry(Tie::Parameters(name.clone())).or_default().push(at);
                 }
-                if written.contains(name) {
+                if by_name && written.contains(name) {
                     into.entry(Tie::Written(name.clone())).or_default().push(at);
                 }
             }
         }
     };
     for &at in active {
-        note(at, candidates[at].facts, &mut direct);
+        note(at, at, &mut direct);
         for name in candidates[at].hunk.names.iter().filter(|_| changed(&at)) {
             direct.entry(Tie::Parameters(name.clone())).or_default().push(at);
         }
         for other in &reach[at] {
-            note(at, candidates[*other].facts, &mut through);
+            note(at, *other, &mut through);
         }
     }
     // Through additive code a hunk is tied to those that use the name themselves, not to others that use that code.
@@ -222,20 +239,31 @@ fn tie_locals(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups
     }
 }
 
-fn tie_places(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
+fn tie_statements(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
     let mut statements: BTreeMap<(usize, NodeId), Vec<usize>> = BTreeMap::new();
-    let mut functions: BTreeMap<(usize, NodeId), Vec<usize>> = BTreeMap::new();
     for &at in active {
-        let Candidate { module, facts, tying, .. } = &candidates[at];
+        let Candidate { module, facts, .. } = &candidates[at];
         if let Some(statement) = facts.statement {
             statements.entry((*module, statement)).or_default().push(at);
         }
-        if let Some(function) = facts.function.filter(|_| *tying >= Tying::Medium) {
-            functions.entry((*module, function)).or_default().push(at);
-        }
     }
     statements.values().for_each(|members| tying.join(members, &Tie::SameStatement));
-    functions.values().for_each(|members| tying.join(members, &Tie::SameFunction));
+}
+
+fn tie_functions(candidates: &[Candidate<'_>], tying: &mut Groups) {
+    let medium = candidates.iter().filter(|it| it.tying == Tying::Medium);
+    let functions: BTreeSet<(usize, u32, u32)> =
+        medium.filter_map(|it| it.function.map(|span| (it.module, span.start, span.end))).collect();
+    for (module, start, end) in functions {
+        let within = |it: &Candidate<'_>| {
+            it.module == module
+                && it.tying != Tying::Fine
+                && holds(Span::new(start, end), it.hunk.after.cover())
+        };
+        let members: Vec<usize> =
+            (0..candidates.len()).filter(|at| within(&candidates[*at])).collect();
+        tying.join(&members, &Tie::SameFunction);
+    }
 }
 
 /// Disjoint sets, each with why its members came together.

@@ -13,4 +13,5 @@ mod nesting;
 mod npm;
 mod support;
 mod tags;
+mod tying;
 mod weaves;
