@@ -170,6 +170,8 @@ pub enum Tie {
     Parameters(String),
     SameStatement,
     SameFunction,
+    /// Something that an edit brings which stays, whatever is taken back.
+    Stays(String),
     /// Both differ between the two images.
     Image,
     /// One runs when the module is loaded, which happens once for an image.
@@ -187,6 +189,7 @@ impl fmt::Display for Tie {
             Self::Parameters(name) => write!(f, "the parameters of `{name}` changed"),
             Self::SameStatement => f.write_str("they are in one statement"),
             Self::SameFunction => f.write_str("they are in one function"),
+            Self::Stays(name) => write!(f, "`{name}` comes with an edit that stays"),
             Self::Image => f.write_str("they differ between the two images"),
             Self::Load => f.write_str("they run when the module is loaded"),
             Self::Whole => f.write_str("everything moves together"),

@@ -63,6 +63,12 @@ impl Rollbacks {
         around.copied().min_by_key(|said| said.span.size())
     }
 
+    /// Whether a statement is one that stays.
+    pub(crate) fn is_never(&self, statement: Span) -> bool {
+        let mut own = self.0.iter().filter(|said| said.span.start == statement.start);
+        own.any(|said| said.granularity == Granularity::Never)
+    }
+
     /// Those within `span`, that of all of it aside.
     pub(crate) fn within(&self, span: Span) -> impl Iterator<Item = Said> {
         let inner = move |said: &&Said| said.span != span && holds(span, said.span);

@@ -170,7 +170,7 @@ fn path(tree: &Tree<'_>, at: u32) -> String {
 }
 
 /// What a function, class or method is called, by itself or by where it is put.
-fn name_of(tree: &Tree<'_>, id: NodeId) -> Option<String> {
+pub(super) fn name_of(tree: &Tree<'_>, id: NodeId) -> Option<String> {
     let node = tree.node(id);
     let named = is_function(node.ty) || node.ty == AstType::Class;
     let own = node.children.first().filter(|c| tree.ty(**c) == AstType::BindingIdentifier);

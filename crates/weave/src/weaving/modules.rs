@@ -218,7 +218,8 @@ fn weave_one(
 ) -> Option<ModuleWeave> {
     let (old, new) = module.sources()?;
     let (path, kind) = (&module.path, new.entry.kind);
-    let reading = Reading { module: index, path, kind, exports, imports };
+    let rollbacks = &module.rollbacks;
+    let reading = Reading { module: index, path, kind, exports, imports, rollbacks };
     let refuse = |message: &str| Some(whole(reading, (&old.text, &new.text), message.to_owned()));
     if old.entry.kind != kind {
         refuse("it became another kind of module")

@@ -27,6 +27,7 @@ use oxc::span::Span;
 use super::{
     facts::{HunkFacts, Vocabulary},
     hunk::{Hunk, Side},
+    never::Brought,
 };
 use crate::{
     syntax::{NodeId, VariableId},
@@ -58,6 +59,13 @@ pub(crate) struct Candidate<'c> {
     pub(crate) function: Option<Span>,
 }
 
+impl Candidate<'_> {
+    /// It is there in both arms, as nobody uses it in the other one.
+    pub(super) fn is_additive(&self) -> bool {
+        self.hunk.kind == HunkKind::Additive
+    }
+}
+
 /// Hunks that move together, by their places in the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Group {
@@ -70,19 +78,21 @@ type Shared = BTreeMap<Tie, Vec<usize>>;
 pub(crate) fn tie(
     candidates: &[Candidate<'_>],
     vocabularies: &[[Vocabulary; 2]],
+    brought: &[Brought],
 ) -> (Vec<Group>, BTreeMap<usize, BTreeSet<usize>>) {
     let mut tying = Groups::new(candidates.len());
-    let active: Vec<usize> = (0..candidates.len())
-        .filter(|at| !matches!(candidates[*at].hunk.kind, HunkKind::Additive))
-        .collect();
-    let additive: Vec<usize> = (0..candidates.len()).filter(|at| !active.contains(at)).collect();
+    let active: Vec<usize> =
+        (0..candidates.len()).filter(|at| !candidates[*at].is_additive()).collect();
+    let additive: Vec<usize> =
+        (0..candidates.len()).filter(|at| candidates[*at].is_additive()).collect();
     let reach: Vec<BTreeSet<usize>> =
         (0..candidates.len()).map(|at| used_additive(candidates, &additive, at)).collect();
     let names = introduced(candidates, vocabularies);
     tie_names(candidates, &active, &reach, &names, &mut tying);
-    tie_locals(candidates, &active, &mut tying);
+    tie_locals(candidates, &active, &BTreeSet::new(), &mut tying);
     tie_statements(candidates, &active, &mut tying);
     tie_functions(candidates, &mut tying);
+    tie_brought(candidates, &active, &reach, brought, &mut tying);
     let image = active.iter().copied().filter(|at| candidates[*at].hunk.kind == HunkKind::Image);
     tying.join(&image.collect::<Vec<_>>(), &Tie::Image);
     if candidates.iter().any(|candidate| candidate.tying == Tying::Coarse) {
@@ -116,12 +126,10 @@ pub(crate) fn tie(
 /// Names of properties and globals that one version alone knows, and that are not those of additive code.
 fn introduced(candidates: &[Candidate<'_>], vocabularies: &[[Vocabulary; 2]]) -> BTreeSet<String> {
     let all = |side: usize| {
-        let mut names: [BTreeSet<&String>; 2] = Default::default();
-        for vocabulary in vocabularies.iter().map(|both| &both[side]) {
-            names[0].extend(&vocabulary.properties);
-            names[1].extend(&vocabulary.globals);
-        }
-        names
+        let vocabularies = vocabularies.iter().map(|both| &both[side]);
+        let properties: BTreeSet<&String> =
+            vocabularies.clone().flat_map(|it| &it.properties).collect();
+        [properties, vocabularies.flat_map(|it| &it.globals).collect()]
     };
     let (old, new) = (all(0), all(1));
     let additive: BTreeSet<&String> = candidates
@@ -134,7 +142,11 @@ fn introduced(candidates: &[Candidate<'_>], vocabularies: &[[Vocabulary; 2]]) ->
 }
 
 /// The additive hunks that a hunk uses, directly or through others, on the side where they are.
-fn used_additive(candidates: &[Candidate<'_>], additive: &[usize], from: usize) -> BTreeSet<usize> {
+pub(super) fn used_additive(
+    candidates: &[Candidate<'_>],
+    additive: &[usize],
+    from: usize,
+) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut open = vec![from];
     while let Some(at) = open.pop() {
@@ -158,7 +170,7 @@ fn used_additive(candidates: &[Candidate<'_>], additive: &[usize], from: usize) 
     found
 }
 
-fn tie_names(
+pub(super) fn tie_names(
     candidates: &[Candidate<'_>],
     active: &[usize],
     reach: &[BTreeSet<usize>],
@@ -215,7 +227,13 @@ fn tie_names(
     direct.into_iter().for_each(|(tie, members)| tying.join(&members, &tie));
 }
 
-fn tie_locals(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
+/// But for some variables of the new sources.
+pub(super) fn tie_locals(
+    candidates: &[Candidate<'_>],
+    active: &[usize],
+    but: &BTreeSet<(usize, VariableId)>,
+    tying: &mut Groups,
+) {
     type Key = (usize, Side, VariableId);
     let mut users: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
     let mut tied: BTreeSet<Key> = BTreeSet::new();
@@ -223,7 +241,10 @@ fn tie_locals(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups
         let candidate = &candidates[at];
         for side in Side::BOTH {
             let facts = candidate.facts.side(side);
-            for variable in &facts.locals {
+            let apart = |variable: &VariableId| {
+                side == Side::After && but.contains(&(candidate.module, *variable))
+            };
+            for variable in facts.locals.iter().filter(|it| !apart(it)) {
                 let key = (candidate.module, side, *variable);
                 users.entry(key).or_default().push(at);
                 if facts.written_locals.contains(variable) || facts.introduced.contains(variable) {
@@ -239,7 +260,7 @@ fn tie_locals(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups
     }
 }
 
-fn tie_statements(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
+pub(super) fn tie_statements(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
     let mut statements: BTreeMap<(usize, NodeId), Vec<usize>> = BTreeMap::new();
     for &at in active {
         let Candidate { module, facts, .. } = &candidates[at];
@@ -266,14 +287,36 @@ fn tie_functions(candidates: &[Candidate<'_>], tying: &mut Groups) {
     }
 }
 
+/// What an edit that stays brings is there in both arms: all that uses it moves together.
+fn tie_brought(
+    candidates: &[Candidate<'_>],
+    active: &[usize],
+    reach: &[BTreeSet<usize>],
+    brought: &[Brought],
+    tying: &mut Groups,
+) {
+    for brought in brought {
+        let used = |at: usize| {
+            let through = reach[at].iter().copied().chain([at]);
+            through.filter_map(|at| brought.used_by(&candidates[at])).next()
+        };
+        let users: Vec<(usize, String)> =
+            active.iter().filter_map(|at| Some((*at, used(*at)?))).collect();
+        if let Some((_, name)) = users.first() {
+            let members: Vec<usize> = users.iter().map(|(at, _)| *at).collect();
+            tying.join(&members, &Tie::Stays(name.clone()));
+        }
+    }
+}
+
 /// Disjoint sets, each with why its members came together.
-struct Groups {
+pub(super) struct Groups {
     parents: Vec<usize>,
     ties: Vec<(usize, Tie)>,
 }
 
 impl Groups {
-    fn new(len: usize) -> Self {
+    pub(super) fn new(len: usize) -> Self {
         Self { parents: (0..len).collect(), ties: Vec::new() }
     }
 
@@ -297,7 +340,7 @@ impl Groups {
         }
     }
 
-    fn groups(mut self) -> Vec<Group> {
+    pub(super) fn groups(mut self) -> Vec<Group> {
         let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
         for at in 0..self.parents.len() {
             let root = self.find(at);

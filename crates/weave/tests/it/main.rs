@@ -10,6 +10,7 @@ mod graphs;
 mod hostile;
 mod importers;
 mod nesting;
+mod never;
 mod npm;
 mod support;
 mod tags;

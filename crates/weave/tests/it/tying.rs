@@ -36,7 +36,11 @@ impl Edit {
         };
         AppManifest {
             app: "shop".parse().unwrap(),
-            functions: BTreeMap::from([function("price", self.price), function("ship", self.ship)]),
+            functions: [("price", self.price), ("ship", self.ship)]
+                .into_iter()
+                .filter(|(name, _)| exports(&self.after, name))
+                .map(|(name, rollback)| function(name, rollback))
+                .collect(),
             environment: EnvironmentName::default(),
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
@@ -62,9 +66,15 @@ impl Edit {
     }
 
     /// What is in each part: of its hunks, those of `marks` that they have in their new text, or else in the old one.
-    fn parts(&self, marks: &[&str]) -> BTreeSet<String> {
+    pub(crate) fn parts(&self, marks: &[&str]) -> BTreeSet<String> {
         self.weave().parts().iter().map(|part| marked(part, marks)).collect()
     }
+}
+
+fn exports(text: &str, name: &str) -> bool {
+    ["function", "async function", "const"]
+        .iter()
+        .any(|kind| text.contains(&format!("export {kind} {name}")))
 }
 
 fn marked(part: &PartInfo, marks: &[&str]) -> String {
@@ -245,4 +255,20 @@ fn methods_are_functions_and_classes_hold_them() {
     check(&edit("", MEDIUM), &["A1 B1", "A2", "B2"]);
     check(&edit(MEDIUM, ""), &["A1 B1", "A2 B2"]);
     check(&edit(MEDIUM, FINE), &["A1", "B1", "A2 B2"]);
+}
+
+/// Whatever either asks for.
+#[test]
+fn callers_go_with_parameters() {
+    let code = |tag: &str, parameters: &str, n: u8| {
+        format!(
+            "{tag}\nfunction way({parameters}) {{\n  return ['A1', {n}, to];\n}}\nexport function price(a) {{\n  way('A2', {n});\n  note(a);\n  a.b('B1', {n});\n}}\n"
+        )
+    };
+    for tag in ["", FINE, MEDIUM] {
+        let edit = Edit::of(&code(tag, "to", 1), &code(tag, "{ to }", 2));
+        check(&edit, &["A1 A2", "B1"]);
+        let edit = Edit::of(&code(tag, "to", 1), &code(tag, "to", 2));
+        check(&edit, &["A1", "A2", "B1"]);
+    }
 }

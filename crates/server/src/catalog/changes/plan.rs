@@ -97,6 +97,7 @@ impl Catalog {
             before,
             details,
             parts,
+            staying: woven.staying.len(),
             frozen: woven.frozen,
             whole: woven.whole,
             flips: 0,
