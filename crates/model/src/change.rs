@@ -128,6 +128,23 @@ pub struct EditId {
     pub before: Option<Hash>,
     /// What is there now; absent for a deletion.
     pub after: Option<Hash>,
+    /// Which of several places with that content in the function it is, from 1; 0 where there is but one, and in what an
+    /// older Belay kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ordinal: u32,
+}
+
+impl EditId {
+    /// The same edit, wherever in the function it is.
+    #[must_use]
+    pub fn anywhere(&self) -> Self {
+        Self { ordinal: 0, ..self.clone() }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// How a hunk is in the woven program.

@@ -145,6 +145,7 @@ impl Weave {
         if let Some(settings) = self.settings() {
             self.hunks.push(settings);
         }
+        self.tell_apart();
         if let Some(message) = self.image_settings() {
             let mut hunk = self.manifest_hunk(HunkKind::Image);
             let at = Span::empty(0);
@@ -242,8 +243,28 @@ impl Weave {
         parts.collect()
     }
 
+    fn edit(&self, AppHunk { module, facts, .. }: &AppHunk) -> EditId {
+        EditId {
+            module: self.modules.get(*module).map_or(SETTINGS, |module| &module.path).to_owned(),
+            function: facts.path.clone(),
+            before: facts.before_hash,
+            after: facts.after_hash,
+            ordinal: facts.ordinal,
+        }
+    }
+
+    /// No two edits are the same one, also where their places could not be told apart.
+    fn tell_apart(&mut self) {
+        let mut known = BTreeSet::new();
+        for at in 0..self.hunks.len() {
+            while !known.insert(self.edit(&self.hunks[at])) {
+                self.hunks[at].facts.ordinal += 1;
+            }
+        }
+    }
+
     pub(super) fn info(&self, own: &AppHunk) -> HunkInfo {
-        let AppHunk { module, hunk, facts } = own;
+        let AppHunk { module, hunk, .. } = own;
         let module = self.modules.get(*module);
         let path = module.map_or(SETTINGS, |module| &module.path);
         let text = |side: Side| -> &str {
@@ -256,12 +277,7 @@ impl Weave {
         let part = |side: Side| slice(text(side), hunk.place(side).cover());
         HunkInfo {
             kind: hunk.kind,
-            edit: EditId {
-                module: path.to_owned(),
-                function: facts.path.clone(),
-                before: facts.before_hash,
-                after: facts.after_hash,
-            },
+            edit: self.edit(own),
             before_lines: lines(text(Side::Before), hunk.place(Side::Before))
                 .map(|lines| self.old_lines(path, lines)),
             after_lines: lines(text(Side::After), hunk.place(Side::After)),

@@ -272,3 +272,28 @@ fn callers_go_with_parameters() {
         check(&edit, &["A1", "A2", "B1"]);
     }
 }
+
+/// Which of them it is does not depend on what becomes of the other one.
+#[test]
+fn edits_that_are_the_same_twice_are_two() {
+    let code = |first: u8, second: u8, third: u8| {
+        format!(
+            "export function price(a) {{\n  a.b('x', {first});\n  note(a);\n  a.b('x', {second});\n}}\nexport function ship(a) {{\n  a.b('x', {third});\n}}\n"
+        )
+    };
+    let edits = |edit: &Edit| -> Vec<(String, u32)> {
+        let parts = edit.weave().parts();
+        let hunks = parts.into_iter().flat_map(|part| part.hunks);
+        hunks.map(|hunk| (hunk.edit.function, hunk.edit.ordinal)).collect()
+    };
+    let of = |function: &str, ordinal| (function.to_owned(), ordinal);
+    let before = code(1, 1, 1);
+    let all = edits(&Edit::of(&before, &code(2, 2, 2)));
+    assert_eq!(all, [of("price", 1), of("price", 2), of("ship", 0)]);
+    assert_eq!(edits(&Edit::of(&before, &code(2, 1, 1))), [of("price", 1)]);
+    assert_eq!(edits(&Edit::of(&before, &code(1, 2, 1))), [of("price", 2)]);
+    // Where there was nothing, the new version counts.
+    let added = |n: usize| format!("export function price(a) {{\n{}}}\n", "  a.b();\n".repeat(n));
+    assert_eq!(edits(&Edit::of(&added(0), &added(1))), [of("price", 0)]);
+    assert_eq!(edits(&Edit::of(&added(1), &added(2)))[0].0, "price");
+}
