@@ -128,6 +128,23 @@ pub struct EditId {
     pub before: Option<Hash>,
     /// What is there now; absent for a deletion.
     pub after: Option<Hash>,
+    /// Which of several places with that content in the function it is, from 1; 0 where there is but one, and in what an
+    /// older Belay kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ordinal: u32,
+}
+
+impl EditId {
+    /// The same edit, wherever in the function it is.
+    #[must_use]
+    pub fn anywhere(&self) -> Self {
+        Self { ordinal: 0, ..self.clone() }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// How a hunk is in the woven program.
@@ -170,6 +187,8 @@ pub enum Tie {
     Parameters(String),
     SameStatement,
     SameFunction,
+    /// Something that an edit brings which stays, whatever is taken back.
+    Stays(String),
     /// Both differ between the two images.
     Image,
     /// One runs when the module is loaded, which happens once for an image.
@@ -187,6 +206,7 @@ impl fmt::Display for Tie {
             Self::Parameters(name) => write!(f, "the parameters of `{name}` changed"),
             Self::SameStatement => f.write_str("they are in one statement"),
             Self::SameFunction => f.write_str("they are in one function"),
+            Self::Stays(name) => write!(f, "`{name}` comes with an edit that stays"),
             Self::Image => f.write_str("they differ between the two images"),
             Self::Load => f.write_str("they run when the module is loaded"),
             Self::Whole => f.write_str("everything moves together"),

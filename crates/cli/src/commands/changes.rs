@@ -34,7 +34,7 @@ fn row(change: &Value, now: u64) -> Vec<String> {
         if runs(change) { show::cell(change, "program") } else { String::new() },
         state(change),
         change["created_ms"].as_u64().map(|then| show::ago(then, now)).unwrap_or_default(),
-        arms(change),
+        [Some(arms(change)), staying(change)].into_iter().flatten().collect::<Vec<_>>().join(", "),
     ]
 }
 
@@ -53,6 +53,23 @@ fn arms(change: &Value) -> String {
         format!("{sign}{}", show::text(part, "part"))
     };
     show::items(change, "parts").iter().map(part).collect::<Vec<_>>().join(" ")
+}
+
+/// `2 edits stay`: how many of a change are in no part.
+fn staying(change: &Value) -> Option<String> {
+    match change["staying"].as_u64().unwrap_or(0) {
+        0 => None,
+        1 => Some("1 edit stays".to_owned()),
+        count => Some(format!("{count} edits stay")),
+    }
+}
+
+/// The command that goes back behind what stays.
+fn way_back(change: &Value) -> String {
+    let (from, app) = (show::text(change, "from"), show::text(change, "id"));
+    let version = from.split('+').next().unwrap_or(from);
+    let app = app.split('/').next().unwrap_or(app);
+    format!("`belay alias {app} live {version}` makes version {version} run again, as a whole")
 }
 
 pub(crate) async fn show_change(args: &Show, output: Output) -> CliResult {
@@ -77,7 +94,29 @@ pub(crate) async fn show_change(args: &Show, output: Output) -> CliResult {
             part_of(&detail, part, output)?;
         }
     }
+    if wanted.is_empty() {
+        stays(&detail, output);
+    }
     Ok(())
+}
+
+/// What no part has.
+fn stays(detail: &Value, output: Output) {
+    let hunks = show::items(detail, "stays");
+    if hunks.is_empty() {
+        return;
+    }
+    output.line("");
+    let title = styled(BOLD, "stays");
+    let what = styled(WARN, "cannot be taken back: `@rollback never`");
+    output.line(format!("{title}  {what}  {}", size(hunks)));
+    for hunk in hunks {
+        output.line(hunk_text(hunk));
+        if let Some(reason) = hunk["reason"]["message"].as_str() {
+            output.line(styled(DIM, format!("    because {reason}")));
+        }
+    }
+    output.line(styled(DIM, format!("  {}", way_back(detail))));
 }
 
 fn headline(detail: &Value) -> String {
@@ -215,6 +254,10 @@ pub(crate) async fn flip(args: &Flip, verb: Verb, output: Output) -> CliResult {
     let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
     let named = if parts.is_empty() { String::new() } else { format!(":{}", parts.join(",")) };
     tell_done(done, &format!("{change}{named}"), &answer, output);
+    if let (Verb::TakeBack, true, Some(staying)) = (verb, parts.is_empty(), staying(&answer)) {
+        let (note, way_back) = (styled(WARN, "note"), way_back(&answer));
+        output.line(format!("  {note}: {staying} (`@rollback never`); {way_back}"));
+    }
     let settled = show::words(&answer, "settled");
     if !settled.is_empty() {
         let note = styled(WARN, "note");
@@ -272,6 +315,12 @@ pub(super) fn deployed(change: &Value, output: Output) {
         output.line(format!(
             "  {}: it can be taken back only as a whole: {first}",
             styled(WARN, "note")
+        ));
+    }
+    if let Some(staying) = staying(change) {
+        let note = styled(WARN, "note");
+        output.line(format!(
+            "  {note}: {staying} whatever is taken back (`@rollback never`); `belay show {id}` lists what"
         ));
     }
     for note in show::items(change, "notes") {

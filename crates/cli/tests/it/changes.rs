@@ -114,3 +114,28 @@ fn changes_whose_way_back_would_be_lost_refuse_a_deploy_that_nobody_confirms() {
     let left = bench.run(&["take-back", "shop/2"]).ok().stdout;
     assert!(left.contains("settled by a later deploy, and as before: shop/2:"), "{left}");
 }
+
+#[test]
+fn changes_say_what_of_them_stays() {
+    let server = Server::start();
+    let bench = server.bench();
+    let never = SHOP.replace("  const days", "  /** @rollback never */\n  const days");
+    bench.write("shop.js", SHOP).run(&["deploy", "shop.js"]).ok();
+    let second = never.replace("n * 2", "n + 2").replace("? 3", "? 4");
+    let deployed = bench.write("shop.js", &second).run(&["deploy", "shop.js"]).ok().stdout;
+    assert!(deployed.contains("1 part: a"), "{deployed}");
+    assert!(deployed.contains("1 edit stays whatever is taken back"), "{deployed}");
+    let shown = bench.run(&["show", "shop/2"]).ok().stdout;
+    let (part, rest) =
+        shown.split_once("\nstays  cannot be taken back: `@rollback never`").unwrap();
+    assert!(part.contains("n + 2") && !part.contains("days"), "{shown}");
+    assert!(rest.contains("shop.js:9 in ship") && rest.contains("+ 4"), "{shown}");
+    let back = "`belay alias shop live 1` makes version 1 run again, as a whole\n";
+    assert!(rest.ends_with(back), "{shown}");
+    let taken = bench.run(&["take-back", "shop/2"]).ok().stdout;
+    assert!(taken.contains("shop/2 runs 2+1: -a\n"), "{taken}");
+    assert!(taken.ends_with(&format!("note: 1 edit stays (`@rollback never`); {back}")), "{taken}");
+    let listed = bench.run(&["changes", "shop"]).ok().stdout;
+    assert!(listed.contains("-a, 1 edit stays"), "{listed}");
+    assert_eq!(exported(&bench, "now", &[]), second.replace("n + 2", "n * 2"));
+}

@@ -59,6 +59,8 @@ pub struct DeployedChange {
     #[schema(value_type = Vec<String>)]
     pub parts: Vec<PartId>,
     pub notes: Vec<PartNote>,
+    /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
+    pub staying: usize,
     /// Why nothing finer than the whole can be switched, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whole: Option<String>,
@@ -299,6 +301,7 @@ fn deployed(app: &AppName, change: &PlannedChange) -> DeployedChange {
         from: record.from.to_string(),
         parts: (0..).map(PartId).take(record.parts.len()).collect(),
         notes: change.notes.clone(),
+        staying: record.staying,
         whole: record.whole.clone(),
     }
 }

@@ -33,6 +33,9 @@ pub enum CatalogError {
         "change {app}/{change} is cut into other parts by this Belay than by the one that made it"
     )]
     Rewoven { app: AppName, change: VersionNumber },
+    /// `from` is what ran before it.
+    #[error("change {app}/{change} has no parts: all that it brought is tagged `@rollback never`")]
+    AllStays { app: AppName, change: VersionNumber, from: VersionNumber },
     #[error("change {app}/{change} {state}: its parts cannot be switched any more")]
     NotLive { app: AppName, change: VersionNumber, state: &'static str },
     /// Its version is not live. `version` is the one whose change has the parts now.

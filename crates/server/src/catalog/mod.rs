@@ -47,7 +47,10 @@ use self::rebuild::Rebuilder;
 pub use self::{
     blocks::BlocksReport,
     build::{BuildLine, Builder},
-    changes::{EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, PartNote, PartNoteKind},
+    changes::{
+        Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, PartNote,
+        PartNoteKind,
+    },
     deploy::{DeployResult, DeployTimings, DeployedChange},
     engines::Engines,
     error::{CatalogError, ImageError},

@@ -73,9 +73,12 @@ pub struct ChangeRecord {
     pub state: ChangeState,
     /// Blob: the manifest of what ran before, JSON.
     pub before: Hash,
-    /// Blob: what the parts hold, JSON; see [`belay_model::PartInfo`].
+    /// Blob: what the parts hold, and what stays, JSON; see [`super::changes::Contents`].
     pub details: Hash,
     pub parts: Vec<PartRecord>,
+    /// How many edits no part has, because they stay whatever is taken back.
+    #[serde(default)]
+    pub staying: usize,
     /// Parts that were tied because they ran when modules were loaded, in the order of the ties.
     pub frozen: Vec<BTreeSet<u8>>,
     /// Nothing finer than the whole could be used, and why.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use belay_engine::{Built, Engine, FunctionImage};
 use belay_model::{
-    AppManifest, Arm, EgressPolicy, EnvironmentName, FunctionName, Hash, PartId, PartInfo,
+    AppManifest, Arm, EgressPolicy, EnvironmentName, FunctionName, Hash, HunkInfo, PartId, PartInfo,
 };
 use belay_weave::{Compiled, Tying, Weave, compile_woven, weave};
 use std::collections::BTreeSet;
@@ -23,6 +23,8 @@ use super::{
 /// What the change between two programs is made of.
 pub(super) struct WovenWork {
     pub(super) parts: Vec<PartInfo>,
+    /// Edits that no part has, and that stay.
+    pub(super) staying: Vec<HunkInfo>,
     pub(super) frozen: Vec<BTreeSet<u8>>,
     /// Why nothing finer than the whole can be switched, if so.
     pub(super) whole: Option<String>,
@@ -88,10 +90,7 @@ impl Builder {
             for parts in &bindings.frozen {
                 woven.freeze(parts);
             }
-            if bindings.whole {
-                woven.tie_all();
-            }
-            Ok(woven)
+            Ok(if bindings.whole { woven.as_one() } else { woven })
         };
         let worked = on_big_stack("belay-weave", work).await;
         worked.unwrap_or_else(|Broken| Err(CatalogError::BuildPanicked))
@@ -155,8 +154,7 @@ impl Weaver<'_> {
         let (images, frozen, whole) = match self.images(&mut woven) {
             Ok((images, frozen)) => (images, frozen, None),
             Err(reason) => {
-                woven = weave_pair(self.pair, self.texts)?;
-                woven.tie_all();
+                woven = weave_pair(self.pair, self.texts)?.as_one();
                 let before =
                     make(&self.pair.before, self.texts, &self.engines[0], Purpose::Rebuild)?;
                 let images = vec![plain, (before.image, before.maps)];
@@ -169,7 +167,8 @@ impl Weaver<'_> {
             woven.image_part().or_else(|| woven.settings_part())
         };
         let faces = self.faces(images, face_part.is_some());
-        Ok(Some(WovenWork { parts: woven.parts(), frozen, whole, faces, face_part }))
+        let (parts, staying) = (woven.parts(), woven.staying().to_vec());
+        Ok(Some(WovenWork { parts, staying, frozen, whole, faces, face_part }))
     }
 
     /// One image, or two if some part needs them. The error says why there can be none.

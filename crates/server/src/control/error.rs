@@ -129,6 +129,11 @@ impl From<CatalogError> for ApiError {
                 .help(format!("`belay changes {app} --json` lists those that there are")),
             CatalogError::Rewoven { .. } => Self::new(StatusCode::CONFLICT, "rewoven", message)
                 .help("versions as they were deployed are not concerned"),
+            CatalogError::AllStays { app, from, .. } => {
+                Self::new(StatusCode::CONFLICT, "all-stays", message).help(format!(
+                    "`belay alias {app} live {from}` makes version {from} run again, as a whole"
+                ))
+            }
             CatalogError::NotLive { .. } => Self::new(StatusCode::CONFLICT, "not-live", message)
                 .help("deploy the version that you want to go back to"),
             CatalogError::NotRunning { app, version, .. } => {

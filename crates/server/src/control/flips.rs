@@ -1,7 +1,7 @@
 //! Changes: list, look at, take back, restore, settle; and what runs in effect.
 
 use axum::{Json, extract::State};
-use belay_model::{AppName, Arm, PartId, PartInfo, ProgramName, VersionNumber};
+use belay_model::{AppName, Arm, HunkInfo, PartId, PartInfo, ProgramName, VersionNumber};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     catalog::{
-        CatalogError, ChangeRecord, ChangeState, EffectiveProgram, EffectiveVersion, Flipped,
+        CatalogError, ChangeRecord, ChangeState, Contents, EffectiveProgram, EffectiveVersion,
+        Flipped,
     },
     routes::AppRoutes,
     telemetry::ArmReading,
@@ -34,6 +35,8 @@ pub(super) struct ChangeInfo {
     parts: Vec<PartArm>,
     /// The effective versions that it made, oldest first. Each can be had as sources.
     programs: Vec<ProgramInfo>,
+    /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
+    staying: usize,
     /// Why nothing finer than the whole can be switched, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     whole: Option<String>,
@@ -120,6 +123,8 @@ pub(super) struct ChangeDetail {
     #[serde(flatten)]
     info: ChangeInfo,
     contents: Vec<PartContent>,
+    /// Edits that stay, whatever is taken back: they are tagged `@rollback never`, or such an edit needs them.
+    stays: Vec<HunkInfo>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -189,6 +194,7 @@ impl ChangeInfo {
             created_ms: change.created_ms,
             parts: parts.collect(),
             programs: programs.collect(),
+            staying: change.staying,
             whole: change.whole.clone(),
         }
     }
@@ -221,13 +227,14 @@ pub(super) async fn get(
     let routes = control.catalog.app(&app)?;
     let unknown = || CatalogError::UnknownChange { app: app.clone(), change };
     let record = routes.changes.get(&change).ok_or_else(unknown)?;
-    let contents = control.catalog.parts(record).await?;
-    let contents = contents
+    let Contents { parts, staying } = control.catalog.contents(record).await?;
+    let contents = parts
         .into_iter()
         .map(|info| PartContent { counters: counters(&routes, change, info.id), info });
     Ok(Json(ChangeDetail {
         info: ChangeInfo::of(&app, record, routes.runs(record)),
         contents: contents.collect(),
+        stays: staying,
     }))
 }
 

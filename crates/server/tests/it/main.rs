@@ -6,6 +6,7 @@
 )]
 
 mod changes;
+mod changes_tags;
 mod child;
 mod control_abort;
 mod control_api;

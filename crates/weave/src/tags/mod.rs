@@ -6,11 +6,13 @@
 //! ```
 //!
 //! Read from the source as its author wrote it, because comments and types are gone from what is compiled. Tags in
-//! packages mean nothing: their authors do not know Belay. Nothing here acts on a tag.
+//! packages mean nothing: their authors do not know Belay. Nothing here acts on a tag; [`rollback`] tells the weave
+//! where each `@rollback` holds.
 
 mod check;
 mod comment;
 mod place;
+mod rollback;
 mod tag;
 mod value;
 
@@ -18,7 +20,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use belay_model::{
     AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash, Label, ModuleEntry, ModuleKind,
-    Severity, Tagged, Tags,
+    Severity, Tagged, TaggedKind, Tags,
 };
 use oxc::{
     ast::ast::{Comment, CommentContent},
@@ -26,6 +28,7 @@ use oxc::{
     span::Span,
 };
 
+pub(crate) use self::rollback::{Rollbacks, Said, holds, rollbacks, strictness};
 use self::{
     comment::Written,
     place::{Place, places},
@@ -93,7 +96,8 @@ fn read<'m>(
     source: &'m str,
     declared: &'m Declared<'m>,
 ) -> Reading<'m> {
-    let mut reading = Reading { path, source, declared, found: Vec::new(), problems: Vec::new() };
+    let (found, bare, problems) = (Vec::new(), Vec::new(), Vec::new());
+    let mut reading = Reading { path, source, declared, found, bare, problems };
     let speaks = source.contains('@') || declared.iter().any(|(_, spec)| !spec.tags.is_empty());
     if kind != ModuleKind::Json && is_own_code(path) && speaks {
         reading.declared_values();
@@ -109,6 +113,8 @@ struct Reading<'m> {
     declared: &'m Declared<'m>,
     /// With the number of places before each.
     found: Vec<(usize, Tagged)>,
+    /// Where only `belay.toml` speaks: what is exported, and under which name.
+    bare: Vec<(Span, TaggedKind, String)>,
     problems: Vec<Diagnostic>,
 }
 
@@ -150,6 +156,8 @@ impl<'m> Reading<'m> {
         }
         for place in places.values() {
             self.contradictions(semantic, place, &Tags::default(), &BTreeMap::new());
+            let export = place.export.iter();
+            self.bare.extend(export.map(|it| (place.span, place.subject.kind, it.clone())));
         }
     }
 

@@ -7,16 +7,17 @@ use std::{
 
 use belay_model::{
     AppManifest, Arm, Diagnostic, EditId, Hash, HunkInfo, HunkKind, ImportEdge, ImportTarget,
-    Label, ModuleKind, PARTS_MAX, PartId, PartInfo, Tie,
+    Label, ModuleKind, PartId, PartInfo, Tie,
 };
 use oxc::span::Span;
 
 use super::{
-    facts::{HunkFacts, Vocabulary},
+    facts::HunkFacts,
     hunk::{Hunk, HunkId, Place, Refusal, Side},
     modules::{Source, WovenModule, edges_have, weave_modules},
-    parts::{Candidate, Group, Tying, tie},
+    parts::{Group, Tying},
     places::segments,
+    staying::Staying,
 };
 use crate::map::WovenSegment;
 
@@ -37,20 +38,22 @@ const SETTINGS: &str = "belay.toml";
 /// Two versions of an app, woven.
 #[derive(Debug)]
 pub struct Weave {
-    before: AppManifest,
-    after: AppManifest,
+    pub(super) before: AppManifest,
+    pub(super) after: AppManifest,
     pub(super) modules: Vec<WovenModule>,
-    hunks: Vec<AppHunk>,
-    groups: Vec<Group>,
+    pub(super) hunks: Vec<AppHunk>,
+    pub(super) groups: Vec<Group>,
     /// Additive code that several parts use: it is there while one of them wants it. Hunks by their places in `hunks`.
-    shared: BTreeMap<usize, BTreeSet<usize>>,
+    pub(super) shared: BTreeMap<usize, BTreeSet<usize>>,
+    /// Edits that are no part of anything: they stay whatever is taken back.
+    pub(super) staying: Option<Staying>,
 }
 
 #[derive(Debug)]
-struct AppHunk {
-    module: usize,
-    hunk: Hunk,
-    facts: HunkFacts,
+pub(super) struct AppHunk {
+    pub(super) module: usize,
+    pub(super) hunk: Hunk,
+    pub(super) facts: HunkFacts,
 }
 
 /// Weaves the programs that two manifests describe. `source` gives a source text by its hash.
@@ -62,23 +65,33 @@ pub fn weave(
     source: &dyn Fn(&Hash) -> Option<Arc<str>>,
     tying: Tying,
 ) -> Result<Weave, Hash> {
-    let mut weave = Weave {
-        before: before.clone(),
-        after: after.clone(),
-        modules: weave_modules(before, after, source)?,
-        hunks: Vec::new(),
-        groups: Vec::new(),
-        shared: BTreeMap::new(),
-    };
-    weave.collect();
-    weave.tie(tying);
-    Ok(weave)
+    let plain = Weave::of(before, after, source)?;
+    plain.with_staying(source, tying)
 }
 
 impl Weave {
+    /// Whose hunks are not tied yet.
+    pub(super) fn of(
+        before: &AppManifest,
+        after: &AppManifest,
+        source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+    ) -> Result<Self, Hash> {
+        let mut weave = Self {
+            before: before.clone(),
+            after: after.clone(),
+            modules: weave_modules(before, after, source)?,
+            hunks: Vec::new(),
+            groups: Vec::new(),
+            shared: BTreeMap::new(),
+            staying: None,
+        };
+        weave.collect();
+        Ok(weave)
+    }
+
     /// Nothing differs that could be told.
     pub fn is_empty(&self) -> bool {
-        self.hunks.is_empty()
+        self.hunks.is_empty() && self.staying.is_none()
     }
 
     /// How many parts the change has; their arms are numbered so in guest memory.
@@ -132,6 +145,7 @@ impl Weave {
         if let Some(settings) = self.settings() {
             self.hunks.push(settings);
         }
+        self.tell_apart();
         if let Some(message) = self.image_settings() {
             let mut hunk = self.manifest_hunk(HunkKind::Image);
             let at = Span::empty(0);
@@ -177,113 +191,6 @@ impl Weave {
         AppHunk { module: usize::MAX, hunk: bare_hunk(kind, Span::empty(0), Span::empty(0)), facts }
     }
 
-    fn tie(&mut self, tying: Tying) {
-        let candidates: Vec<Candidate<'_>> = self
-            .hunks
-            .iter()
-            .map(|own| {
-                let module = self.modules.get(own.module);
-                let lone = module.filter(|m| m.before.is_some() != m.after.is_some());
-                let path = lone.map(|module| module.path.as_str());
-                Candidate { module: own.module, path, hunk: &own.hunk, facts: &own.facts, tying }
-            })
-            .collect();
-        let weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
-        let weaves = weaves.filter(|weave| !weave.output.hunks.is_empty());
-        let vocabularies: Vec<[Vocabulary; 2]> =
-            weaves.map(|weave| weave.vocabularies.clone()).collect();
-        (self.groups, self.shared) = tie(&candidates, &vocabularies);
-        self.tie_followers();
-        // New functions come with what they are made of; images and settings that both differ go together.
-        let image = self.image_part().map(|part| usize::from(part.0));
-        let settings = self.settings_part().map(|part| usize::from(part.0));
-        if let (Some(image), Some(settings)) = (image, settings) {
-            self.merge(&BTreeSet::from([image, settings]), &Tie::Image);
-        }
-        if self.groups.len() > PARTS_MAX {
-            self.tie_all();
-        }
-    }
-
-    /// The hunks by which a hunk that is made of imports is chosen; a hunk of its own is itself the only one.
-    fn roots(&self, hunk: HunkId) -> Vec<HunkId> {
-        let (mut roots, mut open, mut seen) = (Vec::new(), vec![hunk], BTreeSet::new());
-        while let Some(id) = open.pop() {
-            let weave = self.modules.get(id.module).and_then(|module| module.weave.as_ref());
-            let found = weave.and_then(|weave| weave.output.hunks.iter().find(|h| h.id == id));
-            match found.filter(|hunk| hunk.is_derived()) {
-                Some(derived) if seen.insert(id) => open.extend(&derived.follows),
-                Some(_) => {}
-                None => roots.push(id),
-            }
-        }
-        roots.sort();
-        roots
-    }
-
-    /// A value that is made of several others is chosen with all of them at once.
-    fn tie_followers(&mut self) {
-        let weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
-        let followers = weaves.flat_map(|weave| &weave.output.hunks);
-        let followers = followers.filter(|hunk| !hunk.follows.is_empty());
-        let tied: Vec<(Vec<HunkId>, String)> = followers
-            .map(|hunk| {
-                let own = Some(hunk.id).filter(|_| !hunk.is_derived()).into_iter();
-                let follows = hunk.follows.iter().flat_map(|id| self.roots(*id));
-                (own.chain(follows).collect(), hunk.names.join(", "))
-            })
-            .collect();
-        for (hunks, name) in tied {
-            let parts: BTreeSet<usize> = hunks.iter().map(|hunk| self.part_of(*hunk)).collect();
-            if parts.len() > 1 {
-                self.merge(&parts, &Tie::Written(name));
-            }
-        }
-    }
-
-    /// Makes everything one part.
-    pub fn tie_all(&mut self) {
-        self.merge(&(0..self.groups.len()).collect(), &Tie::Whole);
-    }
-
-    /// Ties parts to the one that the images differ in: they were reached when modules were loaded. Tells whether that
-    /// changed anything.
-    pub fn freeze(&mut self, parts: &BTreeSet<u8>) -> bool {
-        let mut all: BTreeSet<usize> = parts.iter().map(|part| usize::from(*part)).collect();
-        all.retain(|part| *part < self.groups.len());
-        all.extend(self.image_part().map(|part| usize::from(part.0)));
-        let frozen = self.groups.iter().position(|group| group.ties.contains(&Tie::Load));
-        all.extend(frozen);
-        let news = all.len() > 1 || frozen.is_none() && !all.is_empty();
-        self.merge(&all, &Tie::Load);
-        news
-    }
-
-    fn merge(&mut self, parts: &BTreeSet<usize>, tie: &Tie) {
-        let Some(&first) = parts.first() else { return };
-        let mut merged = self.groups[first].clone();
-        for part in parts.iter().skip(1) {
-            let group = self.groups[*part].clone();
-            merged.members.extend(group.members);
-            merged.ties.extend(group.ties);
-        }
-        merged.ties.insert(tie.clone());
-        self.groups[first] = merged;
-        let mut index = 0;
-        self.groups.retain(|_| {
-            index += 1;
-            index - 1 == first || !parts.contains(&(index - 1))
-        });
-    }
-
-    /// The part of a hunk of some module.
-    fn part_of(&self, hunk: HunkId) -> usize {
-        let hunk = self.roots(hunk).first().copied().unwrap_or(hunk);
-        let at = self.hunks.iter().position(|own| own.hunk.id == hunk);
-        let group = at.and_then(|at| self.groups.iter().position(|g| g.members.contains(&at)));
-        group.unwrap_or(0)
-    }
-
     /// All modules as they are in one of the two images.
     pub(crate) fn texts(&self, image: Arm) -> Vec<WovenText> {
         let image = if image == Arm::After { Side::After } else { Side::Before };
@@ -306,13 +213,14 @@ impl Weave {
         }
         let cell = |hunk: HunkId| self.part_of(hunk);
         let rendered = weave.render((&old.text, &new.text), image, &cell);
+        let segments = segments(&rendered, &old.text, &new.text);
         let mut edges = new.entry.imports.clone();
         edges.extend(
             old.entry.imports.iter().filter(|edge| !edges_have(&new.entry.imports, edge)).cloned(),
         );
         Some(WovenText {
             edges,
-            segments: Some(segments(&rendered, &old.text, &new.text)),
+            segments: Some(self.in_old_version(&module.path, segments)),
             text: rendered.text,
             ..plain(new)
         })
@@ -335,8 +243,28 @@ impl Weave {
         parts.collect()
     }
 
-    fn info(&self, own: &AppHunk) -> HunkInfo {
-        let AppHunk { module, hunk, facts } = own;
+    fn edit(&self, AppHunk { module, facts, .. }: &AppHunk) -> EditId {
+        EditId {
+            module: self.modules.get(*module).map_or(SETTINGS, |module| &module.path).to_owned(),
+            function: facts.path.clone(),
+            before: facts.before_hash,
+            after: facts.after_hash,
+            ordinal: facts.ordinal,
+        }
+    }
+
+    /// No two edits are the same one, also where their places could not be told apart.
+    fn tell_apart(&mut self) {
+        let mut known = BTreeSet::new();
+        for at in 0..self.hunks.len() {
+            while !known.insert(self.edit(&self.hunks[at])) {
+                self.hunks[at].facts.ordinal += 1;
+            }
+        }
+    }
+
+    pub(super) fn info(&self, own: &AppHunk) -> HunkInfo {
+        let AppHunk { module, hunk, .. } = own;
         let module = self.modules.get(*module);
         let path = module.map_or(SETTINGS, |module| &module.path);
         let text = |side: Side| -> &str {
@@ -349,13 +277,9 @@ impl Weave {
         let part = |side: Side| slice(text(side), hunk.place(side).cover());
         HunkInfo {
             kind: hunk.kind,
-            edit: EditId {
-                module: path.to_owned(),
-                function: facts.path.clone(),
-                before: facts.before_hash,
-                after: facts.after_hash,
-            },
-            before_lines: lines(text(Side::Before), hunk.place(Side::Before)),
+            edit: self.edit(own),
+            before_lines: lines(text(Side::Before), hunk.place(Side::Before))
+                .map(|lines| self.old_lines(path, lines)),
             after_lines: lines(text(Side::After), hunk.place(Side::After)),
             before_text: part(Side::Before).to_owned(),
             after_text: part(Side::After).to_owned(),
@@ -377,8 +301,6 @@ impl Weave {
         &self,
         arm: &dyn Fn(PartId) -> Arm,
     ) -> (AppManifest, BTreeMap<String, Arc<str>>) {
-        let mut texts = BTreeMap::new();
-        let mut manifest = self.after.clone();
         let arm_of = |at: usize| {
             let group_arm = |at: usize| {
                 let group = self.groups.iter().position(|group| group.members.contains(&at));
@@ -391,6 +313,15 @@ impl Weave {
             let anyone = users.iter().any(|user| group_arm(*user) == wanted);
             if anyone == added { Arm::After } else { Arm::Before }
         };
+        self.resolve_hunks(&arm_of)
+    }
+
+    pub(super) fn resolve_hunks(
+        &self,
+        arm_of: &dyn Fn(usize) -> Arm,
+    ) -> (AppManifest, BTreeMap<String, Arc<str>>) {
+        let mut texts = BTreeMap::new();
+        let mut manifest = self.after.clone();
         manifest.modules.clear();
         for (index, module) in self.modules.iter().enumerate() {
             let taken: Vec<&AppHunk> = self
@@ -496,7 +427,7 @@ fn part_id(index: usize) -> Option<PartId> {
     u8::try_from(index).ok().map(PartId)
 }
 
-fn slice(text: &str, span: Span) -> &str {
+pub(super) fn slice(text: &str, span: Span) -> &str {
     text.get(span.start as usize..span.end as usize).unwrap_or_default()
 }
 

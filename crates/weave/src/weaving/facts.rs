@@ -7,13 +7,19 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    hunk::{Hunk, Side},
+    hunk::{Hunk, Place, Side},
     nodes::{is_function, is_statement},
 };
-use crate::syntax::{Marks, NodeId, Tree, VariableId};
+use crate::{
+    syntax::{Marks, NodeId, Tree, VariableId},
+    tags::holds,
+};
 
 /// Of a string literal, at least this many characters and fewer than that many make a name that code may share.
 const NAME_CHARACTERS: std::ops::Range<usize> = 3..40;
+
+/// So many places that begin alike are looked at to tell which one an edit is.
+const LIKE_MAX: usize = 1_000;
 
 /// What one side of a hunk is about.
 #[derive(Debug, Clone, Default)]
@@ -42,12 +48,15 @@ pub(crate) struct HunkFacts {
     pub(crate) before: Facts,
     pub(crate) after: Facts,
     pub(crate) statement: Option<NodeId>,
-    pub(crate) function: Option<NodeId>,
+    /// Functions around it, the outermost first, and whether they have names.
+    pub(crate) functions: Vec<(Span, bool)>,
     /// Names of the functions and classes around, outermost first.
     pub(crate) path: String,
     /// What each side says, if anything.
     pub(crate) before_hash: Option<Hash>,
     pub(crate) after_hash: Option<Hash>,
+    /// See [`belay_model::EditId`].
+    pub(crate) ordinal: u32,
 }
 
 impl HunkFacts {
@@ -125,6 +134,11 @@ pub(crate) fn facts(
     };
     HunkFacts {
         path: around_both,
+        ordinal: match hunk.before.spans.as_slice() {
+            [span] => ordinal(before, *span),
+            [] => hunk.after.spans.first().map_or(0, |span| ordinal(after, *span)),
+            _ => 0,
+        },
         before_hash: says(before, hunk, Side::Before),
         after_hash: says(after, hunk, Side::After),
         before: before_facts,
@@ -133,33 +147,67 @@ pub(crate) fn facts(
             is_statement(ty) && ty != AstType::BlockStatement || ty == AstType::Function
         })
         .filter(|_| inline),
-        function: around(&is_function),
+        functions: functions(after, &hunk.after),
     }
+}
+
+fn functions(tree: &Tree<'_>, place: &Place) -> Vec<(Span, bool)> {
+    let cover = place.cover();
+    let around = tree.touching(Span::empty(cover.start));
+    let around = around.filter(|id| is_function(tree.ty(*id)) && holds(tree.span(*id), cover));
+    around.map(|id| (tree.span(id), name_of(tree, id).is_some())).collect()
 }
 
 /// The address of what one side of a hunk says: its tokens, whatever stands between them.
 fn says(tree: &Tree<'_>, hunk: &Hunk, side: Side) -> Option<Hash> {
     let spans = &hunk.place(side).spans;
-    let tokens = spans.iter().flat_map(|span| tree.tokens(*span)).map(|token| tree.text(*token));
-    let mut words: Vec<&str> = tokens.collect();
-    // Whether a formatter ended the last statement is nothing that was said.
-    while words.last() == Some(&";") {
-        words.pop();
-    }
+    let words = spans.iter().flat_map(|span| tree.tokens(*span)).map(|token| tree.text(*token));
+    let words = ended(words.collect());
     (!words.is_empty()).then(|| Hash::of(words.join(" ").as_bytes()))
 }
 
+/// Whether a formatter ended the last statement is nothing that was said.
+fn ended(mut words: Vec<&str>) -> Vec<&str> {
+    while words.last() == Some(&";") {
+        words.pop();
+    }
+    words
+}
+
 fn path(tree: &Tree<'_>, at: u32) -> String {
-    let around = tree.touching(Span::empty(at)).filter(|id| {
+    named_around(tree, at).map(|(_, name)| name).collect::<Vec<_>>().join(".")
+}
+
+/// The functions and classes around a place, outermost first, with their names.
+fn named_around(tree: &Tree<'_>, at: u32) -> impl Iterator<Item = (NodeId, String)> {
+    let around = tree.touching(Span::empty(at)).filter(move |id| {
         let span = tree.span(*id);
         span.start < at && at < span.end
     });
-    let names = around.filter_map(|id| name_of(tree, id));
-    names.collect::<Vec<_>>().join(".")
+    around.filter_map(|id| Some((id, name_of(tree, id)?)))
+}
+
+/// Which of the places in its function that say what it says a span is, from 1; 0 if it is the only one.
+///
+/// Places are counted, not edits, so that an edit has the number that it had when the one beside it is gone.
+fn ordinal(tree: &Tree<'_>, span: Span) -> u32 {
+    let around = named_around(tree, span.start).last().map_or(NodeId::ROOT, |(id, _)| id);
+    let all = tree.tokens(tree.span(around));
+    let own = ended(tree.tokens(span).iter().map(|token| tree.text(*token)).collect());
+    let first = all.partition_point(|token| token.start < span.start);
+    let Some(word) = own.first() else { return 0 };
+    let like = (0..all.len()).filter(|at| tree.text(all[*at]) == *word).take(LIKE_MAX);
+    let same = like.filter(|at| {
+        let there = all[*at..].iter().map(|token| tree.text(*token));
+        there.take(own.len()).eq(own.iter().copied())
+    });
+    let same: Vec<usize> = same.collect();
+    let at = same.iter().position(|at| *at == first).filter(|_| same.len() > 1);
+    at.map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
 }
 
 /// What a function, class or method is called, by itself or by where it is put.
-fn name_of(tree: &Tree<'_>, id: NodeId) -> Option<String> {
+pub(super) fn name_of(tree: &Tree<'_>, id: NodeId) -> Option<String> {
     let node = tree.node(id);
     let named = is_function(node.ty) || node.ty == AstType::Class;
     let own = node.children.first().filter(|c| tree.ty(**c) == AstType::BindingIdentifier);

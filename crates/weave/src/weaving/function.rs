@@ -4,6 +4,7 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
+    facts::name_of,
     hunk::{Edit, Emit, Hunk, HunkId, Output, Refusal, Side, Woven},
     nodes::takes_time,
     weaver::Weaver,
@@ -115,6 +116,9 @@ impl Weaver<'_> {
         let (old_span, new_span) = (self.before.span(b), self.after.span(a));
         let mut hunk = self.hunk(HunkKind::Function, old_span, new_span);
         hunk.reason = Some(reason);
+        if !self.same(old.parameters, new.parameters) {
+            hunk.names = called(self.after, a).into_iter().collect();
+        }
         let own: String =
             (1..=new.length.max(old.length)).map(|n| format!("$belay_{n}, ")).collect();
         let choice = [
@@ -312,6 +316,12 @@ impl Weaver<'_> {
                 || parent.ty == AstType::ObjectProperty && parent.marks.has(Marks::METHOD)
         })
     }
+}
+
+/// What a function is called by, as a variable or a property.
+fn called(tree: &Tree<'_>, id: NodeId) -> Option<String> {
+    let name = name_of(tree, id)?;
+    Some(name.rsplit('.').next().unwrap_or(&name).to_owned())
 }
 
 pub(super) fn own_name<'t>(tree: &Tree<'t>, id: NodeId) -> Option<&'t str> {

@@ -7,6 +7,7 @@ use oxc::{ast::AstType, span::Span};
 
 use super::{
     align::{Gap, gaps},
+    apart::Pairs,
     hunk::{Edit, Emit, Output, Refusal, Side, Woven},
     nodes::{at_load, is_expression},
     weaver::Weaver,
@@ -82,8 +83,10 @@ impl Weaver<'_> {
             if b.is_empty() && a.is_empty() {
                 return;
             }
-            let at = self.insertion(lists, gap.after.start + a.start);
-            runs.push(Run { old: &old[b], new: &new[a], at });
+            for (b, a) in self.apart(&Pairs { old, new, pairs: &gap.pairs }, (b, a)) {
+                let at = self.insertion(lists, gap.after.start + a.start);
+                runs.push(Run { old: &old[b], new: &new[a], at });
+            }
         };
         for &(row, column) in &gap.pairs {
             if let Ok(output) = weave(old[row], new[column]) {

@@ -5,13 +5,18 @@
 //! - [`names`]: names taken from a required module; [`importers`]: imports of names that have two values;
 //! - [`module`], [`modules`]: one module and all of them; [`loose`]: sources that are no app;
 //! - [`table`]: large values that are kept twice;
+//! - [`parts`], [`together`]: which hunks move together; [`asked`]: what the tags in the code ask for them;
+//! - [`never`]: which hunks stay, whatever is taken back; [`staying`]: how they are left out; [`apart`]: statements that
+//!   do not go with their neighbours;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
 //! A weave is made of the sources as they were written, types and all, so that every place in it is a place in one of
 //! the two. Nothing is trusted that was not folded back.
 
 mod align;
+mod apart;
 mod app;
+mod asked;
 mod binding;
 mod chain;
 mod facts;
@@ -25,6 +30,7 @@ mod members;
 mod module;
 mod modules;
 mod names;
+mod never;
 mod nodes;
 mod parts;
 mod places;
@@ -33,7 +39,9 @@ mod property;
 mod render;
 mod resolve;
 mod run;
+mod staying;
 mod table;
+mod together;
 mod weaver;
 
 pub(crate) use app::WovenText;

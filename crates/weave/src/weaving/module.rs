@@ -14,7 +14,10 @@ use super::{
     render::{Rendered, Renderer},
     weaver::Weaver,
 };
-use crate::syntax::{NodeId, Tree, with_source_tree, with_woven_tree};
+use crate::{
+    syntax::{NodeId, Tree, with_source_tree, with_woven_tree},
+    tags::Rollbacks,
+};
 
 /// The module of the engine that guards import from.
 pub(crate) const WEAVE_MODULE: &str = "belay:weave";
@@ -94,6 +97,8 @@ pub(crate) struct Reading<'r> {
     pub(crate) exports: &'r Closed,
     /// What it imports and has two.
     pub(crate) imports: &'r Choices,
+    /// What the tags of its two sources say.
+    pub(crate) rollbacks: &'r [Rollbacks; 2],
 }
 
 /// Weaves two versions of a module. Sources that do not parse differ as a whole.

@@ -13,7 +13,10 @@ use super::{
     importers::{Choices, Closed},
     module::{ModuleWeave, Reading, weave_module, whole},
 };
-use crate::same_code;
+use crate::{
+    same_code,
+    tags::{Rollbacks, rollbacks},
+};
 
 /// After so many rounds no export has two values.
 const ROUNDS_MAX: usize = 16;
@@ -24,6 +27,8 @@ pub(super) struct WovenModule {
     pub(super) path: String,
     pub(super) before: Option<Source>,
     pub(super) after: Option<Source>,
+    /// What the tags of both sources say, the old one's first; nothing where they are one source.
+    pub(super) rollbacks: [Rollbacks; 2],
     /// Where both have it and it differs, or where it imports what has two values.
     pub(super) weave: Option<ModuleWeave>,
     /// What a weave of it said instead of one of its two sources. A bug of the weaver, for which the weave makes up.
@@ -82,10 +87,16 @@ fn read(
                 Some(Source { entry: entry.clone(), text });
         }
     }
-    let modules = modules.into_iter().map(|(path, [before, after])| WovenModule {
+    let said = |manifest: &AppManifest, own: &Option<Source>, other: &Option<Source>| {
+        let hash = |source: &Source| source.entry.source;
+        let own = own.as_ref().filter(|own| other.as_ref().map(hash) != Some(hash(own)));
+        own.map(|own| rollbacks(manifest, &own.entry, &own.text)).unwrap_or_default()
+    };
+    let modules = modules.into_iter().map(|(path, [old, new])| WovenModule {
         path: path.to_owned(),
-        before,
-        after,
+        rollbacks: [said(before, &old, &new), said(after, &new, &old)],
+        before: old,
+        after: new,
         weave: None,
         mismatch: None,
     });
@@ -207,7 +218,8 @@ fn weave_one(
 ) -> Option<ModuleWeave> {
     let (old, new) = module.sources()?;
     let (path, kind) = (&module.path, new.entry.kind);
-    let reading = Reading { module: index, path, kind, exports, imports };
+    let rollbacks = &module.rollbacks;
+    let reading = Reading { module: index, path, kind, exports, imports, rollbacks };
     let refuse = |message: &str| Some(whole(reading, (&old.text, &new.text), message.to_owned()));
     if old.entry.kind != kind {
         refuse("it became another kind of module")

@@ -3,9 +3,17 @@
 //! Two hunks are tied when they
 //! - use a name that only one of the two versions knows (T1);
 //! - write and use the same local variable, or stand in the same statement (T2);
+//! - differ in the parameters of a function and call it (T2c);
 //! - write and use a property or module-level variable of the same name (T2p);
-//! - differ in the parameters of a function and call it (T2c); this rule alone stands where fineness was asked for;
 //! - are in the same function (T3), where that is wanted.
+//!
+//! The code may ask for more or less by `@rollback`, hunk by hunk. Of two hunks that ask for different things:
+//! - T1, T2 and T2c hold between all: without them code would run that no version has;
+//! - T2p holds where neither end is `fine`. It goes by names alone, and who writes `fine` vouches for that piece of code,
+//!   whatever the rest of the app says: if the other end could ask for the tie, a single `fine` would mean nothing;
+//! - T3 holds where either end is `medium`, for all of the function but what is `fine` in it: a smaller place within
+//!   that says otherwise of itself;
+//! - one `coarse` end ties everything, for what it asks for is said of the whole app.
 //!
 //! What additive code uses counts as used by whoever uses it. All that differs between the images is one part.
 //!
@@ -14,12 +22,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belay_model::{HunkKind, Tie};
+use oxc::span::Span;
 
 use super::{
     facts::{HunkFacts, Vocabulary},
     hunk::{Hunk, Side},
+    never::Brought,
 };
-use crate::syntax::{NodeId, VariableId};
+use crate::{
+    syntax::{NodeId, VariableId},
+    tags::holds,
+};
 
 /// How closely hunks are tied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +55,15 @@ pub(crate) struct Candidate<'c> {
     pub(crate) hunk: &'c Hunk,
     pub(crate) facts: &'c HunkFacts,
     pub(crate) tying: Tying,
+    /// In the new source, the function that it moves with if the tying is medium.
+    pub(crate) function: Option<Span>,
+}
+
+impl Candidate<'_> {
+    /// It is there in both arms, as nobody uses it in the other one.
+    pub(super) fn is_additive(&self) -> bool {
+        self.hunk.kind == HunkKind::Additive
+    }
 }
 
 /// Hunks that move together, by their places in the list.
@@ -56,18 +78,21 @@ type Shared = BTreeMap<Tie, Vec<usize>>;
 pub(crate) fn tie(
     candidates: &[Candidate<'_>],
     vocabularies: &[[Vocabulary; 2]],
+    brought: &[Brought],
 ) -> (Vec<Group>, BTreeMap<usize, BTreeSet<usize>>) {
     let mut tying = Groups::new(candidates.len());
-    let active: Vec<usize> = (0..candidates.len())
-        .filter(|at| !matches!(candidates[*at].hunk.kind, HunkKind::Additive))
-        .collect();
-    let additive: Vec<usize> = (0..candidates.len()).filter(|at| !active.contains(at)).collect();
+    let active: Vec<usize> =
+        (0..candidates.len()).filter(|at| !candidates[*at].is_additive()).collect();
+    let additive: Vec<usize> =
+        (0..candidates.len()).filter(|at| candidates[*at].is_additive()).collect();
     let reach: Vec<BTreeSet<usize>> =
         (0..candidates.len()).map(|at| used_additive(candidates, &additive, at)).collect();
     let names = introduced(candidates, vocabularies);
     tie_names(candidates, &active, &reach, &names, &mut tying);
-    tie_locals(candidates, &active, &mut tying);
-    tie_places(candidates, &active, &mut tying);
+    tie_locals(candidates, &active, &BTreeSet::new(), &mut tying);
+    tie_statements(candidates, &active, &mut tying);
+    tie_functions(candidates, &mut tying);
+    tie_brought(candidates, &active, &reach, brought, &mut tying);
     let image = active.iter().copied().filter(|at| candidates[*at].hunk.kind == HunkKind::Image);
     tying.join(&image.collect::<Vec<_>>(), &Tie::Image);
     if candidates.iter().any(|candidate| candidate.tying == Tying::Coarse) {
@@ -101,12 +126,10 @@ pub(crate) fn tie(
 /// Names of properties and globals that one version alone knows, and that are not those of additive code.
 fn introduced(candidates: &[Candidate<'_>], vocabularies: &[[Vocabulary; 2]]) -> BTreeSet<String> {
     let all = |side: usize| {
-        let mut names: [BTreeSet<&String>; 2] = Default::default();
-        for vocabulary in vocabularies.iter().map(|both| &both[side]) {
-            names[0].extend(&vocabulary.properties);
-            names[1].extend(&vocabulary.globals);
-        }
-        names
+        let vocabularies = vocabularies.iter().map(|both| &both[side]);
+        let properties: BTreeSet<&String> =
+            vocabularies.clone().flat_map(|it| &it.properties).collect();
+        [properties, vocabularies.flat_map(|it| &it.globals).collect()]
     };
     let (old, new) = (all(0), all(1));
     let additive: BTreeSet<&String> = candidates
@@ -119,7 +142,11 @@ fn introduced(candidates: &[Candidate<'_>], vocabularies: &[[Vocabulary; 2]]) ->
 }
 
 /// The additive hunks that a hunk uses, directly or through others, on the side where they are.
-fn used_additive(candidates: &[Candidate<'_>], additive: &[usize], from: usize) -> BTreeSet<usize> {
+pub(super) fn used_additive(
+    candidates: &[Candidate<'_>],
+    additive: &[usize],
+    from: usize,
+) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut open = vec![from];
     while let Some(at) = open.pop() {
@@ -143,7 +170,7 @@ fn used_additive(candidates: &[Candidate<'_>], additive: &[usize], from: usize) 
     found
 }
 
-fn tie_names(
+pub(super) fn tie_names(
     candidates: &[Candidate<'_>],
     active: &[usize],
     reach: &[BTreeSet<usize>],
@@ -160,11 +187,13 @@ fn tie_names(
     let mut through: Shared = BTreeMap::new();
     let written: BTreeSet<&String> = active
         .iter()
-        .filter(|at| candidates[**at].tying >= Tying::Default)
+        .filter(|at| candidates[**at].tying != Tying::Fine)
         .flat_map(|at| Side::BOTH.map(|side| &candidates[*at].facts.side(side).written))
         .flatten()
         .collect();
-    let note = |at: usize, facts: &HunkFacts, into: &mut Shared| {
+    let note = |at: usize, of: usize, into: &mut Shared| {
+        let (facts, fine) = (candidates[of].facts, [at, of].map(|it| candidates[it].tying));
+        let by_name = !fine.contains(&Tying::Fine);
         for side in Side::BOTH {
             let facts = facts.side(side);
             for name in facts.properties.iter().chain(&facts.globals) {
@@ -174,19 +203,19 @@ fn tie_names(
                 if parameters.contains(name) {
                     into.entry(Tie::Parameters(name.clone())).or_default().push(at);
                 }
-                if written.contains(name) {
+                if by_name && written.contains(name) {
                     into.entry(Tie::Written(name.clone())).or_default().push(at);
                 }
             }
         }
     };
     for &at in active {
-        note(at, candidates[at].facts, &mut direct);
+        note(at, at, &mut direct);
         for name in candidates[at].hunk.names.iter().filter(|_| changed(&at)) {
             direct.entry(Tie::Parameters(name.clone())).or_default().push(at);
         }
         for other in &reach[at] {
-            note(at, candidates[*other].facts, &mut through);
+            note(at, *other, &mut through);
         }
     }
     // Through additive code a hunk is tied to those that use the name themselves, not to others that use that code.
@@ -198,7 +227,13 @@ fn tie_names(
     direct.into_iter().for_each(|(tie, members)| tying.join(&members, &tie));
 }
 
-fn tie_locals(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
+/// But for some variables of the new sources.
+pub(super) fn tie_locals(
+    candidates: &[Candidate<'_>],
+    active: &[usize],
+    but: &BTreeSet<(usize, VariableId)>,
+    tying: &mut Groups,
+) {
     type Key = (usize, Side, VariableId);
     let mut users: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
     let mut tied: BTreeSet<Key> = BTreeSet::new();
@@ -206,7 +241,10 @@ fn tie_locals(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups
         let candidate = &candidates[at];
         for side in Side::BOTH {
             let facts = candidate.facts.side(side);
-            for variable in &facts.locals {
+            let apart = |variable: &VariableId| {
+                side == Side::After && but.contains(&(candidate.module, *variable))
+            };
+            for variable in facts.locals.iter().filter(|it| !apart(it)) {
                 let key = (candidate.module, side, *variable);
                 users.entry(key).or_default().push(at);
                 if facts.written_locals.contains(variable) || facts.introduced.contains(variable) {
@@ -222,30 +260,63 @@ fn tie_locals(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups
     }
 }
 
-fn tie_places(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
+pub(super) fn tie_statements(candidates: &[Candidate<'_>], active: &[usize], tying: &mut Groups) {
     let mut statements: BTreeMap<(usize, NodeId), Vec<usize>> = BTreeMap::new();
-    let mut functions: BTreeMap<(usize, NodeId), Vec<usize>> = BTreeMap::new();
     for &at in active {
-        let Candidate { module, facts, tying, .. } = &candidates[at];
+        let Candidate { module, facts, .. } = &candidates[at];
         if let Some(statement) = facts.statement {
             statements.entry((*module, statement)).or_default().push(at);
         }
-        if let Some(function) = facts.function.filter(|_| *tying >= Tying::Medium) {
-            functions.entry((*module, function)).or_default().push(at);
-        }
     }
     statements.values().for_each(|members| tying.join(members, &Tie::SameStatement));
-    functions.values().for_each(|members| tying.join(members, &Tie::SameFunction));
+}
+
+fn tie_functions(candidates: &[Candidate<'_>], tying: &mut Groups) {
+    let medium = candidates.iter().filter(|it| it.tying == Tying::Medium);
+    let functions: BTreeSet<(usize, u32, u32)> =
+        medium.filter_map(|it| it.function.map(|span| (it.module, span.start, span.end))).collect();
+    for (module, start, end) in functions {
+        let within = |it: &Candidate<'_>| {
+            it.module == module
+                && it.tying != Tying::Fine
+                && holds(Span::new(start, end), it.hunk.after.cover())
+        };
+        let members: Vec<usize> =
+            (0..candidates.len()).filter(|at| within(&candidates[*at])).collect();
+        tying.join(&members, &Tie::SameFunction);
+    }
+}
+
+/// What an edit that stays brings is there in both arms: all that uses it moves together.
+fn tie_brought(
+    candidates: &[Candidate<'_>],
+    active: &[usize],
+    reach: &[BTreeSet<usize>],
+    brought: &[Brought],
+    tying: &mut Groups,
+) {
+    for brought in brought {
+        let used = |at: usize| {
+            let through = reach[at].iter().copied().chain([at]);
+            through.filter_map(|at| brought.used_by(&candidates[at])).next()
+        };
+        let users: Vec<(usize, String)> =
+            active.iter().filter_map(|at| Some((*at, used(*at)?))).collect();
+        if let Some((_, name)) = users.first() {
+            let members: Vec<usize> = users.iter().map(|(at, _)| *at).collect();
+            tying.join(&members, &Tie::Stays(name.clone()));
+        }
+    }
 }
 
 /// Disjoint sets, each with why its members came together.
-struct Groups {
+pub(super) struct Groups {
     parents: Vec<usize>,
     ties: Vec<(usize, Tie)>,
 }
 
 impl Groups {
-    fn new(len: usize) -> Self {
+    pub(super) fn new(len: usize) -> Self {
         Self { parents: (0..len).collect(), ties: Vec::new() }
     }
 
@@ -269,7 +340,7 @@ impl Groups {
         }
     }
 
-    fn groups(mut self) -> Vec<Group> {
+    pub(super) fn groups(mut self) -> Vec<Group> {
         let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
         for at in 0..self.parents.len() {
             let root = self.find(at);

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use belay_model::{AppManifest, Arm, Hash, PartInfo};
+use belay_model::{AppManifest, Arm, Hash, HunkInfo, PartInfo};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     catalog::{
@@ -18,6 +19,22 @@ use crate::{
     telemetry::ChangeCounters,
 };
 
+/// What a change holds, part by part, and what is in no part because it stays whatever is taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    pub parts: Vec<PartInfo>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub staying: Vec<HunkInfo>,
+}
+
+/// The contents of a change as they are, or as they were kept when nothing could stay.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Now(Contents),
+    Parts(Vec<PartInfo>),
+}
+
 impl Catalog {
     pub(super) async fn store_change(
         &self,
@@ -25,7 +42,10 @@ impl Catalog {
         woven: &WovenWork,
         faces: &[FaceWork],
     ) -> Result<(Hash, Hash, Vec<FaceRecord>), CatalogError> {
-        let details = record::encode(&woven.parts);
+        let details = record::encode(&Contents {
+            parts: woven.parts.clone(),
+            staying: woven.staying.clone(),
+        });
         let manifest = encode_manifest(&pair.before)?;
         let blobs = &self.inner.blobs;
         let (before, details) = tokio::try_join!(blobs.put(&manifest), blobs.put(&details))?;
@@ -78,11 +98,15 @@ impl Catalog {
         Ok(())
     }
 
-    /// What the parts of a change hold.
-    pub async fn parts(&self, change: &ChangeRecord) -> Result<Vec<PartInfo>, CatalogError> {
+    /// What a change holds.
+    pub async fn contents(&self, change: &ChangeRecord) -> Result<Contents, CatalogError> {
         let bytes = self.inner.blobs.get(&change.details).await?;
         let bytes = bytes.ok_or_else(|| CatalogError::damaged("details", "the blob is missing"))?;
-        serde_json::from_slice(&bytes).map_err(|error| CatalogError::damaged("details", error))
+        let read = serde_json::from_slice(&bytes).map(|stored| match stored {
+            Stored::Now(contents) => contents,
+            Stored::Parts(parts) => Contents { parts, staying: Vec::new() },
+        });
+        read.map_err(|error| CatalogError::damaged("details", error))
     }
 }
 

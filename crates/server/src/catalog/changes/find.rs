@@ -32,6 +32,10 @@ pub(super) fn find_parts(
     let name = app.name();
     let unknown = || CatalogError::UnknownChange { app: name.clone(), change };
     let record = app.changes.get(&change).ok_or_else(unknown)?;
+    if record.parts.is_empty() && named.is_empty() {
+        let (app, from) = (name.clone(), record.from.version);
+        return Err(CatalogError::AllStays { app, change, from });
+    }
     let wanted: BTreeSet<PartId> = if named.is_empty() {
         parts_of(record).map(|(part, _)| part).collect()
     } else {

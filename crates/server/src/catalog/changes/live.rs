@@ -6,9 +6,12 @@
 use std::sync::Arc;
 
 use belay_fabric::Transaction;
-use belay_model::{Arm, PartId, VersionNumber};
+use belay_model::{Arm, EditId, PartId, VersionNumber};
 
-use super::{flip::flipped, parts::parts_of};
+use super::{
+    flip::flipped,
+    parts::{all_edits, is_same, parts_of},
+};
 use crate::{
     catalog::{
         AppRecord, Catalog, CatalogError, ChangeRecord, ChangeState, Happening, PartRecord, What,
@@ -74,9 +77,11 @@ fn run_again(change: &ChangeRecord, taken: &[TakenBack]) -> ChangeRecord {
     change.state = ChangeState::Live;
     // What was taken back in this change itself is at its arm already.
     let others = || taken.iter().filter(|other| other.version != change.version);
-    let since = |part: &PartRecord| {
-        part.edits.iter().all(|edit| others().any(|other| other.edits.contains(edit)))
+    let all = all_edits(&change);
+    let back = |edit: &EditId| {
+        others().any(|other| other.edits.iter().any(|kept| is_same(kept, edit, &all)))
     };
+    let since = |part: &PartRecord| part.edits.iter().all(back);
     let on = parts_of(&change).filter(|(_, part)| part.arm == Arm::After);
     let back: Vec<PartId> = on.filter(|(_, part)| since(part)).map(|(id, _)| id).collect();
     if back.is_empty() { change } else { flipped(&change, &back, Arm::Before) }

@@ -27,6 +27,7 @@ mod settle;
 
 pub use self::{
     effective::{EffectiveFile, EffectiveProgram},
+    faces::Contents,
     flip::Flipped,
     history::EffectiveVersion,
     plan::{PartNote, PartNoteKind},

@@ -24,11 +24,82 @@ pub(super) fn edits(change: &ChangeRecord, part: PartId) -> Vec<EditId> {
     change.parts.get(usize::from(part.0)).map(|part| part.edits.clone()).unwrap_or_default()
 }
 
+/// Whether an edit is the one that was `kept`. At another place of the function it is, if the kept one is not there
+/// any more: places are numbered, and what is before them may have gone. `all` are the edits that there are.
+pub(super) fn is_same(kept: &EditId, edit: &EditId, all: &BTreeSet<EditId>) -> bool {
+    kept == edit || kept.anywhere() == edit.anywhere() && !all.contains(kept)
+}
+
+/// The one of `others` that has the edits of a part, whose own list `all` is. At other places of their functions they
+/// are the same if that leaves no choice.
+pub(super) fn twin_of(
+    part: &[EditId],
+    all: &[Vec<EditId>],
+    others: &[Vec<EditId>],
+) -> Option<usize> {
+    let exact = others.iter().position(|other| other == part);
+    let anywhere = |part: &[EditId]| part.iter().map(EditId::anywhere).collect::<Vec<_>>();
+    let wanted = anywhere(part);
+    let left = |these: &[Vec<EditId>], those: &[Vec<EditId>]| -> Vec<usize> {
+        let alike = |at: &usize| anywhere(&these[*at]) == wanted && !those.contains(&these[*at]);
+        (0..these.len()).filter(alike).collect()
+    };
+    exact.or_else(|| match (&left(all, others)[..], &left(others, all)[..]) {
+        ([_], [twin]) => Some(*twin),
+        _ => None,
+    })
+}
+
+/// The edits of all parts.
+pub(super) fn all_edits(change: &ChangeRecord) -> BTreeSet<EditId> {
+    change.parts.iter().flat_map(|part| part.edits.iter().cloned()).collect()
+}
+
 /// What was taken back is no longer held against these parts.
 pub(super) fn lift(record: &mut AppRecord, change: &ChangeRecord, parts: &[PartId]) {
-    let lifted: BTreeSet<EditId> = parts.iter().flat_map(|part| edits(change, *part)).collect();
+    let all = all_edits(change);
+    let lifted: Vec<EditId> = parts.iter().flat_map(|part| edits(change, *part)).collect();
     for verdict in &mut record.taken_back {
-        verdict.edits.retain(|edit| !lifted.contains(edit));
+        verdict.edits.retain(|kept| !lifted.iter().any(|edit| is_same(kept, edit, &all)));
     }
     record.taken_back.retain(|verdict| !verdict.edits.is_empty());
+}
+
+#[cfg(test)]
+mod tests {
+    use belay_model::Hash;
+
+    use super::*;
+
+    fn edit(text: &str, ordinal: u32) -> EditId {
+        let after = Some(Hash::of(text.as_bytes()));
+        let (module, function) = ("shop.js".to_owned(), "price".to_owned());
+        EditId { module, function, before: None, after, ordinal }
+    }
+
+    #[test]
+    fn an_edit_is_another_one_while_the_first_is_there() {
+        let (one, two, other) = (edit("x", 1), edit("x", 2), edit("y", 1));
+        let all = BTreeSet::from([one.clone(), two.clone()]);
+        assert!(is_same(&one, &one, &all) && !is_same(&one, &two, &all));
+        assert!(is_same(&one, &two, &BTreeSet::from([two.clone()])), "it moved");
+        assert!(is_same(&one.anywhere(), &two, &all), "an older Belay did not number them");
+        assert!(!is_same(&one, &other, &BTreeSet::from([other.clone()])));
+    }
+
+    #[test]
+    fn a_part_goes_on_where_there_is_no_doubt() {
+        let part = |ordinal| vec![edit("x", ordinal)];
+        let twin = |part: &[EditId], all: &[Vec<EditId>], others: &[Vec<EditId>]| {
+            twin_of(part, all, others)
+        };
+        let two = [part(1), part(2)];
+        assert_eq!(twin(&part(2), &two, &two), Some(1));
+        // The first one is gone: the second one is still itself.
+        assert_eq!(twin(&part(2), &two, &[part(2)]), Some(0));
+        assert_eq!(twin(&part(1), &two, &[part(2)]), None);
+        // One that moved, and one that could be either.
+        assert_eq!(twin(&part(2), &[part(2)], &[part(1)]), Some(0));
+        assert_eq!(twin(&part(1), &two, &[part(0)]), None);
+    }
 }

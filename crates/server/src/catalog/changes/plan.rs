@@ -10,7 +10,7 @@ use belay_model::{
 };
 use serde::Serialize;
 
-use super::parts::{arm_of, edits_of, parts_of};
+use super::parts::{arm_of, edits_of, is_same, parts_of, twin_of};
 use crate::{
     catalog::{
         AppRecord, Catalog, CatalogError, ChangeRecord, ChangeState, PartRecord,
@@ -97,6 +97,7 @@ impl Catalog {
             before,
             details,
             parts,
+            staying: woven.staying.len(),
             frozen: woven.frozen,
             whole: woven.whole,
             flips: 0,
@@ -161,8 +162,10 @@ impl Catalog {
         let old = self.pair(app, change).await?;
         let pair = Pair { after: after.clone(), ..old };
         let probe = self.inner.builder.weave_again(&pair, Bindings::default()).await?;
-        let there: BTreeSet<Vec<EditId>> = probe.parts().iter().map(edits_of).collect();
-        let same = parts_of(change).filter(|(_, part)| there.contains(&part.edits));
+        let there: Vec<Vec<EditId>> = probe.parts().iter().map(edits_of).collect();
+        let all: Vec<Vec<EditId>> = change.parts.iter().map(|part| part.edits.clone()).collect();
+        let same =
+            parts_of(change).filter(|(_, part)| twin_of(&part.edits, &all, &there).is_some());
         Ok(same.map(|(part, _)| part).collect())
     }
 
@@ -175,6 +178,16 @@ impl Catalog {
         taken: &[TakenBack],
     ) -> (Vec<PartRecord>, Vec<PartNote>) {
         let mut notes = Vec::new();
+        let new: Vec<Vec<EditId>> = parts.iter().map(edits_of).collect();
+        let all: BTreeSet<EditId> = new.iter().flatten().cloned().collect();
+        let old: Vec<&PartRecord> = superseded.iter().flat_map(|change| &change.parts).collect();
+        let known: Vec<Vec<EditId>> = old.iter().map(|part| part.edits.clone()).collect();
+        let on = old.iter().filter(|part| part.arm == Arm::After);
+        let on: BTreeSet<&EditId> = on.flat_map(|part| &part.edits).collect();
+        // What ran until now is innocent, also where the same edit beside it was taken back.
+        let held = |kept: &EditId, edit: &EditId| {
+            kept == edit || !on.contains(edit) && is_same(kept, edit, &all)
+        };
         let records = parts.iter().map(|part| {
             let edits = edits_of(part);
             let note = |kind, version: VersionNumber, of: PartId| PartNote {
@@ -183,7 +196,7 @@ impl Catalog {
                 about: format!("{app}/{version}:{of}"),
             };
             let old = superseded.and_then(|change| {
-                let (id, old) = parts_of(change).find(|(_, old)| old.edits == edits)?;
+                let (id, old) = parts_of(change).nth(twin_of(&edits, &new, &known)?)?;
                 Some((change.version, id, old.arm))
             });
             if let Some((version, id, arm)) = old {
@@ -191,10 +204,11 @@ impl Catalog {
                 let carried_from = Some((version, id));
                 return PartRecord { arm, edits, carried_to: None, carried_from };
             }
-            let verdict =
-                taken.iter().find(|verdict| edits.iter().any(|e| verdict.edits.contains(e)));
-            let again = |edit: &EditId| taken.iter().any(|verdict| verdict.edits.contains(edit));
-            let whole = edits.iter().all(again);
+            let by = |verdict: &TakenBack, edit: &EditId| {
+                verdict.edits.iter().any(|kept| held(kept, edit))
+            };
+            let verdict = taken.iter().find(|verdict| edits.iter().any(|edit| by(verdict, edit)));
+            let whole = edits.iter().all(|edit| taken.iter().any(|verdict| by(verdict, edit)));
             if let Some(verdict) = verdict {
                 let kind = if whole {
                     PartNoteKind::StaysTakenBack

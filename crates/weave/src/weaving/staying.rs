@@ -1,0 +1,158 @@
+//! Edits that stay, whatever is taken back.
+//!
+//! They are left out of the weave: it is made of the new version and of a *base*, the old version with these edits made.
+//! So what stays stands in the woven text as code of both, without a guard, and the fold proves the old arms to be the
+//! base. What is told of places in the base is told by the old version's lines.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use belay_model::{AppManifest, Arm, Diagnostic, Granularity, Hash, HunkInfo};
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+
+use super::{
+    app::Weave,
+    never::{Brought, Never},
+    parts::Tying,
+};
+use crate::map::WovenSegment;
+
+#[derive(Debug)]
+pub(super) struct Staying {
+    hunks: Vec<HunkInfo>,
+    pub(super) brought: Vec<Brought>,
+    /// For each line of a module of the base: the line of the old version that it is, or that it is behind. From 0.
+    lines: BTreeMap<String, Vec<u32>>,
+    /// The two versions themselves, woven: nothing stays of it.
+    plain: Box<Weave>,
+}
+
+impl Weave {
+    /// Ties the hunks, but for those that stay, which are left out of the weave.
+    pub(super) fn with_staying(
+        mut self,
+        source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+        untagged: Tying,
+    ) -> Result<Self, Hash> {
+        let (hunks, brought) = self.find_staying(untagged);
+        if hunks.is_empty() {
+            self.tie(untagged);
+            return Ok(self);
+        }
+        let arm = |at| if hunks.contains_key(&at) { Arm::After } else { Arm::Before };
+        let (resolved, texts) = self.resolve_hunks(&arm);
+        let base = AppManifest { modules: resolved.modules, ..self.before.clone() };
+        let texts: BTreeMap<Hash, Arc<str>> =
+            texts.into_values().map(|text| (Hash::of(text.as_bytes()), text)).collect();
+        let text = |hash: &Hash| texts.get(hash).cloned().or_else(|| source(hash));
+        let mut weave = Self::of(&base, &self.after, &text)?;
+        let lines = self.modules.iter().filter_map(|module| {
+            let new = weave.modules.iter().find(|other| other.path == module.path)?;
+            let (old, base) = (module.before.as_ref()?, new.before.as_ref()?);
+            let same = old.entry.source == base.entry.source;
+            (!same).then(|| (module.path.clone(), lines_of(&base.text, &old.text)))
+        });
+        let lines = lines.collect();
+        let brought = brought.into_iter().map(|brought| weave.renumbered(&self, brought));
+        let brought = brought.collect();
+        let hunks = hunks.into_values().collect();
+        self.tie(untagged);
+        weave.staying = Some(Staying { hunks, brought, lines, plain: Box::new(self) });
+        weave.tie(untagged);
+        Ok(weave)
+    }
+
+    fn find_staying(&self, untagged: Tying) -> (BTreeMap<usize, HunkInfo>, Vec<Brought>) {
+        let never =
+            |at: &usize| self.asked(&self.hunks[*at]).granularity == Some(Granularity::Never);
+        let tagged: BTreeSet<usize> = (0..self.hunks.len()).filter(never).collect();
+        if tagged.is_empty() {
+            return Default::default();
+        }
+        let candidates = self.candidates(untagged);
+        let never = Never::new(&candidates, &self.vocabularies(), tagged.clone());
+        let staying = never.staying();
+        let brought = never.brought(&staying).collect();
+        let hunks = staying.into_iter().map(|at| {
+            let mut info = self.info(&self.hunks[at]);
+            info.reason = (!tagged.contains(&at)).then(|| {
+                let message = "what is tagged `@rollback never` needs it, or is tied to it";
+                Diagnostic::warning("stays", message)
+            });
+            (at, info)
+        });
+        (hunks.collect(), brought)
+    }
+
+    /// Modules have other places here than in `other`. The new sources are the same, and so are their variables.
+    fn renumbered(&self, other: &Self, brought: Brought) -> Brought {
+        let place = |index: usize| {
+            let path = &other.modules.get(index)?.path;
+            self.modules.iter().position(|module| module.path == *path)
+        };
+        let locals = brought.locals.iter();
+        let locals = locals.filter_map(|(module, variable)| Some((place(*module)?, *variable)));
+        Brought { locals: locals.collect(), ..brought }
+    }
+
+    /// Edits that are no part of the change's and stay whatever is taken back: they are tagged `@rollback never`, or such
+    /// an edit needs them.
+    pub fn staying(&self) -> &[HunkInfo] {
+        self.staying.as_ref().map_or(&[], |staying| &staying.hunks)
+    }
+
+    /// The two versions as one part, with all that stayed otherwise.
+    #[must_use]
+    pub fn as_one(mut self) -> Self {
+        if let Some(staying) = self.staying.take() {
+            self = *staying.plain;
+        }
+        self.tie_all();
+        self
+    }
+
+    /// Lines of the old version for those of what was woven. From 1.
+    pub(super) fn old_lines(&self, path: &str, lines: (u32, u32)) -> (u32, u32) {
+        let line = |line: u32| self.old_line(path, line.saturating_sub(1)).saturating_add(1);
+        (line(lines.0), line(lines.1))
+    }
+
+    /// From 0.
+    fn old_line(&self, path: &str, line: u32) -> u32 {
+        let lines = self.staying.as_ref().and_then(|staying| staying.lines.get(path));
+        lines.and_then(|lines| lines.get(line as usize)).copied().unwrap_or(line)
+    }
+
+    /// Places in the base as places in the old version.
+    pub(super) fn in_old_version(
+        &self,
+        path: &str,
+        mut segments: Vec<WovenSegment>,
+    ) -> Vec<WovenSegment> {
+        for segment in segments.iter_mut().filter(|segment| segment.before == 1) {
+            segment.source_line = self.old_line(path, segment.source_line);
+        }
+        segments
+    }
+}
+
+/// For each line of `text`: the line of `old` that it is, or else the last one before it that is.
+fn lines_of(text: &str, old: &str) -> Vec<u32> {
+    let (new, old): (Vec<&str>, Vec<&str>) = (text.lines().collect(), old.lines().collect());
+    let mut lines = vec![None; new.len()];
+    for op in capture_diff_slices(Algorithm::Patience, &new, &old) {
+        if let DiffOp::Equal { old_index, new_index, len } = op {
+            for offset in 0..len {
+                lines[old_index + offset] = u32::try_from(new_index + offset).ok();
+            }
+        }
+    }
+    let mut last = 0;
+    let known = lines.into_iter().map(|line| {
+        last = line.unwrap_or(last);
+        last
+    });
+    known.collect()
+}
