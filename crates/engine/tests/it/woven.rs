@@ -273,7 +273,7 @@ fn an_image_is_sealed_clean() {
          export const handler = () => $belay.some((cell) => cell !== 0)");
     let before = built(&program);
     assert_eq!(before.notes, []);
-    assert_eq!(before.reached.len(), 1);
+    assert_eq!(before.reached.len(), 2);
     program.arms = with_after(&[0, 3, 9, 255]);
     let after = built(&program);
     assert_eq!(after.image.hash(), before.image.hash());

@@ -33,9 +33,9 @@ fn version(app: &str, fixture: &Path, name: &str) -> App {
         let others = modules.iter().map(|(other, _)| other).filter(|other| *other != path);
         let others =
             others.map(|other| (format!("./{other}"), ImportTarget::Module(other.clone())));
-        let missing = ["path", "node:path"]
-            .map(|name| (name.to_owned(), ImportTarget::Missing(name.to_owned())));
-        for (specifier, target) in others.chain(missing) {
+        let path = ["path", "node:path"]
+            .map(|name| (name.to_owned(), ImportTarget::Module("node_path.cjs".to_owned())));
+        for (specifier, target) in others.chain(path) {
             for kind in [ImportKind::Import, ImportKind::Require] {
                 let (specifier, target) = (specifier.clone(), target.clone());
                 module.imports.push(ImportEdge { specifier, kind, target });

@@ -76,7 +76,7 @@ impl Renderer<'_> {
             Emit::Guard(hunk) => {
                 let cell = (self.cell)(*hunk);
                 // Writing to a string does not fail.
-                let _ = write!(out.text, "($belay[{cell}] || $belay_arm({cell}))");
+                let _ = write!(out.text, "$belay[{cell}] || $belay_arm({cell})");
             }
             Emit::Enter(hunk) => {
                 let _ = write!(out.text, "$belay_enter({}); try ", (self.cell)(*hunk));
