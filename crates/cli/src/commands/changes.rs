@@ -34,8 +34,14 @@ fn row(change: &Value, now: u64) -> Vec<String> {
         if runs(change) { show::cell(change, "program") } else { String::new() },
         state(change),
         change["created_ms"].as_u64().map(|then| show::ago(then, now)).unwrap_or_default(),
-        [Some(arms(change)), staying(change)].into_iter().flatten().collect::<Vec<_>>().join(", "),
+        parts_cell(change),
     ]
+}
+
+/// Its arms, and how much of it has none.
+fn parts_cell(change: &Value) -> String {
+    let arms = Some(arms(change)).filter(|arms| !arms.is_empty());
+    arms.into_iter().chain(staying(change)).collect::<Vec<_>>().join(", ")
 }
 
 fn runs(change: &Value) -> bool {
@@ -303,7 +309,11 @@ pub(super) fn deployed(change: &Value, output: Output) {
     let parts: Vec<&str> = show::items(change, "parts").iter().filter_map(Value::as_str).collect();
     let id = show::text(change, "id");
     let noun = if parts.len() == 1 { "part" } else { "parts" };
-    let list = if parts.len() > 8 { String::new() } else { format!(": {}", parts.join(" ")) };
+    let list = if parts.is_empty() || parts.len() > 8 {
+        String::new()
+    } else {
+        format!(": {}", parts.join(" "))
+    };
     output.line(format!(
         "  change {} from {}, {} {noun}{list}",
         styled(BOLD, id),

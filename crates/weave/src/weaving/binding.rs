@@ -22,6 +22,9 @@ use crate::syntax::{Marks, NodeId, Tree};
 /// Statements of the two versions that need no further weaving.
 pub(super) type Taken = [BTreeSet<NodeId>; 2];
 
+/// Two statements that continue each other, why they cannot be woven in another way, and what hangs together by them.
+type Hanging = ((NodeId, NodeId), Refusal, Result<Chain, Refusal>);
+
 impl Weaver<'_> {
     /// Keeps both values of the names of the top level that cannot be woven in another way.
     pub(super) fn bind_names(&self, lists: Lists<'_>) -> (Output, Taken) {
@@ -44,7 +47,7 @@ impl Weaver<'_> {
 
     /// Of the statements that cannot be woven in another way: why, and what hangs together by a name of theirs. The
     /// longest chains come first, as they hold others.
-    fn chains(&self, names: &Tops) -> Vec<((NodeId, NodeId), Refusal, Result<Chain, Refusal>)> {
+    fn chains(&self, names: &Tops) -> Vec<Hanging> {
         let mut chains = Vec::new();
         for (name, &b) in &names[0] {
             let Some(&a) = names[1].get(name) else { continue };

@@ -271,7 +271,7 @@ impl Weaver<'_> {
             ty == AstType::Directive || ty == AstType::Function
         };
         let block = node.ty == AstType::FunctionBody && tree.code(body).starts_with('{');
-        if !block || node.children.iter().any(|id| inside(id)) || !takes_time(tree, body) {
+        if !block || node.children.iter().any(inside) || !takes_time(tree, body) {
             return vec![code];
         }
         vec!["{ ".into(), Emit::Enter(hunk.id), code, Emit::Leave(hunk.id), " }".into()]

@@ -102,7 +102,7 @@ impl Catalog {
     pub async fn contents(&self, change: &ChangeRecord) -> Result<Contents, CatalogError> {
         let bytes = self.inner.blobs.get(&change.details).await?;
         let bytes = bytes.ok_or_else(|| CatalogError::damaged("details", "the blob is missing"))?;
-        let read = serde_json::from_slice(&bytes).map(|stored| match stored {
+        let read = serde_json::from_slice::<Stored>(&bytes).map(|stored| match stored {
             Stored::Now(contents) => contents,
             Stored::Parts(parts) => Contents { parts, staying: Vec::new() },
         });

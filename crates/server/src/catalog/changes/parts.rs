@@ -90,16 +90,13 @@ mod tests {
     #[test]
     fn a_part_goes_on_where_there_is_no_doubt() {
         let part = |ordinal| vec![edit("x", ordinal)];
-        let twin = |part: &[EditId], all: &[Vec<EditId>], others: &[Vec<EditId>]| {
-            twin_of(part, all, others)
-        };
         let two = [part(1), part(2)];
-        assert_eq!(twin(&part(2), &two, &two), Some(1));
+        assert_eq!(twin_of(&part(2), &two, &two), Some(1));
         // The first one is gone: the second one is still itself.
-        assert_eq!(twin(&part(2), &two, &[part(2)]), Some(0));
-        assert_eq!(twin(&part(1), &two, &[part(2)]), None);
+        assert_eq!(twin_of(&part(2), &two, &[part(2)]), Some(0));
+        assert_eq!(twin_of(&part(1), &two, &[part(2)]), None);
         // One that moved, and one that could be either.
-        assert_eq!(twin(&part(2), &[part(2)], &[part(1)]), Some(0));
-        assert_eq!(twin(&part(1), &two, &[part(0)]), None);
+        assert_eq!(twin_of(&part(2), &[part(2)], &[part(1)]), Some(0));
+        assert_eq!(twin_of(&part(1), &two, &[part(0)]), None);
     }
 }
