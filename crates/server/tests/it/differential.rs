@@ -36,7 +36,7 @@ fn version(app: &str, fixture: &Path, name: &str) -> App {
         let path = ["path", "node:path"]
             .map(|name| (name.to_owned(), ImportTarget::Module("node_path.cjs".to_owned())));
         for (specifier, target) in others.chain(path) {
-            for kind in [ImportKind::Import, ImportKind::Require] {
+            for kind in [ImportKind::Import, ImportKind::Dynamic, ImportKind::Require] {
                 let (specifier, target) = (specifier.clone(), target.clone());
                 module.imports.push(ImportEdge { specifier, kind, target });
             }
