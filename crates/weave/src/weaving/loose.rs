@@ -35,18 +35,20 @@ pub fn weave_sources(before: &Sources, after: &Sources, tying: Tying) -> Weave {
         .collect();
     let source = |hash: &Hash| texts.get(hash).cloned();
     let woven = |edges| {
-        let (old, new) = (manifest(before, edges), manifest(after, edges));
+        let (old, new) = (manifest(before, after, edges), manifest(after, before, edges));
         weave(&old, &new, &source, tying).unwrap_or_else(|_| unreachable!("each source is at hand"))
     };
     let alone = woven(false);
     if alone.exports_two_values() { woven(true) } else { alone }
 }
 
-fn manifest(sources: &Sources, edges: bool) -> AppManifest {
+/// What both versions have is read only where its imports count.
+fn manifest(sources: &Sources, others: &Sources, edges: bool) -> AppManifest {
+    let kept = |path: &String, text: &Arc<str>| others.get(path) == Some(text);
     let entries = sources.iter().map(|(path, text)| ModuleEntry {
         path: path.clone(),
         source: Hash::of(text.as_bytes()),
-        kind: kind(path, text),
+        kind: if edges || !kept(path, text) { kind(path, text) } else { ModuleKind::Esm },
         imports: if edges { imports(sources, path, text) } else { Vec::new() },
     });
     AppManifest {

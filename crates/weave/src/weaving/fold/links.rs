@@ -1,0 +1,101 @@
+//! Imports and lists of exports, as words.
+
+use std::collections::HashSet;
+
+use oxc::ast::AstType;
+
+use super::super::{chain::DEFAULT, hunk::Side, nodes::source_of};
+use super::Reader;
+use crate::syntax::NodeId;
+
+/// One name of an import or of a list of exports.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Specifier {
+    /// Import or export, and the module.
+    link: String,
+    /// The name here of an import, and elsewhere of an export.
+    visible: String,
+    foreign: String,
+    /// The identifier here, if there is one.
+    local: Option<NodeId>,
+    /// Of an old value.
+    kept: bool,
+}
+
+impl Reader<'_> {
+    /// Imports and lists of exports: the modules in their order, then all names, however they are spread over statements.
+    pub(super) fn links(&mut self, links: &[NodeId]) {
+        let mut sources: Vec<String> = Vec::new();
+        let mut names = Vec::new();
+        for &link in links {
+            let node = self.tree.node(link);
+            let source = source_of(self.tree, link).unwrap_or_default();
+            let clauses = node.children.iter().filter(|c| self.tree.ty(**c) == AstType::WithClause);
+            let clauses: String = clauses.map(|clause| self.tree.code(*clause)).collect();
+            let bound = |c: &&NodeId| {
+                !matches!(self.tree.ty(**c), AstType::StringLiteral | AstType::WithClause)
+                    && !self.is_lone(**c)
+            };
+            let specifiers = node.children.iter().filter(bound);
+            let known = names.len();
+            names.extend(specifiers.map(|s| self.specifier(node.ty, &source, *s)));
+            let source = format!("{source} {clauses}");
+            // What imports old values only is beside what imports the new ones.
+            let own = names.len() > known && names[known..].iter().all(|s: &Specifier| s.kept);
+            if !own && !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        sources.iter().for_each(|source| self.text(source));
+        names.sort();
+        // Of a name with two values, this side has one; of a name that it does not import, none.
+        let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
+        let named = |kept: bool| -> HashSet<(String, String)> {
+            let names = names.iter().filter(|specifier| specifier.kept == kept);
+            names.map(|s| (s.link.clone(), s.visible.clone())).collect()
+        };
+        let (kept, plain) = (named(true), named(false));
+        names.retain(|s| {
+            let twin = |all: &HashSet<_>| all.contains(&(s.link.clone(), s.visible.clone()));
+            if s.kept { before && twin(&plain) } else { !before || !twin(&kept) }
+        });
+        for Specifier { link, visible, foreign, local, .. } in names {
+            self.text(&link);
+            self.text(&visible);
+            self.text(&foreign);
+            local.into_iter().for_each(|local| self.node(local));
+        }
+    }
+
+    pub(super) fn specifier(&self, link: AstType, source: &str, id: NodeId) -> Specifier {
+        let tree = self.tree;
+        let node = tree.node(id);
+        let (first, last) = (node.children.first().copied(), node.children.last().copied());
+        let plain = |id: Option<NodeId>| {
+            let text = id.map_or("", |id| tree.node(id).text.as_deref().unwrap_or(tree.code(id)));
+            let bare = text.strip_prefix("$belay_").filter(|_| self.fold.is_some());
+            (bare.unwrap_or(text).to_owned(), bare.is_some())
+        };
+        let import = link == AstType::ImportDeclaration;
+        let (visible, kept) = plain(last);
+        let foreign = match node.ty {
+            AstType::ImportDefaultSpecifier => DEFAULT.to_owned(),
+            AstType::ImportNamespaceSpecifier => "*".to_owned(),
+            _ => plain(first).0,
+        };
+        let own = if import { last } else { first };
+        let local = own.filter(|id| {
+            matches!(tree.ty(*id), AstType::BindingIdentifier | AstType::IdentifierReference)
+        });
+        Specifier { link: format!("{} {source}", link as u8), visible, foreign, local, kept }
+    }
+}
+
+pub(super) fn is_link(ty: AstType) -> bool {
+    matches!(
+        ty,
+        AstType::ImportDeclaration
+            | AstType::ExportNamedDeclaration
+            | AstType::ExportFromDeclaration
+    )
+}
