@@ -189,6 +189,8 @@ pub enum Tie {
     SameFunction,
     /// Something that an edit brings which stays, whatever is taken back.
     Stays(String),
+    /// Both are settings in `belay.toml`.
+    Settings,
     /// Both differ between the two images.
     Image,
     /// One runs when the module is loaded, which happens once for an image.
@@ -207,6 +209,7 @@ impl fmt::Display for Tie {
             Self::SameStatement => f.write_str("they are in one statement"),
             Self::SameFunction => f.write_str("they are in one function"),
             Self::Stays(name) => write!(f, "`{name}` comes with an edit that stays"),
+            Self::Settings => f.write_str("they are settings"),
             Self::Image => f.write_str("they differ between the two images"),
             Self::Load => f.write_str("they run when the module is loaded"),
             Self::Whole => f.write_str("everything moves together"),

@@ -22,7 +22,7 @@ mod syntax;
 mod tags;
 mod weaving;
 
-pub use blocks::{Block, BlockKind, blocks, same_code};
+pub use blocks::{Block, BlockKind, blocks, cuts, may_be_cut, same_code};
 pub use compile::{Compiled, CompiledModule, compile, compile_woven};
 pub use dependencies::{Packages, dependencies};
 pub use fs::{FileKind, Meta, SourceFs};

@@ -14,6 +14,7 @@
 //! different modules, versions and apps are the same block when their addresses are equal.
 
 mod content;
+mod cuts;
 mod tagged;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use std::borrow::Cow;
 use belay_model::{Hash, ModuleKind};
 use serde::{Deserialize, Serialize};
 
+pub use self::cuts::{cuts, may_be_cut};
 use crate::{
     lines::Lines,
     map::PositionMap,

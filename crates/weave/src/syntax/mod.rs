@@ -13,6 +13,7 @@ mod meaning;
 mod names;
 mod print;
 mod reading;
+mod spans;
 mod tree;
 
 use std::path::Path;
@@ -35,6 +36,7 @@ pub(crate) use esm::{EsmExports, Wanted};
 pub(crate) use meaning::{ExpressionKind, read_expression, with_meaning};
 pub(crate) use names::{Export, Exports, assigned, bound, exports, key, name_of};
 pub(crate) use print::Printed;
+pub(crate) use spans::ends_in_long_nodes;
 pub(crate) use tree::{
     Marks, NodeId, Piece, Tree, Variable, VariableId, is_list, with_source_tree, with_tree,
     with_woven_tree,

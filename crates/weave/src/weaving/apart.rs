@@ -25,8 +25,15 @@ impl Weaver<'_> {
             });
             let cut = follow.next().map_or(old.end, |(row, _)| *row);
             runs.extend(self.apart_old(lists, (old.start..cut, new.start..stays.start)));
-            let twin = self.staying_in(Side::Before, lists.old, cut..old.end);
-            let twin = twin.filter(|twin| twin.start == cut).unwrap_or(cut..cut);
+            // What stays takes the place of what it continues, and of what was tagged there.
+            let tagged = self.staying_in(Side::Before, lists.old, cut..old.end);
+            let tagged = tagged.filter(|tagged| tagged.start == cut).map_or(cut, |it| it.end);
+            let continued = lists
+                .pairs
+                .iter()
+                .filter(|(row, column)| stays.contains(column) && (cut..old.end).contains(row));
+            let continued = continued.map(|(row, _)| row + 1).max().unwrap_or(cut);
+            let twin = cut..tagged.max(continued);
             (old.start, new.start) = (twin.end, stays.end);
             runs.push((twin, stays));
         }

@@ -17,6 +17,7 @@ use super::{
     modules::{Source, WovenModule, edges_have, weave_modules},
     parts::{Group, Tying},
     places::segments,
+    settings::{Setting, differing},
     staying::Staying,
 };
 use crate::map::WovenSegment;
@@ -142,53 +143,9 @@ impl Weave {
         for own in &mut self.hunks {
             note_imports(own, &self.modules[own.module]);
         }
-        if let Some(settings) = self.settings() {
-            self.hunks.push(settings);
-        }
+        let settings = differing(&self.before, &self.after).into_iter().map(setting_hunk);
+        self.hunks.extend(settings);
         self.tell_apart();
-        if let Some(message) = self.image_settings() {
-            let mut hunk = self.manifest_hunk(HunkKind::Image);
-            let at = Span::empty(0);
-            hunk.hunk.reason = Some(Refusal { message: message.into(), side: Side::After, at });
-            self.hunks.push(hunk);
-        }
-    }
-
-    /// Why the two manifests need two images, if they do.
-    fn image_settings(&self) -> Option<&'static str> {
-        let (old, new) = (&self.before, &self.after);
-        let moved = old.functions.iter().any(|(name, spec)| {
-            let other = new.functions.get(name);
-            other.is_none_or(|o| (&o.module, &o.export) != (&spec.module, &spec.export))
-        });
-        if (&old.env, &old.environment) != (&new.env, &new.environment) {
-            Some("variables of the environment are a part of the image")
-        } else if moved {
-            Some("a function was removed, or is another export now")
-        } else {
-            None
-        }
-    }
-
-    /// Limits, egress and functions.
-    fn settings(&self) -> Option<AppHunk> {
-        let same = self.before.functions == self.after.functions
-            && self.before.egress == self.after.egress;
-        (!same).then(|| self.manifest_hunk(HunkKind::Settings))
-    }
-
-    fn manifest_hunk(&self, kind: HunkKind) -> AppHunk {
-        let say = |manifest: &AppManifest| {
-            let parts =
-                (&manifest.functions, &manifest.egress, &manifest.env, &manifest.environment);
-            Hash::of(format!("{parts:?}").as_bytes())
-        };
-        let facts = HunkFacts {
-            before_hash: Some(say(&self.before)),
-            after_hash: Some(say(&self.after)),
-            ..HunkFacts::default()
-        };
-        AppHunk { module: usize::MAX, hunk: bare_hunk(kind, Span::empty(0), Span::empty(0)), facts }
     }
 
     /// All modules as they are in one of the two images.
@@ -407,6 +364,25 @@ fn lone(module: usize, side: Side, source: &Source) -> AppHunk {
         }
     }
     AppHunk { module, hunk, facts }
+}
+
+fn setting_hunk(setting: Setting) -> AppHunk {
+    let mut hunk = bare_hunk(setting.kind, Span::empty(0), Span::empty(0));
+    if setting.kind == HunkKind::Image {
+        let message = match setting.name.starts_with("functions.") {
+            true => "a function was removed, or is another export now",
+            false => "variables of the environment are a part of the image",
+        };
+        let (message, at) = (message.into(), Span::empty(0));
+        hunk.reason = Some(Refusal { message, side: Side::After, at });
+    }
+    let facts = HunkFacts {
+        path: setting.name,
+        before_hash: setting.before,
+        after_hash: setting.after,
+        ..HunkFacts::default()
+    };
+    AppHunk { module: usize::MAX, hunk, facts }
 }
 
 fn bare_hunk(kind: HunkKind, before: Span, after: Span) -> Hunk {

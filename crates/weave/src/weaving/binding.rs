@@ -127,7 +127,7 @@ impl Weaver<'_> {
         hunk.follows.dedup();
         let mut output = Output::default();
         output.made_of.extend(chain.imports.keys().cloned());
-        let anchors = self.anchors(tops, lists);
+        let anchors = self.anchors.get_or_init(|| self.find_anchors(tops, lists));
         let mut places = Places { at: 0, anchors, lists };
         for &item in &chain.items[0] {
             self.keep(item, chain, tops, &mut places, &mut hunk, &mut output)?;
@@ -155,7 +155,7 @@ impl Weaver<'_> {
     }
 
     /// The statement of the new version that continues one of the old version.
-    fn anchors(&self, tops: &Tops, lists: Lists<'_>) -> BTreeMap<NodeId, NodeId> {
+    fn find_anchors(&self, tops: &Tops, lists: Lists<'_>) -> BTreeMap<NodeId, NodeId> {
         let named = tops[0].iter().filter_map(|(name, b)| Some((*b, *tops[1].get(name)?)));
         let mut anchors: BTreeMap<NodeId, NodeId> = named.collect();
         let mut by_hash: BTreeMap<u64, Vec<NodeId>> = BTreeMap::new();
@@ -368,7 +368,7 @@ impl Weaver<'_> {
         let tree = self.tree(side);
         let open = if is_shorthand(tree, reference) {
             format!("{name}: (")
-        } else if side == Side::After && self.begins_statement(reference) {
+        } else if self.begins_statement(side, reference) {
             ";(".to_owned()
         } else {
             "(".to_owned()
@@ -394,7 +394,12 @@ impl Weaver<'_> {
     }
 
     /// By what names `export { name as … }` exports a variable.
-    fn listed_exports(&self, side: Side, tree: &Tree<'_>, name: &str) -> BTreeSet<String> {
+    pub(super) fn listed_exports(
+        &self,
+        side: Side,
+        tree: &Tree<'_>,
+        name: &str,
+    ) -> BTreeSet<String> {
         let variable = self.top_variable(side, name).map(|variable| tree.variable(variable));
         let references = variable.iter().flat_map(|variable| &variable.references);
         let exported = references.filter_map(|reference| {
@@ -492,25 +497,28 @@ pub(super) fn called(tree: &Tree<'_>, id: NodeId, name: &str, code: Vec<Emit>) -
 /// Where kept statements go: never before one that went ahead of them.
 struct Places<'l> {
     at: u32,
-    anchors: BTreeMap<NodeId, NodeId>,
+    anchors: &'l BTreeMap<NodeId, NodeId>,
     lists: Lists<'l>,
 }
 
 /// Of pairs, as many as stand in the same order on both sides.
 fn in_order(pairs: &BTreeMap<NodeId, NodeId>) -> BTreeMap<NodeId, NodeId> {
     let pairs: Vec<(NodeId, NodeId)> = pairs.iter().map(|(b, a)| (*b, *a)).collect();
-    // By its last pair, the longest row so far: how long, and the pair before.
-    let mut rows: Vec<(usize, Option<usize>)> = Vec::new();
+    // Of the rows of each length, the one that ends lowest: its last pair. And the pair before each.
+    let (mut ends, mut before): (Vec<usize>, Vec<Option<usize>>) = (Vec::new(), Vec::new());
     for (at, (_, a)) in pairs.iter().enumerate() {
-        let fits = (0..at).filter(|before| pairs[*before].1 < *a);
-        let before = fits.max_by_key(|before| rows[*before].0);
-        rows.push((before.map_or(1, |before| rows[before].0 + 1), before));
+        let len = ends.partition_point(|end| pairs[*end].1 < *a);
+        before.push(len.checked_sub(1).map(|shorter| ends[shorter]));
+        match ends.get_mut(len) {
+            Some(end) => *end = at,
+            None => ends.push(at),
+        }
     }
-    let mut last = (0..pairs.len()).max_by_key(|at| rows[*at].0);
+    let mut last = ends.last().copied();
     let mut ordered = BTreeMap::new();
     while let Some(at) = last {
         ordered.insert(pairs[at].0, pairs[at].1);
-        last = rows[at].1;
+        last = before[at];
     }
     ordered
 }

@@ -17,6 +17,7 @@ use super::{
     binding::use_element,
     function::own_name,
     hunk::{HunkId, Refusal, Side},
+    importers::is_word,
     list::Names,
     nodes::{at_load, is_member, is_pure},
     property::assigned,
@@ -28,6 +29,7 @@ use crate::syntax::{Marks, NodeId, Tree, VariableId};
 pub(super) const DEFAULT: &str = "default";
 
 /// What is bound twice together.
+#[derive(Default)]
 pub(super) struct Chain {
     /// Names of the top level.
     pub(super) names: Names,
@@ -35,6 +37,8 @@ pub(super) struct Chain {
     pub(super) items: [BTreeSet<NodeId>; 2],
     /// Those of the names that are imported with two values, and what chooses between these.
     pub(super) imports: BTreeMap<String, HunkId>,
+    /// The items whose other names are in it.
+    joined: BTreeSet<(Side, NodeId)>,
 }
 
 /// By the names that statements of the top level declare: the statement, in each version.
@@ -48,13 +52,21 @@ impl Weaver<'_> {
     /// All that hangs together with `seed`.
     pub(super) fn chain(&self, seed: &str, tops: &Tops) -> Result<Chain, Refusal> {
         let names = Names::from([seed.to_owned()]);
-        let mut chain = Chain { names, items: Default::default(), imports: BTreeMap::new() };
+        let mut chain = Chain { names, ..Chain::default() };
+        let mut linked = BTreeSet::new();
         loop {
             let known = (chain.names.len(), chain.items.each_ref().map(BTreeSet::len));
             let mut refusal = None;
             for side in Side::BOTH {
                 for name in chain.names.clone() {
-                    refusal = refusal.or(self.link(side, &name, tops, &mut chain).err());
+                    // What is refused may be allowed once the chain has more.
+                    if linked.contains(&(side, name.clone())) {
+                        continue;
+                    }
+                    match self.link(side, &name, tops, &mut chain) {
+                        Ok(()) => drop(linked.insert((side, name))),
+                        Err(error) => drop(refusal.get_or_insert(error)),
+                    }
                 }
             }
             if known == (chain.names.len(), chain.items.each_ref().map(BTreeSet::len)) {
@@ -89,8 +101,11 @@ impl Weaver<'_> {
             }
         }
         chain.items[index(side)].insert(item);
-        self.join_siblings(side, item, chain)?;
-        self.join_imports(side, item, chain);
+        if !chain.joined.contains(&(side, item)) {
+            self.join_siblings(side, item, chain)?;
+            self.join_imports(side, item, chain);
+            chain.joined.insert((side, item));
+        }
         self.follow_all(side, name, chain)
     }
 
@@ -123,6 +138,9 @@ impl Weaver<'_> {
         if !is_pure(tree, value) {
             let message = "its value is made by code that runs when the module is loaded";
             return self.refuse(side, value, message);
+        }
+        if !self.listed_exports(side, tree, name).iter().all(|exported| is_word(exported)) {
+            return self.refuse(side, item, "it is exported by a name that is no identifier");
         }
         let variable = self.top_variable(side, name).map(|variable| tree.variable(variable));
         if variable.is_some_and(|variable| variable.declarations.len() != 1) {
@@ -222,13 +240,13 @@ impl Weaver<'_> {
             AstType::AssignmentExpression => {
                 let [target, value] = node.children[..] else { return false };
                 is_pure(tree, value)
-                    && (self.is_own(side, target) || self.is_member_of(side, target, chain))
+                    && (self.is_own(side, target)
+                        || self.member_of(side, target, chain).is_some_and(|v| is_plain(tree, v)))
             }
             AstType::CallExpression if !is_pure(tree, id) => {
                 let Some((callee, arguments)) = node.children.split_first() else { return false };
-                let adds = [".push", ".add", ".set", ".unshift"];
-                self.is_member_of(side, *callee, chain)
-                    && adds.iter().any(|end| tree.code(*callee).ends_with(end))
+                let value = self.member_of(side, *callee, chain);
+                value.is_some_and(|value| adds_to(tree, *callee, value))
                     && arguments.iter().all(|argument| is_pure(tree, *argument))
             }
             _ => is_pure(tree, id),
@@ -242,24 +260,56 @@ impl Weaver<'_> {
         variable.is_some_and(|variable| variable.scope != NodeId::ROOT)
     }
 
-    /// `name.x` or `name[x]`, where the value of `name` was made for it alone.
-    fn is_member_of(&self, side: Side, id: NodeId, chain: &Chain) -> bool {
+    /// Of `name.x` or `name[x]`, the value that `name` is declared with, if it was made for it alone.
+    fn member_of(&self, side: Side, id: NodeId, chain: &Chain) -> Option<NodeId> {
         let tree = self.tree(side);
-        let Some((&object, keys)) = tree.node(id).children.split_first() else { return false };
+        let (&object, keys) = tree.node(id).children.split_first()?;
         let declared = tree.node(object).variable.and_then(|variable| {
             let variable = tree.variable(variable);
             let own = variable.scope == NodeId::ROOT && chain.names.contains(&*variable.name);
             let declarator = tree.node(*variable.declarations.first()?).parent?;
             tree.node(declarator).children.get(1).copied().filter(|_| own)
         });
-        let fresh = declared.is_some_and(|value| {
-            matches!(
-                tree.ty(value),
-                AstType::ObjectExpression | AstType::ArrayExpression | AstType::NewExpression
-            )
-        });
-        is_member(tree.ty(id)) && fresh && keys.iter().all(|key| is_pure(tree, *key))
+        let member = is_member(tree.ty(id)) && keys.iter().all(|key| is_pure(tree, *key));
+        declared.filter(|_| member)
     }
+}
+
+/// Whether assigning a property of a value does no more than that: what it is made of has no setter.
+fn is_plain(tree: &Tree<'_>, value: NodeId) -> bool {
+    let node = tree.node(value);
+    let plain = |property: &NodeId| {
+        let property = tree.node(*property);
+        let key = property.children.first().map_or("", |key| tree.code(*key));
+        property.ty == AstType::ObjectProperty
+            && !property.marks.has(Marks::ACCESSOR)
+            && !key.contains("__proto__")
+    };
+    match node.ty {
+        AstType::ObjectExpression => node.children.iter().all(plain),
+        AstType::ArrayExpression => true,
+        AstType::NewExpression => made_by(tree, value, &["Map", "Set", "WeakMap", "WeakSet"]),
+        _ => false,
+    }
+}
+
+/// `list.push(…)` of an array, `set.add(…)` of a set, `map.set(…)` of a map: not of what has such a method of its own.
+fn adds_to(tree: &Tree<'_>, callee: NodeId, value: NodeId) -> bool {
+    let method = tree.node(callee).children.last().map_or("", |name| tree.code(*name));
+    match method {
+        "push" | "unshift" => tree.ty(value) == AstType::ArrayExpression,
+        "add" => made_by(tree, value, &["Set", "WeakSet"]),
+        "set" => made_by(tree, value, &["Map", "WeakMap"]),
+        _ => false,
+    }
+}
+
+/// `new Name(…)`, where the name is nobody's own.
+fn made_by(tree: &Tree<'_>, value: NodeId, names: &[&str]) -> bool {
+    let callee = tree.node(value).children.first().copied();
+    callee.filter(|_| tree.ty(value) == AstType::NewExpression).is_some_and(|callee| {
+        tree.node(callee).variable.is_none() && names.contains(&tree.code(callee))
+    })
 }
 
 /// By the names that statements of the top level declare: the statements.

@@ -152,7 +152,7 @@ impl Weaver<'_> {
                 .into(),
             });
         }
-        if self.begins_statement(a) {
+        if self.begins_statement(Side::After, a) {
             emit.insert(0, ";".into());
         }
         let edits = self.with_length(length, (old.length, new.length), (a, emit), &hunk);

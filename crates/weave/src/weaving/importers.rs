@@ -315,14 +315,16 @@ impl Found {
     }
 }
 
-fn is_word(name: &str) -> bool {
+pub(super) fn is_word(name: &str) -> bool {
     name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
 }
 
-/// Whether a member is not read but written, deleted, or the tag of a template.
+/// Whether a member is not read but written or deleted.
 fn written(tree: &Tree<'_>, member: NodeId) -> bool {
     let node = tree.node(member);
     let parent = node.parent.map_or(AstType::Program, |parent| tree.ty(parent));
     node.marks.has(Marks::WRITTEN)
-        || matches!(parent, AstType::UnaryExpression | AstType::UpdateExpression)
+        || parent == AstType::UpdateExpression
+        || parent == AstType::UnaryExpression
+            && node.parent.is_some_and(|parent| tree.code(parent).starts_with("delete"))
 }

@@ -8,6 +8,7 @@
 //! - [`parts`], [`together`]: which hunks move together; [`asked`]: what the tags in the code ask for them;
 //! - [`never`]: which hunks stay, whatever is taken back; [`staying`]: how they are left out; [`apart`]: statements that
 //!   do not go with their neighbours;
+//! - [`settings`]: what is not of a module;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
 //! A weave is made of the sources as they were written, types and all, so that every place in it is a place in one of
@@ -39,6 +40,7 @@ mod property;
 mod render;
 mod resolve;
 mod run;
+mod settings;
 mod staying;
 mod table;
 mod together;

@@ -60,8 +60,7 @@ impl<'c> Never<'c> {
         let candidates: Vec<Candidate<'c>> = fine.collect();
         let additive: Vec<usize> =
             (0..candidates.len()).filter(|at| candidates[*at].is_additive()).collect();
-        let reach =
-            (0..candidates.len()).map(|at| used_additive(&candidates, &additive, at)).collect();
+        let reach = used_additive(&candidates, &additive);
         let known = |side: usize| -> BTreeSet<String> {
             let all = vocabularies.iter().map(|both| &both[side]);
             all.flat_map(|it| it.properties.union(&it.globals)).cloned().collect()

@@ -19,7 +19,7 @@
 //!
 //! State that outlives a request could tie more. There is none: each request starts from the image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use belay_model::{HunkKind, Tie};
 use oxc::span::Span;
@@ -85,8 +85,7 @@ pub(crate) fn tie(
         (0..candidates.len()).filter(|at| !candidates[*at].is_additive()).collect();
     let additive: Vec<usize> =
         (0..candidates.len()).filter(|at| candidates[*at].is_additive()).collect();
-    let reach: Vec<BTreeSet<usize>> =
-        (0..candidates.len()).map(|at| used_additive(candidates, &additive, at)).collect();
+    let reach = used_additive(candidates, &additive);
     let names = introduced(candidates, vocabularies);
     tie_names(candidates, &active, &reach, &names, &mut tying);
     tie_locals(candidates, &active, &BTreeSet::new(), &mut tying);
@@ -95,6 +94,9 @@ pub(crate) fn tie(
     tie_brought(candidates, &active, &reach, brought, &mut tying);
     let image = active.iter().copied().filter(|at| candidates[*at].hunk.kind == HunkKind::Image);
     tying.join(&image.collect::<Vec<_>>(), &Tie::Image);
+    let settings =
+        active.iter().copied().filter(|at| candidates[*at].hunk.kind == HunkKind::Settings);
+    tying.join(&settings.collect::<Vec<_>>(), &Tie::Settings);
     if candidates.iter().any(|candidate| candidate.tying == Tying::Coarse) {
         tying.join(&(0..candidates.len()).collect::<Vec<_>>(), &Tie::Whole);
     }
@@ -141,33 +143,50 @@ fn introduced(candidates: &[Candidate<'_>], vocabularies: &[[Vocabulary; 2]]) ->
     one_sided.filter(|name| !additive.contains(*name)).map(|name| (*name).clone()).collect()
 }
 
-/// The additive hunks that a hunk uses, directly or through others, on the side where they are.
+/// The additive hunks that each hunk uses, directly or through others, on the side where they are.
 pub(super) fn used_additive(
     candidates: &[Candidate<'_>],
     additive: &[usize],
-    from: usize,
-) -> BTreeSet<usize> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![from];
-    while let Some(at) = open.pop() {
-        for &other in additive {
-            let uses = Side::BOTH.into_iter().any(|side| {
-                let facts = candidates[at].facts.side(side);
-                let present = !candidates[other].hunk.place(side).spans.is_empty();
-                let imports =
-                    candidates[other].path.is_some_and(|path| facts.modules.contains(path));
-                let names = &candidates[other].hunk.names;
-                let names = names
-                    .iter()
-                    .any(|name| facts.globals.contains(name) || facts.properties.contains(name));
-                present && (imports || names)
-            });
-            if uses && other != from && found.insert(other) {
-                open.push(other);
+) -> Vec<BTreeSet<usize>> {
+    let direct = directly_used(candidates, additive);
+    let reach = |from: usize| {
+        let mut found = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            let next = direct[at].iter().copied();
+            open.extend(next.filter(|other| *other != from && found.insert(*other)));
+        }
+        found
+    };
+    (0..candidates.len()).map(reach).collect()
+}
+
+fn directly_used(candidates: &[Candidate<'_>], additive: &[usize]) -> Vec<BTreeSet<usize>> {
+    type Index<'c> = HashMap<&'c str, Vec<usize>>;
+    let (mut names, mut paths): ([Index<'_>; 2], [Index<'_>; 2]) = Default::default();
+    for &at in additive {
+        let Candidate { hunk, path, .. } = &candidates[at];
+        for side in Side::BOTH.into_iter().filter(|side| !hunk.place(*side).spans.is_empty()) {
+            let side = usize::from(side == Side::After);
+            for name in &hunk.names {
+                names[side].entry(name).or_default().push(at);
+            }
+            if let Some(path) = path {
+                paths[side].entry(path).or_default().push(at);
             }
         }
     }
-    found
+    let used = |candidate: &Candidate<'_>| {
+        let sides = Side::BOTH.into_iter().flat_map(|side| {
+            let (facts, side) = (candidate.facts.side(side), usize::from(side == Side::After));
+            let named = facts.globals.iter().chain(&facts.properties);
+            let named = named.filter_map(|name| names[side].get(name.as_str()));
+            let imported = facts.modules.iter().filter_map(|path| paths[side].get(path.as_str()));
+            named.chain(imported).flatten().copied().collect::<Vec<_>>()
+        });
+        sides.collect()
+    };
+    candidates.iter().map(used).collect()
 }
 
 pub(super) fn tie_names(

@@ -103,7 +103,16 @@ impl Renderer<'_> {
         edits.sort_by_key(|edit| edit.at.start);
         for edit in edits {
             self.verbatim(side, Span::new(at, edit.at.start), out)?;
-            edit.emit.iter().try_for_each(|emit| self.emit(emit, out))?;
+            // Within parentheses of the weave nothing begins a statement, whatever did so in the source.
+            let within = out.text.ends_with('(');
+            let first = edit.emit.iter().take(1).map(|emit| match emit {
+                Emit::Text(text) if within => {
+                    Emit::Text(text.trim_start_matches(';').to_owned().into())
+                }
+                emit => emit.clone(),
+            });
+            first.collect::<Vec<_>>().iter().try_for_each(|emit| self.emit(emit, out))?;
+            edit.emit.iter().skip(1).try_for_each(|emit| self.emit(emit, out))?;
             at = edit.at.end;
         }
         self.verbatim(side, Span::new(at, span.end), out)

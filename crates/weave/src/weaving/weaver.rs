@@ -7,8 +7,8 @@
 
 use std::{
     borrow::Cow,
-    cell::{Cell, RefCell},
-    collections::{BTreeSet, HashMap},
+    cell::{Cell, OnceCell, RefCell},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use belay_model::HunkKind;
@@ -30,6 +30,8 @@ pub(super) struct Weaver<'t> {
     /// Pairs of statements of the top level, by where they begin, that are not to be woven.
     pub(super) demoted: &'t BTreeSet<(u32, u32)>,
     pub(super) reading: Reading<'t>,
+    /// The statements of the top level that continue one another.
+    pub(super) anchors: OnceCell<BTreeMap<NodeId, NodeId>>,
 }
 
 impl<'t> Weaver<'t> {
@@ -40,7 +42,8 @@ impl<'t> Weaver<'t> {
         reading: Reading<'t>,
     ) -> Self {
         let (next, reasons) = (Cell::new(0), RefCell::default());
-        Self { before, after, next, reasons, demoted, reading }
+        let anchors = OnceCell::new();
+        Self { before, after, next, reasons, demoted, reading, anchors }
     }
 
     pub(super) fn is_demoted(&self, b: NodeId, a: NodeId) -> bool {
@@ -164,7 +167,8 @@ impl<'t> Weaver<'t> {
         let (old, new) = (self.before.span(b), self.after.span(a));
         let hunk = self.hunk(HunkKind::Expression, old, new);
         let name = self.given_name(a);
-        let mut emit = vec![Emit::from(if self.begins_statement(a) { ";(" } else { "(" })];
+        let mut emit =
+            vec![Emit::from(if self.begins_statement(Side::After, a) { ";(" } else { "(" })];
         emit.extend([Emit::Guard(hunk.id), " ? ".into()]);
         emit.extend(value(self.after, Side::After, a, name));
         emit.push(" : ".into());
@@ -207,8 +211,8 @@ impl<'t> Weaver<'t> {
     }
 
     /// Whether a parenthesis here could be read as the arguments of the statement before, which may end without `;`.
-    pub(super) fn begins_statement(&self, id: NodeId) -> bool {
-        let tree = self.after;
+    pub(super) fn begins_statement(&self, side: Side, id: NodeId) -> bool {
+        let tree = self.tree(side);
         let start = tree.span(id).start;
         let statement = tree.ancestors(id).find(|outer| is_statement(tree.ty(*outer)));
         statement.is_some_and(|statement| {

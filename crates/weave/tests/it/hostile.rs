@@ -6,7 +6,7 @@ use belay_model::{
     AppManifest, EnvironmentName, FunctionSpec, Hash, ImportEdge, ImportKind, ImportTarget, Limits,
     ModuleEntry, ModuleKind,
 };
-use belay_weave::compile;
+use belay_weave::{Tying, compile, weave_sources};
 use proptest::prelude::*;
 
 fn kind() -> impl Strategy<Value = ModuleKind> {
@@ -319,5 +319,24 @@ fn commonjs_cannot_break_out_of_its_function() {
         let result = compile(&manifest, &|_| Some(Arc::from(source)));
         let expected = source == "exports.x = 1 //";
         assert_eq!(result.is_ok(), expected, "{source}");
+    }
+}
+
+/// What takes time that grows faster than the source would not end here.
+#[test]
+fn many_names_are_woven() {
+    let names = |value: usize| {
+        let one = |n: usize| format!("c{n} = {}", n * value);
+        format!("export const {};\n", (0..800).map(one).collect::<Vec<_>>().join(", "))
+    };
+    let functions = |extra: usize| -> String {
+        let one = |n: usize| format!("export function f{n}() {{ return f{}(); }}\n", n + 1);
+        (0..400 + extra).map(one).collect::<String>()
+            + &format!("export function f{}() {{}}\n", 400 + extra)
+    };
+    for (before, after) in [(names(1), names(2)), (functions(0), functions(400))] {
+        let sources = |text: &str| BTreeMap::from([("main.mjs".to_owned(), Arc::from(text))]);
+        let weave = weave_sources(&sources(&before), &sources(&after), Tying::Default);
+        assert!(weave.parts_len() > 0 && weave.mismatches().next().is_none());
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
 
 mod blocks;
+mod cuts;
 mod dependencies;
 mod fixtures;
 mod frames;

@@ -52,6 +52,17 @@ fn what_stays_is_told_apart_from_its_neighbours() {
     }
 }
 
+/// Also what was not tagged: taken back, nothing must run both.
+#[test]
+fn what_stays_takes_the_place_of_what_it_was() {
+    let after = around("order.n('N1', 2);", "order.a('A1', 1);", "order.b('B1', 2);");
+    let before = after.replace("/** @rollback never */\norder.n('N1', 2)", "order.n('N1', 1)");
+    let before = before.replace("order.b('B1', 2)", "order.b('B1', 1)");
+    assert!(before.contains("order.n('N1', 1)") && before.contains("order.b('B1', 1)"));
+    let base = after.replace("order.b('B1', 2)", "order.b('B1', 1)");
+    check(&Edit::of(&before, &after), "N1", &["B1"], &base);
+}
+
 #[test]
 fn what_stays_is_not_guarded() {
     let edit = Edit::of(
