@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let target = Path::new(&target);
     fs::create_dir_all(target)?;
     store(&target.join("store-1")).await?;
-    blobs(&target.join("blobs-1")).await
+    blobs(&target.join("blobs-2")).await
 }
 
 async fn store(directory: &Path) -> Result<(), Box<dyn Error>> {
@@ -37,8 +37,9 @@ async fn store(directory: &Path) -> Result<(), Box<dyn Error>> {
 
 async fn blobs(directory: &Path) -> Result<(), Box<dyn Error>> {
     let blobs = Blobs::open(directory).await?;
-    blobs.put(b"").await?;
     blobs.put(b"export const handler = () => 1;\n").await?;
+    let in_pieces = blobs.put(b"const a = 1;\nconst b = 2;\n").await?;
+    blobs.cut(&in_pieces, &[13]).await?;
     drop(blobs);
     Ok(fs::remove_file(directory.join("lock"))?)
 }

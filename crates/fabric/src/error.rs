@@ -43,6 +43,10 @@ pub enum StoreError {
     TooLarge { what: &'static str, found: u64, max: u64 },
     #[error("{path} does not hold the content that its name promises: it hashes to {found}")]
     CorruptBlob { path: PathBuf, expected: Hash, found: Hash },
+    #[error("{path} is not a list of pieces, or it is damaged")]
+    CorruptList { path: PathBuf },
+    #[error("{path} is missing, which is a piece of the blob {blob}")]
+    MissingPiece { path: PathBuf, blob: Hash },
     /// After an error of the disk no commit is accepted any more, because its outcome could not be trusted.
     #[error("the store takes no more commits after a failure of its disk; restart the server")]
     Halted {

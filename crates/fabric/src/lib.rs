@@ -14,7 +14,7 @@ mod directory;
 mod error;
 mod store;
 
-pub use blobs::{BLOB_BYTES_MAX, Blobs};
+pub use blobs::{BLOB_BYTES_MAX, Blobs, Stored};
 pub use error::{CommitError, StoreError};
 pub use store::{
     Collection, Committed, Expect, KEY_BYTES_MAX, KeyRange, LIST_MAX, LogEntry, LogName,

@@ -15,12 +15,13 @@ use std::{
 use belay_model::Hash;
 use parking_lot::Mutex;
 
-use super::BLOB_BYTES_MAX;
+use super::{
+    BLOB_BYTES_MAX,
+    format::{check_format, prepare},
+    pieces::{LIST, checked},
+};
 use crate::{StoreError, directory, directory::DirectoryLock};
 
-const FORMAT: u32 = 1;
-/// What the file `format` holds before the version.
-const MARK: &str = "belay-blobs ";
 const MODE: u32 = 0o700;
 
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub(super) struct Files {
     next_temporary: AtomicU64,
     /// Fan-out directories whose own entries this process has made durable. At most 65,536.
     synced: Mutex<BTreeSet<[u8; 2]>>,
+    /// Held while a blob is cut into pieces, and while pieces are swept.
+    pub(super) cutting: Mutex<()>,
+    /// Held while a blob changes its form for good, and while it is removed.
+    pub(super) forms: Mutex<()>,
     /// Nothing once the directory is released.
     lock: Mutex<Option<DirectoryLock>>,
 }
@@ -36,12 +41,14 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(root)?;
-        check_format(root)?;
-        prepare(root).map_err(StoreError::unwritable(root))?;
+        let format = check_format(root)?;
+        prepare(root, format).map_err(StoreError::unwritable(root))?;
         Ok(Self {
             root: root.to_owned(),
             next_temporary: AtomicU64::new(0),
             synced: Mutex::default(),
+            cutting: Mutex::default(),
+            forms: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         })
     }
@@ -66,15 +73,13 @@ impl Files {
     }
 
     pub(super) fn get(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreError> {
-        let path = self.path(hash);
-        let Some(content) = read(&path).map_err(StoreError::failed("read a blob", &path))? else {
-            return Ok(None);
-        };
-        let found = Hash::of(&content);
-        if found != *hash {
-            return Err(StoreError::CorruptBlob { path, expected: *hash, found });
-        }
-        Ok(Some(content))
+        let whole = self.whole(hash)?;
+        if whole.is_some() { Ok(whole) } else { self.joined(hash) }
+    }
+
+    /// The content of a blob that is stored whole.
+    pub(super) fn whole(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreError> {
+        checked(&self.path(hash), hash)
     }
 
     pub(super) fn missing(&self, hashes: Vec<Hash>) -> Result<Vec<Hash>, StoreError> {
@@ -82,21 +87,30 @@ impl Files {
         let mut missing = Vec::new();
         for hash in hashes.into_iter().filter(|hash| seen.insert(*hash)) {
             let path = self.path(&hash);
-            if !path.try_exists().map_err(StoreError::failed("look for a blob", &path))? {
+            // In this order: a blob that is cut meanwhile has its list before it is not whole any more.
+            let there = path.try_exists().and_then(|there| {
+                if there { Ok(true) } else { self.list_path(&hash).try_exists() }
+            });
+            if !there.map_err(StoreError::failed("look for a blob", &path))? {
                 missing.push(hash);
             }
         }
         Ok(missing)
     }
 
+    /// Its pieces stay, until they are swept.
     pub(super) fn remove(&self, hash: &Hash) -> Result<bool, StoreError> {
+        let _no_cut = self.forms.lock();
         let path = self.path(hash);
-        match fs::remove_file(&path) {
-            Ok(()) => directory::sync(&directory::parent(&path)).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
-        .map_err(StoreError::failed("remove a blob", &path))
+        let removed = remove(&path).and_then(|whole| {
+            let removed = remove(&self.list_path(hash))? | whole;
+            if removed {
+                directory::sync(&directory::parent(&path)).map(|()| true)
+            } else {
+                Ok(false)
+            }
+        });
+        removed.map_err(StoreError::failed("remove a blob", &path))
     }
 
     pub(super) fn list(&self, after: Option<Hash>, limit: usize) -> Result<Vec<Hash>, StoreError> {
@@ -108,7 +122,7 @@ impl Files {
         Ok(found)
     }
 
-    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = self.root.join("tmp").join(number.to_string());
         let written = write_synced(&temporary, content)
@@ -118,7 +132,7 @@ impl Files {
     }
 
     /// Makes the way from the root to the blob durable: its own entry now, those above once per process.
-    fn sync_way(&self, hash: &Hash) -> io::Result<()> {
+    pub(super) fn sync_way(&self, hash: &Hash) -> io::Result<()> {
         let second = directory::parent(&self.path(hash));
         directory::sync(&second)?;
         let [a, b, ..] = *hash.as_bytes();
@@ -132,69 +146,33 @@ impl Files {
         Ok(())
     }
 
-    fn path(&self, hash: &Hash) -> PathBuf {
+    pub(super) fn path(&self, hash: &Hash) -> PathBuf {
         let name = hash.to_hex();
         self.root.join("objects").join(&name[..2]).join(&name[2..4]).join(name)
     }
 }
 
-/// Looks only: a directory that is refused stays as it is, but for its lock.
-fn check_format(root: &Path) -> Result<(), StoreError> {
-    let path = root.join("format");
-    let foreign = || StoreError::Foreign { path: root.to_owned(), expected: "directory of blobs" };
-    match fs::read_to_string(&path) {
-        Ok(text) => match text.strip_prefix(MARK).and_then(|rest| rest.trim_end().parse().ok()) {
-            Some(1..=FORMAT) => Ok(()),
-            Some(found) if found > FORMAT => {
-                Err(StoreError::NewerFormat { path: root.to_owned(), found, known: FORMAT })
-            }
-            Some(_) | None => Err(foreign()),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match is_new(root) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(foreign()),
-            Err(error) => Err(StoreError::failed("read the directory", root)(error)),
-        },
-        Err(error) => Err(StoreError::failed("read the format", &path)(error)),
-    }
-}
-
-/// Whether there is nothing but what a crash during the first opening leaves.
-fn is_new(root: &Path) -> io::Result<bool> {
-    let own = ["lock", "tmp", "objects"];
-    let mut names = fs::read_dir(root)?.map(|entry| entry.map(|entry| entry.file_name()));
-    names.try_fold(true, |new, name| name.map(|name| new && own.iter().any(|own| name == *own)))
-}
-
-/// Creates what is missing, `format` last, and empties `tmp`.
-fn prepare(root: &Path) -> io::Result<()> {
-    let temporary = root.join("tmp");
-    create_all(&temporary)?;
-    create_all(&root.join("objects"))?;
-    for entry in fs::read_dir(&temporary)? {
-        fs::remove_file(entry?.path())?;
-    }
-    let format = root.join("format");
-    if !format.try_exists()? {
-        let unfinished = temporary.join("format");
-        write_synced(&unfinished, format!("{MARK}{FORMAT}\n").as_bytes())?;
-        fs::rename(unfinished, format)?;
-    }
-    directory::sync(root)
-}
-
-fn create_all(directory: &Path) -> io::Result<()> {
+pub(super) fn create_all(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(MODE).create(directory)
 }
 
-fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
+/// Says whether the file was there. Not durable before its directory is.
+pub(super) fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The content of a file, or `None` if there is none. Stops behind the largest blob, however long the file has grown.
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -222,7 +200,10 @@ fn list_level(
         }
         let longer = format!("{prefix}{name}");
         if prefix.len() == 4 {
-            found.extend(name.parse::<Hash>().ok().filter(|_| *name > *after));
+            let name = name.strip_suffix(LIST).unwrap_or(&name);
+            let hash = name.parse::<Hash>().ok().filter(|_| *name > *after);
+            // A blob that has both forms has them one behind the other.
+            found.extend(hash.filter(|hash| found.last() != Some(hash)));
         } else if name.len() == 2 && after.get(..longer.len()).is_none_or(|after| *longer >= *after)
         {
             list_level(&directory.join(&name), &longer, after, limit, found)?;
@@ -231,7 +212,7 @@ fn list_level(
     Ok(())
 }
 
-fn sorted_names(directory: &Path) -> io::Result<Vec<String>> {
+pub(super) fn sorted_names(directory: &Path) -> io::Result<Vec<String>> {
     let names = fs::read_dir(directory)?
         .map(|entry| entry.map(|entry| entry.file_name().into_string().unwrap_or_default()));
     let mut names: Vec<String> = names.collect::<io::Result<_>>()?;

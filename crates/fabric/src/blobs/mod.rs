@@ -1,13 +1,20 @@
-//! Immutable content, addressed by its hash: one file per blob.
+//! Immutable content, addressed by its hash: one file per blob, or one per piece of it.
 //!
 //! A blob is written to a temporary file, synced, renamed into its place, and then the directories on the way to it
 //! are synced: so a name either leads to the whole content or does not exist. Every read hashes what it read; what
 //! does not match its name is never returned.
 //!
-//! What this does not do: compress, count references, or decide what may be removed. Removing a blob while another
+//! A blob can be cut into pieces, of which those that other blobs have too are stored once. Who reads it does not
+//! notice.
+//!
+//! What this does not do: compress, decide where to cut, count references to blobs, or decide which may be removed
+//! (of pieces it does know). Removing a blob while another
 //! caller relies on having just put it is the callers' business.
 
 mod files;
+mod format;
+mod list;
+mod pieces;
 
 use std::{path::Path, sync::Arc};
 
@@ -21,6 +28,19 @@ use crate::StoreError;
 pub const BLOB_BYTES_MAX: usize = 256 << 20;
 /// Operations at the same time; bounds the memory that they take.
 const PARALLEL: u32 = 8;
+
+/// How a blob is stored. Bytes are those of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    Whole {
+        bytes: u64,
+    },
+    /// A piece that occurs twice in the blob is named twice, and stored once.
+    Pieces {
+        list_bytes: u64,
+        pieces: Vec<(Hash, u64)>,
+    },
+}
 
 /// A handle to a directory of blobs; cheap to clone. The directory is released by [`Blobs::close`], or when the last
 /// clone is dropped.
@@ -65,7 +85,27 @@ impl Blobs {
         self.run("look for blobs", move |files| files.missing(hashes)).await
     }
 
-    /// Removes a blob; says whether it was there.
+    /// Stores a blob as pieces from now on, the first one from its start, one more from each of the offsets `cuts`, which
+    /// ascend. Durable before the whole is given up. Says whether this was done: not if the blob is not there, or in
+    /// pieces already, or if one of the pieces would be empty.
+    pub async fn cut(&self, hash: &Hash, cuts: &[usize]) -> Result<bool, StoreError> {
+        let (hash, cuts) = (*hash, cuts.to_vec());
+        self.run("cut a blob", move |files| files.cut(&hash, &cuts)).await
+    }
+
+    /// How each of these blobs is stored; nothing of one that is not there. The content of pieces is not looked at.
+    pub async fn stored(&self, hashes: &[Hash]) -> Result<Vec<Option<Stored>>, StoreError> {
+        let hashes = hashes.to_vec();
+        let stored = move |files: &Files| hashes.iter().map(|hash| files.stored(hash)).collect();
+        self.run("look at blobs", stored).await
+    }
+
+    /// Removes the pieces that no blob has any more; says how many.
+    pub async fn sweep(&self) -> Result<usize, StoreError> {
+        self.run("sweep the pieces", Files::sweep).await
+    }
+
+    /// Removes a blob; says whether it was there. Pieces of it stay until [`Blobs::sweep`].
     pub async fn remove(&self, hash: &Hash) -> Result<bool, StoreError> {
         let hash = *hash;
         self.run("remove a blob", move |files| files.remove(&hash)).await

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 const DIRECTORY: &str = "BELAY_TEST_DIRECTORY";
 const ROUNDS: usize = 15;
 const WORKERS: u32 = 6;
+const PIECE: usize = 20_000;
 const HEADS: Collection = Collection::constant("heads");
 const ITEMS: Collection = Collection::constant("items");
 
@@ -222,7 +223,11 @@ async fn put_blobs(blobs: Blobs, worker: u32, count: usize) {
     let first = blobs.list(None, usize::MAX).await.unwrap().len();
     for number in (first..).take(count) {
         let content = format!("{worker} {number} ").repeat(1 + number % 5 * 9_000);
-        acknowledge(&blobs.put(content.as_bytes()).await.unwrap().to_hex());
+        let hash = blobs.put(content.as_bytes()).await.unwrap();
+        acknowledge(&hash.to_hex());
+        // Pieces of other blobs of this worker are among these.
+        let cuts: Vec<_> = (1..content.len().div_ceil(PIECE)).map(|piece| piece * PIECE).collect();
+        blobs.cut(&hash, &cuts).await.unwrap();
     }
 }
 
@@ -254,5 +259,11 @@ async fn killed_blobs_keep_what_they_acknowledged() {
         for hash in blobs.list(None, usize::MAX).await.unwrap() {
             blobs.get(&hash).await.map_err(|error: StoreError| error.to_string()).unwrap();
         }
+        // What a cut that was killed left is garbage, and nothing else is.
+        blobs.sweep().await.unwrap();
+        for hash in blobs.list(None, usize::MAX).await.unwrap() {
+            assert!(blobs.get(&hash).await.unwrap().is_some());
+        }
     }
+    assert!(fs::read_dir(directory.path().join("pieces")).unwrap().count() > 0);
 }

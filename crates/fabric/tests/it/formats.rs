@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use belay_fabric::{Blobs, Collection, KeyRange, LogName, Revision, Sequence, Store, Transaction};
+use belay_fabric::{
+    Blobs, Collection, KeyRange, LogName, Revision, Sequence, Store, Stored, Transaction,
+};
 use tempfile::TempDir;
 
 /// A copy, because opening writes.
@@ -73,4 +75,36 @@ async fn blobs_version_1() {
     }
     contents.sort();
     assert_eq!(contents, [&b""[..], b"export const handler = () => 1;\n"]);
+}
+
+#[tokio::test]
+async fn blobs_version_2() {
+    let directory = fixture("blobs-2");
+    let blobs = Blobs::open(directory.path()).await.unwrap();
+    let [first, second] = blobs.list(None, 10).await.unwrap().try_into().unwrap();
+    let mut forms = Vec::new();
+    let mut contents = Vec::new();
+    for hash in [first, second] {
+        contents.push(blobs.get(&hash).await.unwrap().unwrap());
+        forms.extend(blobs.stored(&[hash]).await.unwrap());
+    }
+    contents.sort();
+    assert_eq!(
+        contents,
+        [&b"const a = 1;\nconst b = 2;\n"[..], b"export const handler = () => 1;\n"]
+    );
+    let pieces = forms.iter().filter(|form| matches!(form, Some(Stored::Pieces { .. })));
+    assert_eq!(pieces.count(), 1);
+    assert_eq!(blobs.sweep().await.unwrap(), 0);
+}
+
+/// So that a program that does not know pieces says so, rather than that blobs are missing.
+#[tokio::test]
+async fn an_older_directory_becomes_one_of_the_current_version() {
+    let directory = fixture("blobs-1");
+    let format = || fs::read_to_string(directory.path().join("format")).unwrap();
+    assert_eq!(format(), "belay-blobs 1\n");
+    drop(Blobs::open(directory.path()).await.unwrap());
+    assert_eq!(format(), "belay-blobs 2\n");
+    drop(Blobs::open(directory.path()).await.unwrap());
 }

@@ -6,5 +6,6 @@ mod blobs;
 mod crash;
 mod formats;
 mod model;
+mod pieces;
 mod refusals;
 mod store;

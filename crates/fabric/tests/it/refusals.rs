@@ -65,7 +65,7 @@ async fn newer_formats_are_left_untouched() {
     let error = Store::open(&store).await.unwrap_err();
     assert_snapshot!(words(&error, root.path()), @"ROOT/store/store.sqlite has format version 99, and this program knows versions up to 1: use a newer program");
     let error = Blobs::open(&blobs).await.unwrap_err();
-    assert_snapshot!(words(&error, root.path()), @"ROOT/blobs has format version 99, and this program knows versions up to 1: use a newer program");
+    assert_snapshot!(words(&error, root.path()), @"ROOT/blobs has format version 99, and this program knows versions up to 2: use a newer program");
     assert_eq!(before, fs::read(&file).unwrap());
 }
 
