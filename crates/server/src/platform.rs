@@ -248,7 +248,7 @@ impl Platform {
     }
 
     fn background(&self) -> JoinHandle<()> {
-        self.parts.catalog.collect_in_background();
+        self.parts.catalog.tidy_in_background();
         tokio::spawn(self.parts.catalog.images().clone().sweep())
     }
 

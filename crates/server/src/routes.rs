@@ -184,8 +184,10 @@ impl Routes {
         q: &Qualifier,
         overrides: &[ArmOverride],
     ) -> Result<(Arc<Target>, Arc<[Arm]>), RouteError> {
-        let found = self.find(f, q)?;
-        let app = self.apps.get(&found.app);
+        let app = match &f.app {
+            Some(app) => self.apps.get(app).cloned(),
+            None => self.apps.get(&self.find(f, q)?.app).cloned(),
+        };
         let app = app.ok_or_else(|| RouteError::UnknownFunction { function: f.clone() })?;
         let effective = app.effective.as_ref().filter(|_| *q == Qualifier::Live);
         let mut arms: Vec<Arm> = effective.map(|e| e.arms.to_vec()).unwrap_or_default();
@@ -196,8 +198,9 @@ impl Routes {
             *place.ok_or_else(unknown)? = wanted.arm;
         }
         let target = match effective {
-            Some(effective) => effective.face(&arms).find(&found.function)?,
-            None => found,
+            // An arm may have functions that the other one has not.
+            Some(effective) if !overrides.is_empty() => effective.face(&arms).find(&f.function)?,
+            _ => self.find(f, q)?,
         };
         Ok((target, arms.into()))
     }

@@ -22,14 +22,8 @@ pub(crate) async fn run(args: &Blocks, output: Output) -> CliResult {
     output.json(&report);
     let versions = show::items(&report, "versions");
     let rows: Vec<_> = versions.iter().map(row).collect();
-    output.table(&["VERSION", "BLOCKS", "SIZE", "SHARED", "OWN"], &rows);
-    let (all, unique) = (number(&report, "bytes"), number(&report, "unique_bytes"));
-    output.line(format!(
-        "each block once: {} of {}, {} saved\n",
-        units::about_size(unique),
-        units::about_size(all),
-        units::about_size(all.saturating_sub(unique))
-    ));
+    output.table(&["VERSION", "BLOCKS", "SIZE", "SHARED", "OWN", "STORED"], &rows);
+    stored(&report["sources"], output);
     from_toml(&report, output);
     let newest = versions.last().map_or(0, |version| number(version, "version"));
     let modules = show::items(&report, "modules").iter();
@@ -55,7 +49,26 @@ fn row(version: &Value) -> Vec<String> {
         units::about_size(bytes),
         units::about_size(shared),
         units::about_size(bytes.saturating_sub(shared)),
+        units::about_size(number(version, "stored_bytes")),
     ]
+}
+
+/// What the sources take, as the server measured it.
+fn stored(sources: &Value, output: Output) {
+    let size = |key| units::about_size(number(sources, key));
+    let (whole, saved) = (number(sources, "whole_bytes"), number(sources, "saved_bytes"));
+    output.line(format!(
+        "sources: {} stored; as whole files {}, with a copy for each version {}",
+        size("stored_bytes"),
+        size("whole_bytes"),
+        size("copies_bytes"),
+    ));
+    output.line(format!(
+        "saved by sharing blocks: {} ({} %)",
+        size("saved_bytes"),
+        (saved * 100).checked_div(whole).unwrap_or_default(),
+    ));
+    output.line(format!("beside them, images and maps: {}\n", size("images_bytes")));
 }
 
 fn tree(path: &str, module: &Value, newest: u64, output: Output) {

@@ -47,7 +47,9 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     let uploaded = start.elapsed();
     progress.step("building");
     let answer = match build(&client, &manifest, &sources, args.yes).await {
-        Err(error) if &*error.code == "way-back-lost" && output.can_ask() => {
+        Err(error)
+            if matches!(&*error.code, "way-back-lost" | "comes-back") && output.can_ask() =>
+        {
             progress.clear();
             let question = format!("{}\nDeploy all the same? [y/N] ", error.message);
             if !output.ask(&question) {

@@ -15,8 +15,11 @@ const TWICE: &str = "export const handler = async (event) => ({ twice: event.n *
 /// Both streams as they were, without addresses, directory and timings.
 fn shown(server: &Server, bench: &Bench, ended: &Ended) -> String {
     let text = server.anonymous(&bench.shown(ended));
-    let timed = |line: &&str| !(line.contains(" ms: ") || line.contains(" sent"));
-    text.lines().filter(timed).collect::<Vec<_>>().join("\n")
+    // Times, and the sizes of what an engine made.
+    let lasting = |line: &&str| {
+        !(line.contains(" ms: ") || line.contains(" sent") || line.contains("images and maps: "))
+    };
+    text.lines().filter(lasting).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

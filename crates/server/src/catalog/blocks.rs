@@ -13,7 +13,8 @@ use belay_model::{
 use belay_weave::{Block, BlockKind};
 use serde::Serialize;
 
-use super::{Catalog, CatalogError, blocking::on_big_stack};
+use super::{Catalog, CatalogError, blocking::on_big_stack, stored::StoredSources};
+use crate::routes::AppRoutes;
 
 /// Versions that are compared, the newest ones.
 const VERSIONS_MAX: usize = 20;
@@ -24,10 +25,8 @@ pub struct BlocksReport {
     app: AppName,
     /// Oldest first.
     versions: Vec<VersionBlocks>,
-    /// Bytes of all blocks of these versions together.
-    bytes: u64,
-    /// Bytes when each block counts once.
-    unique_bytes: u64,
+    /// What their sources take on disk.
+    sources: StoredSources,
     /// What `belay.toml` says of all functions of the version that is shown.
     tags: AppTags,
     /// What it says of single ones.
@@ -43,6 +42,8 @@ pub(super) struct VersionBlocks {
     bytes: u64,
     /// Bytes of those that an earlier one of these versions has too.
     shared_bytes: u64,
+    /// What its sources added to what those of the earlier ones take on disk.
+    stored_bytes: u64,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -96,6 +97,8 @@ impl Catalog {
         for version in routes.versions.values().rev().take(VERSIONS_MAX) {
             let manifest = self.manifest(&version.record).await?;
             let (record, modules) = (&version.record, manifest.modules.clone());
+            // So that what is measured is not a moment between a deploy and what follows it.
+            self.cut_sources(&modules).await;
             for module in &modules {
                 if !sources.contains_key(&module.source) {
                     let read = self.inner.builder.text(module.path.clone(), module.source);
@@ -108,9 +111,17 @@ impl Catalog {
             versions.push((record.version, modules));
         }
         versions.reverse();
+        let stored = self.stored_sources(&versions, &images(&routes, &versions)).await?;
         let (app, said) = (app.clone(), said.ok_or(CatalogError::BuildPanicked)?);
-        let work = move || Report::of(&versions, &trees(&versions, &sources)).finish(app, said);
+        let work =
+            move || Report::of(&versions, &trees(&versions, &sources)).finish(app, said, stored);
         on_big_stack("belay-blocks", work).await.map_err(|_| CatalogError::BuildPanicked)
+    }
+}
+
+impl VersionBlocks {
+    fn new(version: VersionNumber) -> Self {
+        Self { version, blocks: 0, bytes: 0, shared_bytes: 0, stored_bytes: 0 }
     }
 }
 
@@ -120,6 +131,18 @@ impl Said {
         let functions = functions.filter(|(_, tags)| !tags.is_empty()).collect();
         Self { version, app: manifest.tags, functions, code }
     }
+}
+
+/// What was made of these versions and their changes.
+fn images(routes: &AppRoutes, versions: &[Version]) -> Vec<Hash> {
+    let mut images = Vec::new();
+    for (version, _) in versions {
+        let own = routes.versions.get(version).map(|version| version.image.record());
+        images.extend(own.iter().flat_map(|own| [own.image, own.maps]));
+        let faces = routes.changes.get(version).into_iter().flat_map(|change| &change.faces);
+        images.extend(faces.flat_map(|face| [face.image, face.maps]));
+    }
+    images
 }
 
 fn trees(versions: &[Version], sources: &HashMap<Hash, Arc<str>>) -> Trees {
@@ -137,8 +160,8 @@ fn trees(versions: &[Version], sources: &HashMap<Hash, Arc<str>>) -> Trees {
 struct Report<'a> {
     versions: &'a [Version],
     trees: &'a Trees,
-    /// Where a block was first seen, and its size there.
-    since: HashMap<Hash, (VersionNumber, u32)>,
+    /// Where a block was first seen.
+    since: HashMap<Hash, VersionNumber>,
     counted: Vec<VersionBlocks>,
 }
 
@@ -146,7 +169,7 @@ impl<'a> Report<'a> {
     fn of(versions: &'a [Version], trees: &'a Trees) -> Self {
         let mut report = Self { versions, trees, since: HashMap::new(), counted: Vec::new() };
         for (version, modules) in versions {
-            let mut own = VersionBlocks { version: *version, blocks: 0, bytes: 0, shared_bytes: 0 };
+            let mut own = VersionBlocks::new(*version);
             for module in modules {
                 if let Some(tree) = report.tree(module) {
                     report.count(tree, &mut own);
@@ -162,14 +185,22 @@ impl<'a> Report<'a> {
     }
 
     fn count(&mut self, block: &Block, own: &mut VersionBlocks) {
-        let (first, _) = *self.since.entry(block.hash).or_insert((own.version, block.bytes));
+        let first = *self.since.entry(block.hash).or_insert(own.version);
         own.blocks += 1;
         own.bytes += u64::from(block.bytes);
         own.shared_bytes += if first < own.version { u64::from(block.bytes) } else { 0 };
         block.blocks.iter().for_each(|inner| self.count(inner, own));
     }
 
-    fn finish(self, app: AppName, said: Said) -> BlocksReport {
+    fn finish(
+        mut self,
+        app: AppName,
+        said: Said,
+        (sources, added): (StoredSources, Vec<u64>),
+    ) -> BlocksReport {
+        for (version, added) in self.counted.iter_mut().zip(added) {
+            version.stored_bytes = added;
+        }
         let shown = self.versions.iter().find(|(version, _)| *version == said.version);
         let module = |module: &ModuleEntry| {
             let tags = said.code.iter().filter(|tagged| tagged.module == module.path).collect();
@@ -183,8 +214,7 @@ impl<'a> Report<'a> {
             modules,
             tags: said.app,
             functions: said.functions,
-            bytes: self.counted.iter().map(|version| version.bytes).sum(),
-            unique_bytes: self.since.values().map(|(_, bytes)| u64::from(*bytes)).sum(),
+            sources,
             versions: self.counted,
         }
     }
@@ -192,7 +222,7 @@ impl<'a> Report<'a> {
     /// `tags` are those of the block and of the blocks in it.
     fn info(&self, block: &Block, tags: Vec<&Tagged>) -> BlockInfo {
         let newest = self.versions.last().map(|(version, _)| *version);
-        let since = self.since.get(&block.hash).map(|(since, _)| *since).or(newest);
+        let since = self.since.get(&block.hash).copied().or(newest);
         let mut inner: Vec<Vec<&Tagged>> = vec![Vec::new(); block.blocks.len()];
         let mut own = Vec::new();
         for tagged in tags {

@@ -1,7 +1,8 @@
 //! A deploy: a manifest becomes the next version of its app, wholly or not at all.
 //!
 //! check → compile → evaluate → blobs → one transaction → publish → acknowledge. Until the transaction nothing that
-//! anyone can see has changed; blobs that a refused deploy leaves behind are garbage.
+//! anyone can see has changed; blobs that a refused deploy leaves behind are garbage. Its sources are cut into pieces
+//! when it is done, behind its back.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use belay_engine::FunctionImage;
 use belay_fabric::{Expect, Transaction};
 use belay_model::{AppManifest, AppName, Diagnostic, FunctionName, Hash, PartId, VersionNumber};
 use serde::Serialize;
+use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use super::{
@@ -28,6 +30,9 @@ use super::{
     tags,
 };
 use crate::telemetry::Timestamp;
+
+/// How often a deploy plans what it changes, while others change the app.
+const PLANS_MAX: usize = 3;
 
 /// What a deploy answers.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -110,21 +115,20 @@ impl Catalog {
         let started = Instant::now();
         let stored = self.store_blobs(&encoded, &work).await?;
 
-        let _turn = self.turn(&manifest.app).await;
+        let weaving = Instant::now();
+        let (_turn, change) = self.plan_in_turn(&manifest, &work, yes).await?;
         // Someone may have deployed the same in the meantime.
         if let Some(unchanged) = self.unchanged(&manifest.app, &stored.manifest) {
             return Ok(unchanged);
         }
-        self.finish_removal(&manifest.app).await?;
-        let weaving = Instant::now();
-        let number =
-            self.app(&manifest.app).map_or(VersionNumber::FIRST, |app| app.latest().next());
-        let change = self.plan_change(&manifest, &work, number, yes).await?;
         let weave = weaving.elapsed();
+        self.finish_removal(&manifest.app).await?;
         let (app, record) =
             self.commit_version(&manifest, &stored, work.engine, change.as_ref()).await?;
         let deployed = change.as_ref().map(|change| deployed(&manifest.app, change));
+        let before = change.as_ref().map(|change| change.record.before);
         self.serve(&manifest.app, &app, &record, work.image, change)?;
+        self.cut_in_background([Some(record.manifest), before].into_iter().flatten().collect());
         Ok(DeployResult {
             app: manifest.app.clone(),
             version: record.version,
@@ -142,6 +146,42 @@ impl Catalog {
                 store: millis(started.elapsed().saturating_sub(weave)),
             },
         })
+    }
+
+    /// The turn of the app, with what the deploy changes of the state in which it was taken.
+    ///
+    /// Weaving and making images take their time, and who takes something back meanwhile does not wait for that: what
+    /// was planned for another state is planned again, the last time in the turn.
+    async fn plan_in_turn(
+        &self,
+        manifest: &Arc<AppManifest>,
+        work: &Work,
+        yes: bool,
+    ) -> Result<(OwnedMutexGuard<()>, Option<PlannedChange>), CatalogError> {
+        let app = &manifest.app;
+        for tries_left in (0..PLANS_MAX).rev() {
+            let mut turn = None;
+            if tries_left == 0 {
+                turn = Some(self.turn(app).await);
+            }
+            let seen = self.app(app).ok();
+            let number = seen.as_ref().map_or(VersionNumber::FIRST, |app| app.latest().next());
+            let change = self.plan_change(manifest, work, number, yes).await?;
+            let turn = match turn {
+                Some(turn) => turn,
+                None => self.turn(app).await,
+            };
+            let now = self.app(app).ok();
+            let same = match (&seen, &now) {
+                (Some(seen), Some(now)) => Arc::ptr_eq(seen, now),
+                (None, None) => true,
+                _ => false,
+            };
+            if same || tries_left == 0 {
+                return Ok((turn, change));
+            }
+        }
+        Err(CatalogError::Contended)
     }
 
     pub(super) fn unchanged(&self, app: &AppName, manifest: &Hash) -> Option<DeployResult> {

@@ -59,6 +59,12 @@ pub enum CatalogError {
         parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     WayBackLost { app: AppName, change: VersionNumber, parts: Vec<PartId> },
+    /// What was taken back would run again, and stay.
+    #[error(
+        "the deploy brings back what was taken back ({}), as an edit that stays: it is tagged `@rollback never`, or needed by one that is",
+        parts.join(", ")
+    )]
+    ComesBack { parts: Vec<String> },
     /// The request itself is wrong.
     #[error("{0}")]
     Invalid(String),

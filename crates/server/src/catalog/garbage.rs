@@ -1,5 +1,5 @@
-//! What nothing refers to any more: blobs of removed apps and of refused deploys. Found by mark and sweep, after a
-//! removal and at start.
+//! What nothing refers to any more: blobs of removed apps and of refused deploys, and pieces that no blob has any more.
+//! Found by mark and sweep, after a removal and at start.
 //!
 //! Safe against deploys, which share a lock from looking for their sources until a record refers to them (rebuilds share it
 //! while they keep what they made): marking and
@@ -36,26 +36,41 @@ impl Catalog {
         let candidates = self.all_blobs().await?;
         let mut marked = Marked::default();
         self.mark(&mut marked).await?;
-        let _no_deploys = self.inner.collecting.write().await;
+        let no_deploys = self.inner.collecting.write().await;
         self.mark(&mut marked).await?;
         let mut removed = 0;
         for dead in candidates.iter().filter(|hash| !marked.blobs.contains(hash)) {
             removed += usize::from(self.inner.blobs.remove(dead).await?);
         }
+        drop(no_deploys);
+        // Deploys put blobs whole, so they have no business with pieces.
+        self.inner.blobs.sweep().await?;
         Ok(removed)
     }
 
-    /// Nobody waits for it; a failure is logged, and the next start tries again.
+    /// Nobody waits for it.
     pub fn collect_in_background(&self) {
         let catalog = self.clone();
+        tokio::spawn(async move { catalog.collect_or_log().await });
+    }
+
+    /// What a start does beside serving: garbage goes, and sources that are not in pieces yet are cut.
+    pub fn tidy_in_background(&self) {
+        let catalog = self.clone();
         tokio::spawn(async move {
-            match catalog.collect().await {
-                Ok(removed) => tracing::debug!(removed, "collected garbage"),
-                // The next start goes on.
-                Err(CatalogError::Store(StoreError::Closed)) => {}
-                Err(error) => tracing::warn!(%error, "garbage could not be collected"),
-            }
+            catalog.collect_or_log().await;
+            catalog.cut_all().await;
         });
+    }
+
+    /// A failure is logged, and the next start tries again.
+    async fn collect_or_log(&self) {
+        match self.collect().await {
+            Ok(removed) => tracing::debug!(removed, "collected garbage"),
+            // The next start goes on.
+            Err(CatalogError::Store(StoreError::Closed)) => {}
+            Err(error) => tracing::warn!(%error, "garbage could not be collected"),
+        }
     }
 
     /// Every blob that a version refers to. A manifest that cannot be read stops the sweep: better garbage than loss.
@@ -84,7 +99,7 @@ impl Catalog {
 
     /// As they are known, and as they are stored: an image that was made anew is stored a moment before it is known,
     /// and not known at all if its change stopped to run meanwhile.
-    async fn change_records(&self) -> Result<Vec<ChangeRecord>, CatalogError> {
+    pub(super) async fn change_records(&self) -> Result<Vec<ChangeRecord>, CatalogError> {
         let mut changes = Vec::new();
         for stored in load::all(&self.inner.store, &CHANGES).await? {
             changes.push(record::decode(&stored.key, &stored.value)?);
@@ -97,7 +112,7 @@ impl Catalog {
         Ok(changes)
     }
 
-    fn records(&self) -> Vec<std::sync::Arc<VersionRecord>> {
+    pub(super) fn records(&self) -> Vec<std::sync::Arc<VersionRecord>> {
         let routes = self.inner.routes.load();
         let versions = routes.apps().flat_map(|app| app.versions.values());
         versions.map(|version| version.image.record()).collect()

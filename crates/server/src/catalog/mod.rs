@@ -6,7 +6,8 @@
 //! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
 //! - [`deploy`]: a manifest becomes a version; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
 //! - [`changes`]: what a deploy changes, and which arms of it run;
-//! - [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more;
+//! - [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
+//!   share what they have in common, [`stored`]: and what that saves;
 //! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed; [`rebuild`]: images after an upgrade.
 //!
 //! Invariants: changes of one app happen one after another (and each is checked against the record it was based on,
@@ -28,10 +29,12 @@ mod images;
 mod load;
 mod manifest;
 mod maps;
+mod pieces;
 mod rebuild;
 mod record;
 mod rewritten;
 mod shared;
+mod stored;
 mod tags;
 mod woven;
 
@@ -43,7 +46,6 @@ use belay_model::{AppManifest, AppName};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, RwLock};
 
-use self::rebuild::Rebuilder;
 pub use self::{
     blocks::BlocksReport,
     build::{BuildLine, Builder},
@@ -63,6 +65,7 @@ pub use self::{
     },
     shared::{AppShared, Services},
 };
+use self::{pieces::Uncut, rebuild::Rebuilder};
 use crate::routes::{AppRoutes, Routes, SharedRoutes};
 
 /// Changes the state of record and publishes routes. Cheap to clone.
@@ -84,6 +87,8 @@ struct Inner {
     collecting: Arc<RwLock<()>>,
     /// One garbage collection at a time.
     collector: tokio::sync::Mutex<()>,
+    /// Held while sources are cut, one after another.
+    uncut: tokio::sync::Mutex<Uncut>,
 }
 
 impl Catalog {
@@ -114,6 +119,7 @@ impl Catalog {
             turns: Mutex::default(),
             collecting,
             collector: tokio::sync::Mutex::default(),
+            uncut: tokio::sync::Mutex::default(),
         };
         let catalog = Self { inner: Arc::new(inner) };
         for app in &loaded.orphans {

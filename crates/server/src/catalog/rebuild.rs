@@ -17,7 +17,7 @@ use super::{
     manifest::read_manifest,
     maps::{self, Maps},
     record::{self, CHANGES, VERSIONS, version_key},
-    woven::{Bindings, Pair},
+    woven::Pair,
 };
 
 /// Attempts at a transaction whose base was changed in between.
@@ -84,8 +84,7 @@ impl Rebuilder {
             after: Arc::new(read_manifest(blobs, &version.manifest).await?),
             label: format!("v{}", change.from.version),
         };
-        let bindings = Bindings { frozen: change.frozen.clone(), whole: change.whole.is_some() };
-        let (image, maps, engine) = self.builder.face(&pair, bindings, face.arm).await?;
+        let (image, maps, engine) = self.builder.face(&pair, change, face.arm).await?;
         Ok(Rebuilt { image, maps, engine })
     }
 

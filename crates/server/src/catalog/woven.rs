@@ -14,9 +14,10 @@ use belay_weave::{Compiled, Tying, Weave, compile_woven, weave};
 use std::collections::BTreeSet;
 
 use super::{
-    Builder, CatalogError, FunctionRecord,
+    Builder, CatalogError, ChangeRecord, FunctionRecord,
     blocking::{Broken, on_big_stack},
     build::{Purpose, Texts, Work, make, program},
+    changes::is_cut_as,
     maps::Maps,
 };
 
@@ -100,9 +101,10 @@ impl Builder {
     pub(super) async fn face(
         &self,
         pair: &Pair,
-        bindings: Bindings,
+        change: &ChangeRecord,
         arm: Arm,
     ) -> Result<(FunctionImage, Maps, Hash), CatalogError> {
+        let bindings = Bindings { frozen: change.frozen.clone(), whole: change.whole.is_some() };
         let manifest = if arm == Arm::After { &pair.after } else { &pair.before };
         if bindings.whole {
             let work = self.build(manifest, Purpose::Rebuild).await?;
@@ -112,6 +114,11 @@ impl Builder {
         let hash = engine.hash();
         let engines = [engine.clone(), engine];
         let woven = self.weave_again(pair, bindings).await?;
+        if !is_cut_as(&woven, change) {
+            // The arms are of other parts than these: better no answer than that of another program.
+            let app = pair.after.app.clone();
+            return Err(CatalogError::Rewoven { app, change: change.version });
+        }
         let pair = pair.clone();
         let work = move || {
             // Without an image part there is one image for both arms.

@@ -128,7 +128,7 @@ impl From<CatalogError> for ApiError {
             CatalogError::UnknownProgram { app, .. } => Self::not_found("unknown-program", message)
                 .help(format!("`belay changes {app} --json` lists those that there are")),
             CatalogError::Rewoven { .. } => Self::new(StatusCode::CONFLICT, "rewoven", message)
-                .help("versions as they were deployed are not concerned"),
+                .help("`belay restore` what was taken back of it and deploy again, or ask for a version by its number"),
             CatalogError::AllStays { app, from, .. } => {
                 Self::new(StatusCode::CONFLICT, "all-stays", message).help(format!(
                     "`belay alias {app} live {from}` makes version {from} run again, as a whole"
@@ -149,6 +149,8 @@ impl From<CatalogError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "way-back-lost", message)
                     .help("deploy with `--yes` if what runs of it is to stay")
             }
+            CatalogError::ComesBack { .. } => Self::new(StatusCode::CONFLICT, "comes-back", message)
+                .help("remove the tag, or deploy with `--yes` if it is to run again"),
             CatalogError::Invalid(_) => Self::bad_request(message),
             CatalogError::Contended => Self::new(StatusCode::CONFLICT, "contended", message),
             CatalogError::Store(error) => error.into(),

@@ -46,7 +46,7 @@ async fn the_number_of_images_in_memory_is_bounded() {
 }
 
 /// Makes the first version of the app `shop` that of an older Belay, whose maps say nothing.
-async fn age(dir: &std::path::Path) {
+pub(crate) async fn age(dir: &std::path::Path) {
     edit(dir, async |store| {
         let (versions, key) = (Collection::constant("versions"), "shop/0000000001");
         let record = store.get(&versions, key).await.unwrap().unwrap();

@@ -71,6 +71,8 @@ async fn woven_fixtures_answer_in_the_engine_what_plain_ones_do() {
         let after = answer(&server, &format!("{app}.main:2")).await;
         let woven = format!("{app}.main");
         assert_eq!(answer(&server, &woven).await, after, "{app}");
+        let (_, change) = server.get(&format!("apps/{app}/changes/2")).await;
+        assert_eq!(change["whole"], Value::Null, "{app} is not woven");
         let all = json!({ "parts": [] });
         let (status, taken) = server.post(&format!("apps/{app}/changes/2/take-back"), &all).await;
         assert_eq!(status, StatusCode::OK, "{app}: {taken:#}");

@@ -7,6 +7,7 @@
 
 mod changes;
 mod changes_tags;
+mod changes_taken;
 mod child;
 mod control_abort;
 mod control_api;
@@ -24,6 +25,7 @@ mod data_trigger;
 mod deploy_build;
 mod deploy_crash;
 mod deploy_memory;
+mod deploy_pieces;
 mod deploy_tags;
 mod deploy_versions;
 mod differential;

@@ -107,6 +107,16 @@ impl Server {
         deploy(self.client.clone(), self.control, app.clone()).await
     }
 
+    /// As [`Self::try_deploy`], without the yes to whatever is asked.
+    pub(crate) async fn try_deploy_asking(&self, app: &App) -> (StatusCode, Value) {
+        for (hash, source) in &app.sources {
+            let put = self.api(Method::PUT, &format!("blobs/{hash}")).body(source.clone());
+            assert_eq!(answer(put).await.0, StatusCode::OK);
+        }
+        let manifest = serde_json::to_value(&app.manifest).unwrap();
+        self.post(&format!("apps/{}/versions", app.manifest.app), &manifest).await
+    }
+
     /// Calls a function through the control plane; the whole answer.
     pub(crate) async fn invoke(&self, function: &str, event: &Value) -> Value {
         let (status, body) = self.post(&format!("functions/{function}/invocations"), event).await;

@@ -25,6 +25,8 @@ mod plan;
 mod resolve;
 mod settle;
 
+pub(super) use parts::is_cut_as;
+
 pub use self::{
     effective::{EffectiveFile, EffectiveProgram},
     faces::Contents,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use belay_model::{Arm, EditId, PartId, PartInfo};
+use belay_weave::Weave;
 
 use crate::catalog::{AppRecord, ChangeRecord, PartRecord};
 
@@ -48,6 +49,17 @@ pub(super) fn twin_of(
         ([_], [twin]) => Some(*twin),
         _ => None,
     })
+}
+
+/// Whether a weave that was made again has the parts of the change. By an older Belay, edits that are the same were not
+/// numbered.
+pub(in crate::catalog) fn is_cut_as(woven: &Weave, change: &ChangeRecord) -> bool {
+    let anywhere = |edits: &[EditId]| edits.iter().map(EditId::anywhere).collect::<BTreeSet<_>>();
+    let parts = woven.parts();
+    parts
+        .iter()
+        .map(|part| anywhere(&edits_of(part)))
+        .eq(change.parts.iter().map(|p| anywhere(&p.edits)))
 }
 
 /// The edits of all parts.

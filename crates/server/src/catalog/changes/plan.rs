@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use belay_model::{
-    AppManifest, AppName, Arm, EditId, PartId, PartInfo, ProgramName, VersionNumber,
+    AppManifest, AppName, Arm, EditId, HunkInfo, PartId, PartInfo, ProgramName, VersionNumber,
 };
 use serde::Serialize;
 
@@ -80,12 +80,12 @@ impl Catalog {
             return Ok(None);
         };
         let taken = self.stored_app(&after.app).await?.map(|record| record.taken_back);
-        let (parts, notes) = self.first_arms(
-            &after.app,
-            &woven.parts,
-            base.superseded.as_ref(),
-            &taken.unwrap_or_default(),
-        );
+        let taken = taken.unwrap_or_default();
+        if !yes {
+            self.check_staying(&app, &woven.staying, &taken).await?;
+        }
+        let (parts, notes) =
+            self.first_arms(&after.app, &woven.parts, base.superseded.as_ref(), &taken);
         let faces = std::mem::take(&mut woven.faces);
         let (before, details, stored) = self.store_change(&pair, &woven, &faces).await?;
         let record = ChangeRecord {
@@ -108,6 +108,29 @@ impl Catalog {
         };
         let superseded = base.superseded.map(|old| supersede(old, &record));
         Ok(Some(PlannedChange { record, superseded, faces, notes }))
+    }
+
+    /// What was taken back must not come back as what stays, unless it is asked for.
+    async fn check_staying(
+        &self,
+        app: &AppRoutes,
+        staying: &[HunkInfo],
+        taken: &[TakenBack],
+    ) -> Result<(), CatalogError> {
+        let mut parts = Vec::new();
+        for verdict in taken.iter().filter(|_| !staying.is_empty()) {
+            let Some(change) = app.changes.get(&verdict.version) else { continue };
+            let contents = self.contents(change).await?;
+            let part = contents.parts.iter().find(|part| part.id == verdict.part);
+            let held = |hunk: &&HunkInfo| {
+                verdict.edits.iter().any(|edit| edit.anywhere() == hunk.edit.anywhere())
+            };
+            let mut hunks = part.iter().flat_map(|part| &part.hunks).filter(held);
+            if hunks.any(|hunk| staying.iter().any(|stays| is_within(hunk, stays))) {
+                parts.push(format!("{}/{}:{}", app.name(), verdict.version, verdict.part));
+            }
+        }
+        if parts.is_empty() { Ok(()) } else { Err(CatalogError::ComesBack { parts }) }
     }
 
     async fn stored_app(&self, app: &AppName) -> Result<Option<AppRecord>, CatalogError> {
@@ -146,7 +169,13 @@ impl Catalog {
         let arm = |part: PartId| {
             if untouched.contains(&part) { Arm::Before } else { arm_of(&change, part) }
         };
-        let before = self.resolve(app, &change, &arm).await?;
+        let before = match self.resolve(app, &change, &arm).await {
+            // Another Belay cuts it into other parts: none of them goes on.
+            Err(CatalogError::Rewoven { .. }) => {
+                self.resolve(app, &change, &|part| arm_of(&change, part)).await?
+            }
+            resolved => resolved?,
+        };
         self.store_sources(&before).await?;
         let before = before.manifest;
         Ok(Some(Base { from, before, superseded: Some(ChangeRecord::clone(&change)) }))
@@ -224,12 +253,24 @@ impl Catalog {
     }
 }
 
-/// The change before, with where its parts go on.
+/// Whether an edit is one that stays, or within it: what stays is cut into statements, whatever the edit was.
+fn is_within(edit: &HunkInfo, stays: &HunkInfo) -> bool {
+    let place = |hunk: &HunkInfo| (hunk.edit.module.clone(), hunk.edit.function.clone());
+    let texts = [(&edit.before_text, &stays.before_text), (&edit.after_text, &stays.after_text)];
+    edit.edit.anywhere() == stays.edit.anywhere()
+        || place(edit) == place(stays) && texts.iter().all(|(inner, outer)| outer.contains(*inner))
+}
+
+/// The change before, with where its parts go on: as they are, or in a part that has more.
 fn supersede(mut old: ChangeRecord, new: &ChangeRecord) -> ChangeRecord {
     old.state = ChangeState::Superseded;
     for (index, part) in (0..).map(PartId).zip(&mut old.parts) {
         let twin = parts_of(new).find(|(_, p)| p.carried_from == Some((old.version, index)));
-        part.carried_to = twin.map(|(id, _)| (new.version, id));
+        let holds = |(_, p): &(PartId, &PartRecord)| {
+            !part.edits.is_empty() && part.edits.iter().all(|edit| p.edits.contains(edit))
+        };
+        let larger = || parts_of(new).find(holds);
+        part.carried_to = twin.or_else(larger).map(|(id, _)| (new.version, id));
     }
     // Its images stay, for the day on which `live` is moved back to it.
     old

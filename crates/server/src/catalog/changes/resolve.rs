@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use belay_model::{AppManifest, Arm, EditId, Hash, ModuleEntry, PartId};
+use belay_model::{AppManifest, Arm, Hash, ModuleEntry, PartId};
 
-use super::parts::{edits_of, parts_of};
+use super::parts::{is_cut_as, parts_of};
 use crate::{
     catalog::{
         Catalog, CatalogError, ChangeRecord,
@@ -53,14 +53,8 @@ impl Catalog {
         let pair = self.pair(app, change).await?;
         let bindings = Bindings { frozen: change.frozen.clone(), whole: change.whole.is_some() };
         let woven = self.inner.builder.weave_again(&pair, bindings).await?;
-        // An older Belay did not number edits that are the same.
-        let anywhere =
-            |edits: &[EditId]| edits.iter().map(EditId::anywhere).collect::<BTreeSet<_>>();
-        let now: Vec<BTreeSet<EditId>> =
-            woven.parts().iter().map(|part| anywhere(&edits_of(part))).collect();
-        let then: Vec<BTreeSet<EditId>> = change.parts.iter().map(|p| anywhere(&p.edits)).collect();
-        let same = then == now;
-        if !same && parts_of(change).any(|(part, _)| arm(part) == Arm::Before) {
+        if !is_cut_as(&woven, change) && parts_of(change).any(|(part, _)| arm(part) == Arm::Before)
+        {
             // The arms are of other parts than these: better no program than another one.
             return Err(CatalogError::Rewoven { app: app.name().clone(), change: change.version });
         }
