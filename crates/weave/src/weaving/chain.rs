@@ -58,11 +58,10 @@ impl Weaver<'_> {
             let known = (chain.names.len(), chain.items.each_ref().map(BTreeSet::len));
             let mut refusal = None;
             for side in Side::BOTH {
-                for name in chain.names.clone() {
-                    // What is refused may be allowed once the chain has more.
-                    if linked.contains(&(side, name.clone())) {
-                        continue;
-                    }
+                // What is refused may be allowed once the chain has more.
+                let mut open = chain.names.clone();
+                open.retain(|name| !linked.contains(&(side, name.clone())));
+                for name in open {
                     match self.link(side, &name, tops, &mut chain) {
                         Ok(()) => drop(linked.insert((side, name))),
                         Err(error) => drop(refusal.get_or_insert(error)),
