@@ -53,7 +53,7 @@ fuzz_target!(|input: Input<'_>| {
     let weave = weave_sources(&sources(input.text), &sources(&after), Tying::Default);
     let wrong: Vec<_> = weave.mismatches().collect();
     assert!(wrong.is_empty(), "{wrong:?}");
-    assert_eq!(&*weave.resolve(&|_| Arm::After).1[path], after);
+    assert_eq!(&*weave.resolve(&|_| Arm::After).unwrap().1[path], after);
 });
 
 fn edited(text: String, edit: &Edit<'_>) -> String {

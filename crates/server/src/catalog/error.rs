@@ -33,6 +33,9 @@ pub enum CatalogError {
         "change {app}/{change} is cut into other parts by this Belay than by the one that made it"
     )]
     Rewoven { app: AppName, change: VersionNumber },
+    /// What runs cannot be written as sources.
+    #[error("{}", .0.message)]
+    NotOneSource(Box<Diagnostic>),
     /// `from` is what ran before it.
     #[error("change {app}/{change} has no parts: all that it brought is tagged `@rollback never`")]
     AllStays { app: AppName, change: VersionNumber, from: VersionNumber },

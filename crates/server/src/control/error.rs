@@ -129,6 +129,11 @@ impl From<CatalogError> for ApiError {
                 .help(format!("`belay changes {app} --json` lists those that there are")),
             CatalogError::Rewoven { .. } => Self::new(StatusCode::CONFLICT, "rewoven", message)
                 .help("`belay restore` what was taken back of it and deploy again, or ask for a version by its number"),
+            CatalogError::NotOneSource(diagnostic) => {
+                let mut refused = Self::new(StatusCode::CONFLICT, "not-one-source", message);
+                refused.detail.diagnostics = vec![*diagnostic];
+                refused
+            }
             CatalogError::AllStays { app, from, .. } => {
                 Self::new(StatusCode::CONFLICT, "all-stays", message).help(format!(
                     "`belay alias {app} live {from}` makes version {from} run again, as a whole"

@@ -159,6 +159,29 @@ pub(crate) fn with_source_tree<T>(
     })
 }
 
+/// As [`with_source_tree`], for what nobody has written. The error is places where it breaks a rule that a parser does not
+/// know, such as one name declared twice; none if it does not parse at all.
+pub(crate) fn with_made_tree<T>(
+    path: &str,
+    code: &str,
+    kind: ModuleKind,
+    work: impl FnOnce(&Tree<'_>) -> T,
+) -> Result<T, Vec<u32>> {
+    let dialect = Dialect::of(path).ok_or_else(Vec::new)?;
+    let depth = depth::nesting(code, dialect.jsx, dialect.typescript).ok_or_else(Vec::new)?;
+    on_stack(depth, || {
+        let source_type = dialect.source_type(Goal::Known(kind));
+        let allocator = Allocator::default();
+        let parsed = Parser::new(&allocator, code, source_type).parse();
+        let checked = SemanticBuilder::new().with_check_syntax_error(true).build(&parsed.program);
+        if !checked.diagnostics.is_empty() {
+            let labels = checked.diagnostics.iter().flat_map(|problem| problem.labels.iter());
+            return Err(labels.map(oxc::diagnostics::LabeledSpan::offset).collect());
+        }
+        Ok(work(&parse(code, source_type).ok_or_else(Vec::new)?))
+    })
+}
+
 /// As [`with_source_tree`], for what was woven of two sources: it nests at most as deep as both of them together, and
 /// what is put around them.
 pub(crate) fn with_woven_tree<T>(

@@ -14,13 +14,14 @@ use oxc::span::Span;
 use super::{
     facts::HunkFacts,
     hunk::{Hunk, HunkId, Place, Refusal, Side},
+    misread::Misread,
     modules::{Source, WovenModule, edges_have, weave_modules},
     parts::{Group, Tying},
     places::segments,
     settings::{Setting, differing},
     staying::Staying,
 };
-use crate::map::WovenSegment;
+use crate::{map::WovenSegment, same_code};
 
 /// A module's text for one image.
 #[derive(Debug)]
@@ -32,6 +33,9 @@ pub(crate) struct WovenText {
     /// Where the text came from; absent for one that only one version has, or that did not change.
     pub(crate) segments: Option<Vec<WovenSegment>>,
 }
+
+/// A manifest, and the sources of its modules by their paths.
+pub(super) type Program = (AppManifest, BTreeMap<String, Arc<str>>);
 
 /// What differs between the settings of two manifests is one hunk of this module.
 const SETTINGS: &str = "belay.toml";
@@ -254,10 +258,9 @@ impl Weave {
     }
 
     /// The sources of the program in which each part is at its arm: what is to be written in the user's files.
-    pub fn resolve(
-        &self,
-        arm: &dyn Fn(PartId) -> Arm,
-    ) -> (AppManifest, BTreeMap<String, Arc<str>>) {
+    ///
+    /// # Errors A name that would mean something else there than in what runs.
+    pub fn resolve(&self, arm: &dyn Fn(PartId) -> Arm) -> Result<Program, Box<Diagnostic>> {
         let arm_of = |at: usize| {
             let group_arm = |at: usize| {
                 let group = self.groups.iter().position(|group| group.members.contains(&at));
@@ -270,14 +273,35 @@ impl Weave {
             let anyone = users.iter().any(|user| group_arm(*user) == wanted);
             if anyone == added { Arm::After } else { Arm::Before }
         };
-        self.resolve_hunks(&arm_of)
+        let (program, misread) = self.resolve_hunks(&arm_of);
+        match misread.first() {
+            Some((module, misread)) => Err(Box::new(self.told(*module, misread))),
+            None => Ok(program),
+        }
     }
 
+    fn told(&self, module: usize, Misread { name, places }: &Misread) -> Diagnostic {
+        let module = &self.modules[module];
+        let message = format!(
+            "with these parts on, {} cannot be written as one source: `{name}` would mean something else",
+            module.path
+        );
+        let place = places.iter().find_map(|(side, at)| {
+            let at = *at as usize;
+            let text = &module.after.as_ref().filter(|_| *side == Side::After)?.text;
+            Some(Label::new(&module.path, text, at, at + name.len(), "here"))
+        });
+        let told = Diagnostic::error("not-one-source", message);
+        let told = place.into_iter().fold(told, Diagnostic::at);
+        told.help("what runs is right; restore the parts of this module, or take all of them back")
+    }
+
+    /// The program in which each hunk is at its arm, and what of it would be misread, with its module.
     pub(super) fn resolve_hunks(
         &self,
         arm_of: &dyn Fn(usize) -> Arm,
-    ) -> (AppManifest, BTreeMap<String, Arc<str>>) {
-        let mut texts = BTreeMap::new();
+    ) -> (Program, Vec<(usize, Misread)>) {
+        let (mut texts, mut misread) = (BTreeMap::new(), Vec::new());
         let mut manifest = self.after.clone();
         manifest.modules.clear();
         for (index, module) in self.modules.iter().enumerate() {
@@ -289,7 +313,11 @@ impl Weave {
                 .map(|(_, own)| own)
                 .collect();
             let resolved = match (&module.before, &module.after) {
-                (Some(old), Some(new)) => Some(resolve_module(old, new, module, &taken)),
+                (Some(old), Some(new)) => {
+                    let (resolved, wrong) = resolve_module(old, new, module, &taken);
+                    misread.extend(wrong.into_iter().map(|wrong| (index, wrong)));
+                    Some(resolved)
+                }
                 (Some(old), None) => (!taken.is_empty()).then(|| old.clone()),
                 (None, new) => new.clone().filter(|_| taken.is_empty()),
             };
@@ -311,24 +339,38 @@ impl Weave {
                 manifest.environment = old.environment;
             }
         }
-        (manifest, texts)
+        ((manifest, texts), misread)
     }
 }
 
-/// The new source with some hunks taken back.
-fn resolve_module(old: &Source, new: &Source, module: &WovenModule, taken: &[&AppHunk]) -> Source {
+/// The new source with some hunks taken back, and what of it would be misread.
+fn resolve_module(
+    old: &Source,
+    new: &Source,
+    module: &WovenModule,
+    taken: &[&AppHunk],
+) -> (Source, Vec<Misread>) {
     let Some(weave) = module.weave.as_ref().filter(|_| !taken.is_empty()) else {
-        return new.clone();
+        return (new.clone(), Vec::new());
     };
     if weave.whole {
-        return old.clone();
+        return (old.clone(), Vec::new());
     }
-    let text =
-        weave.resolve((&old.text, &new.text), &taken.iter().map(|own| own.hunk.id).collect());
+    let both: (&str, &str) = (&old.text, &new.text);
+    let made = weave.resolve(both, &taken.iter().map(|own| own.hunk.id).collect());
+    let read_as = (&*module.path, new.entry.kind);
+    let all = weave.output.hunks.iter().filter(|hunk| !hunk.is_derived()).count();
+    let misread = if taken.len() < all {
+        weave.misread(read_as, both, &made)
+    } else if same_code(read_as.0, read_as.1, &made.text, &old.text) {
+        Vec::new()
+    } else {
+        return (old.clone(), Vec::new());
+    };
     let mut entry = new.entry.clone();
     let missing = old.entry.imports.iter().filter(|edge| !edges_have(&new.entry.imports, edge));
     entry.imports.extend(missing.cloned());
-    Source { entry, text: text.into() }
+    (Source { entry, text: made.text.into() }, misread)
 }
 
 /// Notes the modules that a hunk imports.

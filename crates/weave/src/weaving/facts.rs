@@ -129,8 +129,8 @@ pub(crate) fn facts(
     after_facts.introduced = unknown(after, &after_facts, old);
     let inline = matches!(hunk.kind, HunkKind::Expression | HunkKind::Property);
     let around_both = match hunk.after.spans.first() {
-        Some(span) => path(after, span.start),
-        None => path(before, hunk.before.at),
+        Some(span) => path_to(after, span.start),
+        None => path_to(before, hunk.before.at),
     };
     HunkFacts {
         path: around_both,
@@ -174,7 +174,8 @@ fn ended(mut words: Vec<&str>) -> Vec<&str> {
     words
 }
 
-fn path(tree: &Tree<'_>, at: u32) -> String {
+/// The names of the functions and classes around a place, outermost first.
+pub(super) fn path_to(tree: &Tree<'_>, at: u32) -> String {
     named_around(tree, at).map(|(_, name)| name).collect::<Vec<_>>().join(".")
 }
 

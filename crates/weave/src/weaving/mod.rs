@@ -7,7 +7,8 @@
 //! - [`table`]: large values that are kept twice;
 //! - [`parts`], [`together`]: which hunks move together; [`asked`]: what the tags in the code ask for them;
 //! - [`never`]: which hunks stay, whatever is taken back; [`staying`]: how they are left out; [`apart`]: statements that
-//!   do not go with their neighbours;
+//!   do not go with their neighbours; [`resolve`]: sources with hunks taken back; [`misread`]: whether their names mean
+//!   what they meant;
 //! - [`settings`]: what is not of a module;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
@@ -28,6 +29,7 @@ mod importers;
 mod list;
 mod loose;
 mod members;
+mod misread;
 mod module;
 mod modules;
 mod names;

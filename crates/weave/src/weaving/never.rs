@@ -48,6 +48,8 @@ pub(super) struct Never<'c> {
     lone: [BTreeSet<String>; 2],
     reach: Vec<BTreeSet<usize>>,
     tagged: BTreeSet<usize>,
+    /// Also where nobody wants them back.
+    others: BTreeSet<usize>,
 }
 
 impl<'c> Never<'c> {
@@ -67,13 +69,21 @@ impl<'c> Never<'c> {
         };
         let (old, new) = (known(0), known(1));
         let lone = [&old - &new, &new - &old];
-        Self { candidates, lone, reach, tagged }
+        Self { candidates, lone, reach, tagged, others: BTreeSet::new() }
+    }
+
+    /// These stay as well; whether there are any that did not.
+    pub(super) fn extend(&mut self, others: &BTreeSet<usize>) -> bool {
+        let known = self.others.len();
+        self.others.extend(others);
+        self.others.len() > known
     }
 
     /// All hunks that stay.
     pub(super) fn staying(&self) -> BTreeSet<usize> {
         let mut staying = self.tagged.clone();
         staying.retain(|at| !self.is_removed(*at));
+        staying.extend(&self.others);
         loop {
             let known = staying.len();
             staying.extend(self.tied(&staying));

@@ -40,6 +40,16 @@ impl Rendered {
         Self { text: text.to_owned(), origins: vec![Origin { at: 0, side, span }] }
     }
 
+    /// Adds code of one source, if it has that.
+    pub(super) fn push(&mut self, side: Side, span: Span, source: &str) {
+        let text = source.get(span.start as usize..span.end as usize).unwrap_or_default();
+        if !text.is_empty() {
+            let at = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+            self.origins.push(Origin { at, side, span });
+            self.text.push_str(text);
+        }
+    }
+
     /// Where the byte at `at` came from, if from a source.
     pub(crate) fn origin(&self, at: u32) -> Option<(Side, u32)> {
         let after = self.origins.partition_point(|origin| origin.at <= at);
@@ -120,12 +130,8 @@ impl Renderer<'_> {
 
     fn verbatim(&self, side: Side, span: Span, out: &mut Rendered) -> Option<()> {
         let source = if side == Side::After { self.after } else { self.before };
-        let text = source.get(span.start as usize..span.end as usize)?;
-        if !text.is_empty() {
-            let at = u32::try_from(out.text.len()).ok()?;
-            out.origins.push(Origin { at, side, span });
-            out.text.push_str(text);
-        }
+        source.get(span.start as usize..span.end as usize)?;
+        out.push(side, span, source);
         Some(())
     }
 }

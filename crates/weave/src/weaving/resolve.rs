@@ -7,58 +7,64 @@ use oxc::span::Span;
 use super::{
     hunk::{Edit, Emit, Hunk, HunkId, Place, Side},
     module::ModuleWeave,
+    render::Rendered,
 };
+
+/// What takes the place of a span of the new source.
+type Change = (Span, Vec<Emit>);
 
 impl ModuleWeave {
     /// Old code in the place of the new one, for the hunks of `taken`.
-    pub(crate) fn resolve(
+    pub(super) fn resolve(
         &self,
         (before, after): (&str, &str),
         taken: &BTreeSet<HunkId>,
-    ) -> String {
-        let mut edits: Vec<(Span, String)> = Vec::new();
+    ) -> Rendered {
+        let mut edits: Vec<Change> = Vec::new();
         for hunk in self.output.hunks.iter().filter(|hunk| taken.contains(&hunk.id)) {
             match &hunk.undo {
                 Some(undo) => edits.extend(undo.iter().map(|Edit { at, emit }| {
                     let at = if emit.is_empty() { whole_lines(after, *at) } else { *at };
-                    (at, plain(emit, before, after))
+                    (at, emit.clone())
                 })),
                 None => edits.extend(undo(hunk, before, after)),
             }
         }
         edits.sort_by_key(|(span, _)| (span.start, span.end));
-        let (mut out, mut at) = (String::new(), 0);
-        for (span, text) in edits.iter().filter(|(span, _)| span.end as usize <= after.len()) {
+        let (mut out, mut at) = (Rendered::default(), 0);
+        for (span, emit) in edits.iter().filter(|(span, _)| span.end as usize <= after.len()) {
             if span.start < at {
                 continue;
             }
-            out.push_str(slice(after, Span::new(at, span.start)));
-            out.push_str(text);
+            out.push(Side::After, Span::new(at, span.start), after);
+            emit.iter().for_each(|emit| plain(emit, (before, after), &mut out));
             at = span.end;
         }
-        out.push_str(after.get(at as usize..).unwrap_or_default());
+        let end = u32::try_from(after.len()).unwrap_or(u32::MAX);
+        out.push(Side::After, Span::new(at, end), after);
         out
     }
 }
 
-fn undo(hunk: &Hunk, before: &str, after: &str) -> Vec<(Span, String)> {
-    let old: Vec<&str> = hunk.before.spans.iter().map(|span| slice(before, *span)).collect();
+fn undo(hunk: &Hunk, before: &str, after: &str) -> Vec<Change> {
+    let old = hunk.before.spans.iter().map(|span| Emit::Code(Side::Before, *span));
+    let mut old: Vec<Emit> = old.flat_map(|code| ["\n".into(), code]).skip(1).collect();
     let mut new = hunk.after.spans.iter();
     let Some(first) = new.next() else {
         return insertion(&hunk.before, &hunk.after, before, after).into_iter().collect();
     };
     let mut edits = Vec::new();
     if old.is_empty() {
-        edits.push((whole_lines(after, *first), String::new()));
+        edits.push((whole_lines(after, *first), old));
     } else {
-        edits.push((*first, old.join("\n")));
+        edits.push((*first, std::mem::take(&mut old)));
     }
-    edits.extend(new.map(|span| (whole_lines(after, *span), String::new())));
+    edits.extend(new.map(|span| (whole_lines(after, *span), Vec::new())));
     edits
 }
 
 /// Old code that the new source has nothing for: on lines of its own, with the comments above it.
-fn insertion(old: &Place, new: &Place, before: &str, after: &str) -> Option<(Span, String)> {
+fn insertion(old: &Place, new: &Place, before: &str, after: &str) -> Option<Change> {
     let (first, last) = (old.spans.first()?, old.spans.last()?);
     let span = whole_lines(before, Span::new(first.start, last.end));
     let text = slice(before, span);
@@ -68,12 +74,15 @@ fn insertion(old: &Place, new: &Place, before: &str, after: &str) -> Option<(Spa
     if own_lines && indent_only {
         let at = u32::try_from(line).unwrap_or(u32::MAX);
         let newline = if text.ends_with('\n') { "" } else { "\n" };
-        return Some((Span::empty(at), format!("{text}{newline}")));
+        return Some((Span::empty(at), vec![Emit::Code(Side::Before, span), newline.into()]));
     }
     if own_lines {
-        return Some((Span::empty(new.at), format!("\n{}", text.trim_end())));
+        let end = span.start as usize + text.trim_end().len();
+        let code = Span::new(span.start, u32::try_from(end).unwrap_or(span.end));
+        return Some((Span::empty(new.at), vec!["\n".into(), Emit::Code(Side::Before, code)]));
     }
-    Some((Span::empty(new.at), format!(" {} ", slice(before, Span::new(first.start, last.end)))))
+    let code = Emit::Code(Side::Before, Span::new(first.start, last.end));
+    Some((Span::empty(new.at), vec![" ".into(), code, " ".into()]))
 }
 
 /// A span with the whole of its lines and the comments directly above, if nothing else is on them.
@@ -111,14 +120,13 @@ fn previous_line(text: &str, line: usize) -> Option<usize> {
     Some(text.get(..end)?.rfind('\n').map_or(0, |at| at + 1))
 }
 
-fn plain(emit: &[Emit], before: &str, after: &str) -> String {
-    let text = emit.iter().map(|emit| match emit {
-        Emit::Text(text) => text.to_string(),
-        Emit::Code(Side::Before, span) => slice(before, *span).to_owned(),
-        Emit::Code(Side::After, span) => slice(after, *span).to_owned(),
-        Emit::Guard(_) | Emit::Enter(_) | Emit::Leave(_) | Emit::Image { .. } => String::new(),
-    });
-    text.collect()
+fn plain(emit: &Emit, (before, after): (&str, &str), out: &mut Rendered) {
+    match emit {
+        Emit::Text(text) => out.text.push_str(text),
+        Emit::Code(Side::Before, span) => out.push(Side::Before, *span, before),
+        Emit::Code(Side::After, span) => out.push(Side::After, *span, after),
+        Emit::Guard(_) | Emit::Enter(_) | Emit::Leave(_) | Emit::Image { .. } => {}
+    }
 }
 
 fn slice(text: &str, span: Span) -> &str {

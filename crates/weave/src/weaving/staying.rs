@@ -2,7 +2,7 @@
 //!
 //! They are left out of the weave: it is made of the new version and of a *base*, the old version with these edits made.
 //! So what stays stands in the woven text as code of both, without a guard, and the fold proves the old arms to be the
-//! base. What is told of places in the base is told by the old version's lines.
+//! base. In the base each name must mean what it meant: what stands in the way of that stays, too. What is told of places in the base is told by the old version's lines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,9 @@ use belay_model::{AppManifest, Arm, Diagnostic, Granularity, Hash, HunkInfo};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::{
-    app::Weave,
+    app::{Program, Weave},
+    hunk::Hunk,
+    misread::Misread,
     never::{Brought, Never},
     parts::Tying,
 };
@@ -29,6 +31,17 @@ pub(super) struct Staying {
     plain: Box<Weave>,
 }
 
+/// After so many rounds all of a module stays whose names still mean something else.
+const ROUNDS_MAX: usize = 8;
+
+/// What stays.
+struct Found {
+    hunks: BTreeMap<usize, HunkInfo>,
+    brought: Vec<Brought>,
+    /// The old version with it.
+    base: Program,
+}
+
 impl Weave {
     /// Ties the hunks, but for those that stay, which are left out of the weave.
     pub(super) fn with_staying(
@@ -36,13 +49,11 @@ impl Weave {
         source: &dyn Fn(&Hash) -> Option<Arc<str>>,
         untagged: Tying,
     ) -> Result<Self, Hash> {
-        let (hunks, brought) = self.find_staying(untagged);
-        if hunks.is_empty() {
+        let Some(Found { hunks, brought, base: resolved }) = self.find_staying(untagged) else {
             self.tie(untagged);
             return Ok(self);
-        }
-        let arm = |at| if hunks.contains_key(&at) { Arm::After } else { Arm::Before };
-        let (resolved, texts) = self.resolve_hunks(&arm);
+        };
+        let (resolved, texts) = resolved;
         let base = AppManifest { modules: resolved.modules, ..self.before.clone() };
         let texts: BTreeMap<Hash, Arc<str>> =
             texts.into_values().map(|text| (Hash::of(text.as_bytes()), text)).collect();
@@ -64,16 +75,28 @@ impl Weave {
         Ok(weave)
     }
 
-    fn find_staying(&self, untagged: Tying) -> (BTreeMap<usize, HunkInfo>, Vec<Brought>) {
-        let never =
+    fn find_staying(&self, untagged: Tying) -> Option<Found> {
+        let is_never =
             |at: &usize| self.asked(&self.hunks[*at]).granularity == Some(Granularity::Never);
-        let tagged: BTreeSet<usize> = (0..self.hunks.len()).filter(never).collect();
+        let tagged: BTreeSet<usize> = (0..self.hunks.len()).filter(is_never).collect();
         if tagged.is_empty() {
-            return Default::default();
+            return None;
         }
         let candidates = self.candidates(untagged);
-        let never = Never::new(&candidates, &self.vocabularies(), tagged.clone());
-        let staying = never.staying();
+        let mut never = Never::new(&candidates, &self.vocabularies(), tagged.clone());
+        let mut rounds = 0..ROUNDS_MAX;
+        let (staying, base) = loop {
+            let staying = never.staying();
+            let arm = |at| if staying.contains(&at) { Arm::After } else { Arm::Before };
+            let (base, misread) = self.resolve_hunks(&arm);
+            let few = rounds.next().is_some();
+            let more = misread.iter().flat_map(|(module, it)| self.at_fault(*module, it, few));
+            let more: BTreeSet<usize> = more.filter(|at| !staying.contains(at)).collect();
+            let modules = misread.iter().map(|(module, _)| *module);
+            if !never.extend(&more) && !never.extend(&self.all_of(&modules.collect())) {
+                break (staying, base);
+            }
+        };
         let brought = never.brought(&staying).collect();
         let hunks = staying.into_iter().map(|at| {
             let mut info = self.info(&self.hunks[at]);
@@ -83,7 +106,23 @@ impl Weave {
             });
             (at, info)
         });
-        (hunks.collect(), brought)
+        Some(Found { hunks: hunks.collect(), brought, base })
+    }
+
+    /// The hunks without which a name would mean what it should: those that it, and what it means instead, are in.
+    fn at_fault(&self, module: usize, misread: &Misread, few: bool) -> BTreeSet<usize> {
+        let has = |hunk: &Hunk| {
+            misread.places.iter().any(|(side, at)| {
+                hunk.place(*side).spans.iter().any(|span| span.start <= *at && *at < span.end)
+            })
+        };
+        let own = self.all_of(&BTreeSet::from([module])).into_iter();
+        own.filter(|at| few && has(&self.hunks[*at].hunk)).collect()
+    }
+
+    fn all_of(&self, modules: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let own = |at: &usize| modules.contains(&self.hunks[*at].module);
+        (0..self.hunks.len()).filter(own).collect()
     }
 
     /// Modules have other places here than in `other`. The new sources are the same, and so are their variables.

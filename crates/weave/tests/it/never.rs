@@ -18,7 +18,7 @@ fn check(edit: &Edit, staying: &str, parts: &[&str], base: &str) {
     let has = |mark: &&&str| texts.iter().any(|text| text.contains(**mark));
     assert_eq!(MARKS.iter().filter(has).copied().collect::<Vec<_>>().join(" "), staying, "stays");
     assert_eq!(edit.parts(&MARKS), parts.iter().map(ToString::to_string).collect::<BTreeSet<_>>());
-    let left = weave.resolve(&|_| Arm::Before).1["main.mjs"].clone();
+    let left = weave.resolve(&|_| Arm::Before).unwrap().1["main.mjs"].clone();
     let same = same_code("main.mjs", belay_model::ModuleKind::Esm, &left, base);
     assert!(same, "taken back:\n{left}\ninstead of\n{base}");
 }
@@ -192,7 +192,7 @@ fn as_one_nothing_stays() {
         .map(|n| around(&format!("await move('N1', {n});"), &format!("order.a('A1', {n});"), ""));
     let weave = Edit::of(&before, &after).weave().as_one();
     assert_eq!((weave.parts_len(), weave.staying().len()), (1, 0));
-    assert_eq!(weave.resolve(&|_| Arm::Before).1["main.mjs"].trim(), before.trim());
+    assert_eq!(weave.resolve(&|_| Arm::Before).unwrap().1["main.mjs"].trim(), before.trim());
 }
 
 /// In the lines of the version that somebody has in an editor, which has nothing of what stays.
@@ -219,4 +219,47 @@ fn old_code_is_told_by_the_lines_of_the_old_version() {
     assert_eq!(frame("order.old"), "    at f (main.mjs@v1:5:1)");
     assert_eq!(frame("order.fresh"), "    at f (main.mjs:8:1)");
     assert_eq!(frame("move("), "    at f (main.mjs:6:7)");
+}
+
+/// A name of what stays, or of what is put back around it, must not find another variable than it did.
+#[test]
+fn what_would_change_the_meaning_of_a_name_stays_too() {
+    let code = |statements: &str, n: u8| {
+        format!(
+            "const fee = 'M';\nexport function price(order) {{\n  {statements}\n  note(order);\n  order.b('B1', {n});\n  return order;\n}}\n"
+        )
+    };
+    let own = |name: &str| format!("const {name} = order.a('A1');\n  order.c({name}, 'A2');");
+    let never = "note(order);\n  /** @rollback never */ order.n('N1', fee);";
+    // In the old function `fee` is one of its own; what stays means the module's.
+    let new = format!("{}\n  {never}", own("charge"));
+    let edit = Edit::of(&code(&own("fee"), 1), &code(&new, 2));
+    check(&edit, "N1 A1 A2", &["B1"], &code(&new, 1));
+    // The other way round: what stays brings a name that old code looks for outside.
+    let old = "order.c(fee, 'A2');".to_owned();
+    let new = "/** @rollback never */ const fee = order.n('N1');\n  order.d('A2');".to_owned();
+    let edit = Edit::of(&code(&old, 1), &code(&new, 2));
+    check(&edit, "N1 A2", &["B1"], &code(&new, 1));
+}
+
+/// Of parts that move alone, no source is made in which a name means something else than in what runs.
+#[test]
+fn a_source_that_would_mean_something_else_is_not_made() {
+    let code = |first: &str, second: &str| {
+        format!(
+            "const fee = 'M';\nexport function price(order) {{\n  {first}\n  note(order);\n  {second}\n  return order;\n}}\n"
+        )
+    };
+    let edit = Edit::of(
+        &code("const fee = order.a('A1');\n  order.c(fee);", "order.b('B1');"),
+        &code("const charge = order.a('A1');\n  order.c(charge);", "order.b('B1', fee);"),
+    );
+    let weave = edit.weave();
+    let first = weave.parts().iter().position(|part| part.hunks[0].before_text.contains("A1"));
+    let first = u8::try_from(first.unwrap()).unwrap();
+    assert_eq!(weave.parts().len(), 2);
+    let wrong = weave.resolve(&|part| if part.0 == first { Arm::Before } else { Arm::After });
+    let wrong = wrong.unwrap_err();
+    assert!(wrong.message.contains("`fee`"), "{wrong:?}");
+    assert!(weave.resolve(&|_| Arm::Before).is_ok());
 }

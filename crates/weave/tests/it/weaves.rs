@@ -105,7 +105,7 @@ impl Pair {
     fn check(&self, weave: &Weave) {
         let wrong: Vec<_> = weave.mismatches().collect();
         assert!(wrong.is_empty(), "{wrong:?}\n{}\n=>\n{}", self.before, self.after);
-        let resolved = |arm: Arm| weave.resolve(&|_| arm).1[&self.path].clone();
+        let resolved = |arm: Arm| weave.resolve(&|_| arm).unwrap().1[&self.path].clone();
         assert_eq!(&*resolved(Arm::After), self.after);
         let before = resolved(Arm::Before);
         let same = same_code(&self.path, self.kind, &before, &self.before);

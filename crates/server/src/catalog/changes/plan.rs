@@ -170,8 +170,8 @@ impl Catalog {
             if untouched.contains(&part) { Arm::Before } else { arm_of(&change, part) }
         };
         let before = match self.resolve(app, &change, &arm).await {
-            // Another Belay cuts it into other parts: none of them goes on.
-            Err(CatalogError::Rewoven { .. }) => {
+            // Another Belay cuts it into other parts, or there is no such source: none of them goes on.
+            Err(CatalogError::Rewoven { .. } | CatalogError::NotOneSource(_)) => {
                 self.resolve(app, &change, &|part| arm_of(&change, part)).await?
             }
             resolved => resolved?,

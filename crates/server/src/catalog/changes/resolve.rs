@@ -58,7 +58,7 @@ impl Catalog {
             // The arms are of other parts than these: better no program than another one.
             return Err(CatalogError::Rewoven { app: app.name().clone(), change: change.version });
         }
-        let (manifest, texts) = woven.resolve(arm);
+        let (manifest, texts) = woven.resolve(arm).map_err(CatalogError::NotOneSource)?;
         Ok(Resolved { manifest, texts })
     }
 

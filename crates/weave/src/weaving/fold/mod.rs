@@ -35,7 +35,12 @@ pub(crate) fn verify(
 ) -> Result<(), String> {
     let folded = Reader::new(woven.0, Some(Fold { rendered: woven.1, side, lone })).read();
     let plain = Reader::new(source, None).read();
-    compare(&folded, &plain)
+    compare(&folded, &plain).map(|_| ())
+}
+
+/// Of two texts that say the same, which variable of the one is which of the other.
+pub(super) fn twins(one: &Tree<'_>, other: &Tree<'_>) -> Option<HashMap<VariableId, VariableId>> {
+    compare(&Reader::new(one, None).read(), &Reader::new(other, None).read()).ok()
 }
 
 #[derive(Debug, PartialEq, Eq, Clone)]
@@ -47,7 +52,8 @@ enum Word {
     Name(String, Option<VariableId>),
 }
 
-fn compare(folded: &[Word], plain: &[Word]) -> Result<(), String> {
+/// The variables of the one, and which of the other each of them is.
+fn compare(folded: &[Word], plain: &[Word]) -> Result<HashMap<VariableId, VariableId>, String> {
     let (mut forth, mut back) = (HashMap::new(), HashMap::new());
     for (index, pair) in folded.iter().zip(plain).enumerate() {
         let same = match pair {
@@ -69,7 +75,7 @@ fn compare(folded: &[Word], plain: &[Word]) -> Result<(), String> {
         }
     }
     if folded.len() == plain.len() {
-        Ok(())
+        Ok(forth)
     } else {
         let at = folded.len().min(plain.len());
         Err(format!("{} instead of {}", show(folded, at), show(plain, at)))
