@@ -15,7 +15,7 @@ use super::{
     list::Lists,
     nodes::at_load,
     property::assigned,
-    weaver::Weaver,
+    weaver::{ACTS, Weaver},
 };
 use crate::syntax::{Marks, NodeId, Tree};
 
@@ -51,7 +51,7 @@ impl Weaver<'_> {
         let mut chains = Vec::new();
         for (name, &b) in &names[0] {
             let Some(&a) = names[1].get(name) else { continue };
-            if self.is_demoted(b, a) || !self.differ(name, b, a) {
+            if self.left_to_images(b, a).is_some() || !self.differ(name, b, a) {
                 continue;
             }
             if let Err(reason) = self.node(b, a) {
@@ -75,6 +75,11 @@ impl Weaver<'_> {
             let at = self.after.node(NodeId::ROOT).children.first().copied();
             let message = "it is a part of two changes";
             return self.refuse(Side::After, at.unwrap_or(NodeId::ROOT), message);
+        }
+        for (side, items) in Side::BOTH.into_iter().zip(&chain.items) {
+            if let Some(item) = items.iter().find(|item| self.acts(side, **item)) {
+                return self.refuse(side, *item, ACTS);
+            }
         }
         output.add(self.bind(&chain, names, lists, reason)?);
         taken.iter_mut().zip(chain.items).for_each(|(taken, items)| taken.extend(items));

@@ -11,8 +11,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use belay_model::{
-    AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, ImportEdge, ImportTarget, ModuleEntry,
-    ModuleKind,
+    AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, HunkInfo, HunkKind, ImportEdge,
+    ImportTarget, ModuleEntry, ModuleKind,
 };
 
 use super::{Tying, Weave, app::weave};
@@ -39,7 +39,8 @@ pub fn weave_sources(before: &Sources, after: &Sources, tying: Tying) -> Weave {
         weave(&old, &new, &source, tying).unwrap_or_else(|_| unreachable!("each source is at hand"))
     };
     let alone = woven(false);
-    if alone.exports_two_values() { woven(true) } else { alone }
+    let one = before.len().max(after.len()) < 2;
+    if one || !alone.is_seen_outside() { alone } else { woven(true) }
 }
 
 /// What both versions have is read only where its imports count.
@@ -109,10 +110,16 @@ impl Weave {
         self.texts(image).into_iter().map(|text| (text.path, text.text.into())).collect()
     }
 
-    /// Whether an export of an ES module has two values.
-    fn exports_two_values(&self) -> bool {
+    /// Whether an export has two values, or one or an import is there in one version only.
+    fn is_seen_outside(&self) -> bool {
+        let links = |info: HunkInfo| {
+            let texts = [info.before_text, info.after_text];
+            texts.iter().any(|it| ["import", "require", "export"].iter().any(|w| it.contains(w)))
+        };
         let mut weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
+        let added = self.hunks.iter().filter(|it| it.hunk.kind == HunkKind::Additive);
         weaves.any(|weave| !weave.output.exposed.is_empty())
+            || added.map(|it| self.info(it)).any(links)
     }
 
     /// Modules whose weave was not what both versions say, and what it said: they differ as a whole instead, or more of

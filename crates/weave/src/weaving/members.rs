@@ -6,10 +6,11 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
+    elsewhere::Look,
     function::{plain_parameter, shape},
     hunk::{Edit, Emit, Output, Place, Side, Woven},
     nodes::{at_load, is_pure},
-    weaver::Weaver,
+    weaver::{LOOKED_FOR, Weaver},
 };
 use crate::syntax::{Marks, NodeId, Tree};
 
@@ -75,6 +76,10 @@ impl Weaver<'_> {
         let derived = class.is_some_and(|class| tree.node(class).marks.has(Marks::DERIVED));
         let private =
             node.children.first().is_some_and(|k| tree.ty(*k) == AstType::PrivateIdentifier);
+        let name = node.children.first().map_or("", |key| tree.code(*key));
+        if !private && self.reading.elsewhere.looks_for(side.other(), name, Look::Test) {
+            return self.refuse(side, member, LOOKED_FOR);
+        }
         if derived && !private {
             return self.inherited_member(side, member, (b, a));
         }
@@ -234,6 +239,9 @@ impl Weaver<'_> {
         let emit = if at_load(self.after, object) {
             if !self.is_exports(object) || !is_pure(tree, property) {
                 return self.refuse(side, property, "it is evaluated when the module is loaded");
+            }
+            if self.is_looked_for(side, &key(tree, property).name) {
+                return self.refuse(side, property, LOOKED_FOR);
             }
             hunk.kind = HunkKind::Additive;
             hunk.names = vec![key(tree, property).name];

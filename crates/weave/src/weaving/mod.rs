@@ -4,6 +4,7 @@
 //!   [`function`], [`members`], [`program`], [`chain`], [`binding`], [`property`]: one kind of place each;
 //! - [`names`]: names taken from a required module; [`importers`]: imports of names that have two values;
 //! - [`module`], [`modules`]: one module and all of them; [`loose`]: sources that are no app;
+//! - [`elsewhere`]: what other modules would notice of what is there in both arms;
 //! - [`table`]: large values that are kept twice;
 //! - [`parts`], [`together`]: which hunks move together; [`asked`]: what the tags in the code ask for them;
 //! - [`never`]: which hunks stay, whatever is taken back; [`staying`]: how they are left out; [`apart`]: statements that
@@ -21,6 +22,7 @@ mod app;
 mod asked;
 mod binding;
 mod chain;
+mod elsewhere;
 mod facts;
 mod fold;
 mod function;

@@ -7,6 +7,7 @@ use oxc::span::Span;
 
 use super::{
     chain::tops,
+    elsewhere::Elsewhere,
     facts::{HunkFacts, Vocabulary, facts, vocabulary},
     fold::{Lone, verify},
     hunk::{Hunk, HunkId, Output, Refusal, Side},
@@ -97,6 +98,8 @@ pub(crate) struct Reading<'r> {
     pub(crate) exports: &'r Closed,
     /// What it imports and has two.
     pub(crate) imports: &'r Choices,
+    /// The modules around it.
+    pub(crate) elsewhere: &'r Elsewhere,
     /// What the tags of its two sources say.
     pub(crate) rollbacks: &'r [Rollbacks; 2],
 }
@@ -162,13 +165,14 @@ fn try_weave(
 
 /// Folds a weave back to each of its sources.
 fn prove(
-    Reading { path, kind, .. }: Reading<'_>,
+    Reading { path, kind, module, elsewhere, .. }: Reading<'_>,
     (before, after): (&Tree<'_>, &Tree<'_>),
     output: &Output,
 ) -> Result<(), String> {
     let tree = |side: Side| if side == Side::Before { before } else { after };
     let lone = output.hunks.iter().flat_map(|hunk| &hunk.lone);
     let lone: Lone = lone.map(|(s, id)| (*s, tree(*s).span(*id).start, tree(*s).ty(*id))).collect();
+    let ordered = elsewhere.reordered(module);
     let prove_image = |image: Side, sides: &[Side]| {
         let (old, new) = (before.code, after.code);
         let rendered = Renderer { before: old, after: new, output, image, cell: &|_| 1 }
@@ -177,7 +181,7 @@ fn prove(
         let trees = (before, after);
         let folded = with_woven_tree(path, &rendered.text, kind, trees, |woven| {
             sides.iter().try_for_each(|&side| {
-                verify((woven, &rendered), tree(side), side, &lone)
+                verify((woven, &rendered), tree(side), side, (&lone, &ordered))
                     .map_err(|wrong| format!("{side:?}: {wrong}"))
             })
         });

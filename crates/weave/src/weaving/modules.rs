@@ -10,6 +10,7 @@ use belay_model::{
 };
 
 use super::{
+    elsewhere::Elsewhere,
     importers::{Choices, Closed},
     module::{ModuleWeave, Reading, weave_module, whole},
 };
@@ -66,6 +67,7 @@ pub(super) fn weave_modules(
         modules.iter().enumerate().map(|(index, module)| (module.path.clone(), index)).collect();
     let mut exchange = Exchange {
         closed: closed(&modules, &places, [before, after]),
+        elsewhere: Elsewhere::new(&modules, [before, after]),
         choices: vec![Choices::new(); modules.len()],
         modules,
         places,
@@ -136,6 +138,7 @@ struct Exchange {
     places: BTreeMap<String, usize>,
     closed: Vec<Closed>,
     choices: Vec<Choices>,
+    elsewhere: Elsewhere,
 }
 
 impl Exchange {
@@ -164,7 +167,7 @@ impl Exchange {
     fn weave(&mut self, index: usize) {
         let (closed, choices) = (&self.closed[index], &self.choices[index]);
         let module = &mut self.modules[index];
-        module.weave = weave_one(index, module, closed, choices);
+        module.weave = weave_one(index, module, closed, choices, &self.elsewhere);
         let mismatch = module.weave.as_mut().and_then(|weave| weave.mismatch.take());
         module.mismatch = module.mismatch.take().or(mismatch);
     }
@@ -215,11 +218,12 @@ fn weave_one(
     module: &WovenModule,
     exports: &Closed,
     imports: &Choices,
+    elsewhere: &Elsewhere,
 ) -> Option<ModuleWeave> {
     let (old, new) = module.sources()?;
     let (path, kind) = (&module.path, new.entry.kind);
     let rollbacks = &module.rollbacks;
-    let reading = Reading { module: index, path, kind, exports, imports, rollbacks };
+    let reading = Reading { module: index, path, kind, exports, imports, elsewhere, rollbacks };
     let refuse = |message: &str| Some(whole(reading, (&old.text, &new.text), message.to_owned()));
     if old.entry.kind != kind {
         refuse("it became another kind of module")

@@ -13,8 +13,9 @@ use super::{
     function::own_name,
     hunk::{Edit, Emit, Hunk, Output, Place, Refusal, Side, Woven},
     list::{Lists, Run, declared},
+    module::Reading,
     nodes::{is_export, is_pure, source_of},
-    weaver::Weaver,
+    weaver::{ACTS, LOOKED_FOR, Weaver},
 };
 use crate::syntax::{Marks, NodeId, Tree};
 
@@ -75,8 +76,7 @@ impl Weaver<'_> {
 
     /// Two statements of the top level that continue each other.
     fn top(&self, b: NodeId, a: NodeId) -> Woven {
-        if self.is_demoted(b, a) {
-            let message = "two versions of it in one text could not be proven right";
+        if let Some(message) = self.left_to_images(b, a) {
             return self.refuse(Side::After, a, message).inspect_err(|reason: &Refusal| {
                 self.note_refusal((b, a), reason.clone(), reason.clone());
             });
@@ -172,6 +172,9 @@ impl Weaver<'_> {
     fn additive_names(&self, side: Side, item: NodeId) -> Result<Vec<String>, Refusal> {
         let tree = self.tree(side);
         let node = tree.node(item);
+        if self.acts(side, item) {
+            return self.refuse(side, item, ACTS);
+        }
         let inner = match (node.ty, node.children.first()) {
             (AstType::ExportDeclaration, Some(inner)) => tree.node(*inner),
             _ => node,
@@ -211,6 +214,9 @@ impl Weaver<'_> {
             None if is_export(node.ty) && self.exports(side.other(), &names) => {
                 self.refuse(side, item, "the export is rebound")
             }
+            None if is_export(node.ty) && names.iter().any(|it| self.is_looked_for(side, it)) => {
+                self.refuse(side, item, LOOKED_FOR)
+            }
             None => Ok(names),
         }
     }
@@ -220,7 +226,16 @@ impl Weaver<'_> {
         if self.exports(side.other(), &names) {
             return self.refuse(side, item, "the export is rebound");
         }
+        if names.iter().any(|name| self.is_looked_for(side, name)) {
+            return self.refuse(side, item, LOOKED_FOR);
+        }
         Ok(names)
+    }
+
+    /// Whether an importer of the other version may look whether this is exported.
+    pub(super) fn is_looked_for(&self, side: Side, name: &str) -> bool {
+        let Reading { module, elsewhere, .. } = self.reading;
+        elsewhere.looks_for_export(side.other(), module, name)
     }
 
     /// Whether a version exports one of these names from a list.

@@ -9,10 +9,11 @@ use oxc::{ast::AstType, span::Span};
 
 use super::{
     binding::called,
+    elsewhere::Look,
     hunk::{Edit, Emit, Hunk, Output, Refusal, Side, Woven},
     list::Lists,
     nodes::is_pure,
-    weaver::Weaver,
+    weaver::{LOOKED_FOR, Weaver},
 };
 use crate::syntax::{NodeId, Tree};
 
@@ -87,7 +88,12 @@ impl Weaver<'_> {
                 .subtree(NodeId::ROOT)
                 .any(|id| other.ty(id) == AstType::IdentifierName && other.code(id) == name)
         };
+        let looked_for = |assigned: &Assigned<'_>| match assigned.is_export(tree) {
+            true => self.is_looked_for(side, assigned.name),
+            false => self.reading.elsewhere.looks_for(side.other(), assigned.name, Look::Any),
+        };
         match assigned {
+            Some(assigned) if looked_for(&assigned) => self.refuse(side, item, LOOKED_FOR),
             Some(assigned) if !clash(assigned.name) => Ok(assigned),
             _ => self.refuse(side, item, "it runs when the module is loaded"),
         }

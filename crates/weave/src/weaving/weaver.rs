@@ -32,7 +32,16 @@ pub(super) struct Weaver<'t> {
     pub(super) reading: Reading<'t>,
     /// The statements of the top level that continue one another.
     pub(super) anchors: OnceCell<BTreeMap<NodeId, NodeId>>,
+    /// Statements of the top level, per side, that load what acts on more than itself.
+    acting: [BTreeSet<NodeId>; 2],
 }
+
+/// Why what one version adds is left to the images.
+pub(super) const LOOKED_FOR: &str = "the other version may look whether it is there";
+
+/// Why what loads a module is left to the images.
+pub(super) const ACTS: &str =
+    "what it loads acts on other modules, or may do so, when it is loaded";
 
 impl<'t> Weaver<'t> {
     pub(super) fn new(
@@ -43,11 +52,27 @@ impl<'t> Weaver<'t> {
     ) -> Self {
         let (next, reasons) = (Cell::new(0), RefCell::default());
         let anchors = OnceCell::new();
-        Self { before, after, next, reasons, demoted, reading, anchors }
+        let acting = [(Side::Before, before), (Side::After, after)].map(|(side, tree)| {
+            let specifiers = reading.elsewhere.acting(side, reading.module);
+            let items = tree.node(NodeId::ROOT).children.iter().copied();
+            items.filter(|item| specifiers.iter().any(|it| loads(tree, *item, it))).collect()
+        });
+        Self { before, after, next, reasons, demoted, reading, anchors, acting }
     }
 
-    pub(super) fn is_demoted(&self, b: NodeId, a: NodeId) -> bool {
-        self.demoted.contains(&(self.before.span(b).start, self.after.span(a).start))
+    /// Why two statements of the top level are left to the images, if they are.
+    pub(super) fn left_to_images(&self, b: NodeId, a: NodeId) -> Option<&'static str> {
+        let demoted = (self.before.span(b).start, self.after.span(a).start);
+        if self.demoted.contains(&demoted) {
+            return Some("two versions of it in one text could not be proven right");
+        }
+        let acts = self.acts(Side::Before, b) || self.acts(Side::After, a);
+        (acts && !self.same(b, a)).then_some(ACTS)
+    }
+
+    /// Whether a statement of the top level loads what acts on more than itself, and the other version does not.
+    pub(super) fn acts(&self, side: Side, item: NodeId) -> bool {
+        self.acting[usize::from(side == Side::After)].contains(&item)
     }
 
     pub(super) fn tree(&self, side: Side) -> &'t Tree<'t> {
@@ -222,6 +247,13 @@ impl<'t> Weaver<'t> {
                 && tree.span(statement).start == start
         })
     }
+}
+
+/// Whether a statement of the top level loads a module by this specifier.
+fn loads(tree: &Tree<'_>, item: NodeId, specifier: &str) -> bool {
+    tree.subtree(item).any(|id| {
+        tree.ty(id) == AstType::StringLiteral && tree.node(id).text.as_deref() == Some(specifier)
+    })
 }
 
 /// An arm of a conditional expression, named as the place would name it.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use oxc::ast::AstType;
 
 use super::super::{chain::DEFAULT, hunk::Side, nodes::source_of};
-use super::Reader;
+use super::{Fold, Reader};
 use crate::syntax::NodeId;
 
 /// One name of an import or of a list of exports.
@@ -27,6 +27,7 @@ impl Reader<'_> {
     pub(super) fn links(&mut self, links: &[NodeId]) {
         let mut sources: Vec<String> = Vec::new();
         let mut names = Vec::new();
+        let mut order: Vec<String> = Vec::new();
         for &link in links {
             let node = self.tree.node(link);
             let source = source_of(self.tree, link).unwrap_or_default();
@@ -39,6 +40,9 @@ impl Reader<'_> {
             let specifiers = node.children.iter().filter(bound);
             let known = names.len();
             names.extend(specifiers.map(|s| self.specifier(node.ty, &source, *s)));
+            if !order.contains(&source) {
+                order.push(source.clone());
+            }
             let source = format!("{source} {clauses}");
             // What imports old values only is beside what imports the new ones.
             let own = names.len() > known && names[known..].iter().all(|s: &Specifier| s.kept);
@@ -47,6 +51,9 @@ impl Reader<'_> {
             }
         }
         sources.iter().for_each(|source| self.text(source));
+        if !self.loads_in_order(&order) {
+            self.text("another order");
+        }
         names.sort();
         // Of a name with two values, this side has one; of a name that it does not import, none.
         let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
@@ -65,6 +72,21 @@ impl Reader<'_> {
             self.text(&foreign);
             local.into_iter().for_each(|local| self.node(local));
         }
+    }
+
+    /// Whether what must be loaded in order is, also where what loads it first is of the other side.
+    fn loads_in_order(&self, order: &[String]) -> bool {
+        let Some(Fold { ordered, .. }) = &self.fold else { return true };
+        let ordered = |source: &String| ordered.contains(&source.as_str());
+        let wanted: Vec<&String> = order.iter().filter(|source| ordered(source)).collect();
+        let statements = self.tree.node(NodeId::ROOT).children.iter();
+        let mut all: Vec<String> = Vec::new();
+        for source in statements.filter_map(|id| source_of(self.tree, *id)) {
+            if wanted.contains(&&source) && !all.contains(&source) {
+                all.push(source);
+            }
+        }
+        wanted.into_iter().eq(&all)
     }
 
     pub(super) fn specifier(&self, link: AstType, source: &str, id: NodeId) -> Specifier {

@@ -26,14 +26,16 @@ use links::is_link;
 /// Nodes that only one side has: where they begin in its source, and what they are.
 pub(crate) type Lone = HashSet<(Side, u32, AstType)>;
 
-/// Whether `woven`, with all selectors at `side`, says what `source` says. The error tells where it does not.
+/// Whether `woven`, with all selectors at `side`, says what `source` says, and loads what is `ordered` in its order. The
+/// error tells where it does not.
 pub(crate) fn verify(
     woven: (&Tree<'_>, &Rendered),
     source: &Tree<'_>,
     side: Side,
-    lone: &Lone,
+    (lone, ordered): (&Lone, &[&str]),
 ) -> Result<(), String> {
-    let folded = Reader::new(woven.0, Some(Fold { rendered: woven.1, side, lone })).read();
+    let fold = Fold { rendered: woven.1, side, lone, ordered };
+    let folded = Reader::new(woven.0, Some(fold)).read();
     let plain = Reader::new(source, None).read();
     compare(&folded, &plain).map(|_| ())
 }
@@ -99,6 +101,8 @@ struct Fold<'f> {
     rendered: &'f Rendered,
     side: Side,
     lone: &'f Lone,
+    /// Specifiers of modules that must be loaded in the order of the source, whoever imports them.
+    ordered: &'f [&'f str],
 }
 
 struct Reader<'t> {
