@@ -27,13 +27,24 @@ const woven = Object.freeze({
   settable,
 });
 
-/** Woven code makes of an assigned property one that chooses: nothing else than the assignment may have been done. */
+/**
+ * Woven code makes of an assigned property one that chooses. To assign it must have done nothing else, and the property
+ * must be seen as an assigned one is.
+ */
 function settable(object, name) {
+  const refuse = () => {
+    throw new TypeError(`'${name}' is no plain property, so it cannot have two values`);
+  };
   for (let holder = object; holder !== null; holder = Object.getPrototypeOf(holder)) {
+    if (native.isProxy(holder)) refuse();
     const property = Object.getOwnPropertyDescriptor(holder, name);
-    if (property ? !property.writable : holder === object && !Object.isExtensible(object))
-      throw new TypeError(`'${name}' is no plain property, so it cannot have two values`);
-    if (property) return;
+    if (!property) {
+      if (holder === object && !Object.isExtensible(object)) refuse();
+      continue;
+    }
+    if (!property.writable) refuse();
+    if (holder === object && !(property.configurable && property.enumerable)) refuse();
+    return;
   }
 }
 

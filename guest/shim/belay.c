@@ -436,6 +436,11 @@ static JSValue native_woven_arm(JSContext *c, JSValueConst this_value, int argc,
   return JS_NewInt32(c, control.on[part]);
 }
 
+/* native.isProxy(value) */
+static JSValue native_is_proxy(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
+  return JS_NewBool(c, JS_IsProxy(argv[0]));
+}
+
 /* Time inside parts. Of passes within passes the outermost one counts. The first ones of a request are timed, and the
    others taken to be like them, since a loop would else spend more on the clock than on its work. Nothing is timed at
    deploy: an image holds no time. */
@@ -808,6 +813,7 @@ static const Native natives[] = {
   {"utf8Encode", native_utf8_encode, 1}, {"utf8Decode", native_utf8_decode, 1}, {"evalModule", native_eval_module, 1},
   {"jsonText", native_json_text, 1}, {"namespace", native_namespace, 1},
   {"deployPhase", native_deploy_phase, 0}, {"wovenArm", native_woven_arm, 1}, {"wovenEnter", native_woven_enter, 1}, {"wovenLeave", native_woven_leave, 1},
+  {"isProxy", native_is_proxy, 1},
 };
 
 static JSValue make_native(void) {

@@ -351,3 +351,40 @@ fn code_that_is_not_woven_finds_no_cells() {
     let image = built(&plain).image;
     deep(|| assert_eq!(request(&image, &[]).0, r#"[5,"TypeError"]"#));
 }
+
+/// Else a property that chooses would do more than the assignment that it stands for, or be seen in another way.
+#[test]
+fn only_plain_properties_have_two_values() {
+    let made = |object: &str| {
+        let code = format!(
+            "const object = {object}; $belay_settable(object, 'x'); export const handler = () => 1"
+        );
+        build(&esm(&code)).is_ok()
+    };
+    let plain = [
+        "{}",
+        "{ x: 1 }",
+        "function () {}",
+        "class {}",
+        "Object.create({ x: 1 })",
+        "Object.create(null)",
+    ];
+    for object in plain {
+        assert!(made(object), "{object}");
+    }
+    let other = [
+        "{ get x() { return 1 } }",
+        "{ set x(value) {} }",
+        "Object.freeze({})",
+        "Object.freeze({ x: 1 })",
+        "Object.create({ set x(value) {} })",
+        "Object.create(Object.freeze({ x: 1 }))",
+        "Object.defineProperty({}, 'x', { value: 1, writable: true, enumerable: true })",
+        "Object.defineProperty({}, 'x', { value: 1, writable: true, configurable: true })",
+        "new Proxy({}, {})",
+        "Object.create(new Proxy({}, {}))",
+    ];
+    for object in other {
+        assert!(!made(object), "{object}");
+    }
+}

@@ -146,10 +146,15 @@ pub(super) fn is_pure(tree: &Tree<'_>, id: NodeId) -> bool {
         | AstType::TemplateElement
         | AstType::Elision => true,
         AstType::CallExpression => is_pure_call(tree, id) && all_arguments(tree, id),
+        AstType::SpreadElement => {
+            let object = node.parent.is_some_and(|it| tree.ty(it) == AstType::ObjectExpression);
+            all() && (object || node.children.iter().all(|inner| is_read_again(tree, *inner)))
+        }
         AstType::NewExpression => {
             let class = node.children.first().map_or("", |class| tree.code(*class));
             matches!(class, "Set" | "Map" | "WeakMap" | "WeakSet" | "RegExp")
                 && all_arguments(tree, id)
+                && node.children.get(1).is_none_or(|argument| is_read_again(tree, *argument))
         }
         AstType::Class => is_pure_class(tree, id),
         AstType::UnaryExpression => !tree.code(id).starts_with("delete") && all(),
@@ -160,7 +165,6 @@ pub(super) fn is_pure(tree: &Tree<'_>, id: NodeId) -> bool {
         | AstType::LogicalExpression
         | AstType::ConditionalExpression
         | AstType::TemplateLiteral
-        | AstType::SpreadElement
         | AstType::ChainExpression
         | AstType::StaticMemberExpression
         | AstType::ComputedMemberExpression
@@ -169,6 +173,24 @@ pub(super) fn is_pure(tree: &Tree<'_>, id: NodeId) -> bool {
         | AstType::TSNonNullExpression => all(),
         _ => false,
     }
+}
+
+/// Whether iterating over what is pure gives the same a second time: not if it is an iterator, as a generator gives.
+fn is_read_again(tree: &Tree<'_>, id: NodeId) -> bool {
+    let node = tree.node(id);
+    if node.ty != AstType::IdentifierReference {
+        return true;
+    }
+    let variable = node.variable.map(|variable| tree.variable(variable));
+    let declared = variable.and_then(|variable| variable.declarations.first().copied());
+    let outer = declared.and_then(|id| tree.node(id).parent).map(|outer| tree.node(outer));
+    outer.is_some_and(|outer| match outer.ty {
+        AstType::VariableDeclarator => {
+            outer.children.get(1).is_some_and(|value| is_pure(tree, *value))
+        }
+        AstType::ImportSpecifier | AstType::ImportDefaultSpecifier => true,
+        _ => false,
+    })
 }
 
 fn all_arguments(tree: &Tree<'_>, id: NodeId) -> bool {
@@ -195,8 +217,20 @@ fn is_pure_call(tree: &Tree<'_>, id: NodeId) -> bool {
     )
 }
 
-/// No superclass expression beyond a name, no computed names, no static fields that are not pure, no static blocks.
+/// No superclass expression beyond a name, no computed names, no static fields that are not pure, no static blocks. Nor
+/// does it use its own name while it is made: then it is not yet what the name stands for.
 fn is_pure_class(tree: &Tree<'_>, id: NodeId) -> bool {
+    let mut names =
+        tree.node(id).children.iter().filter(|c| tree.ty(**c) == AstType::BindingIdentifier);
+    let own = names.next().map(|name| tree.code(*name));
+    let used = |inner: NodeId| {
+        tree.ty(inner) == AstType::IdentifierReference
+            && Some(tree.code(inner)) == own
+            && at_load(tree, inner)
+    };
+    if own.is_some() && tree.subtree(id).any(used) {
+        return false;
+    }
     tree.node(id).children.iter().all(|child| match tree.ty(*child) {
         AstType::BindingIdentifier | AstType::IdentifierReference => true,
         AstType::ClassBody => tree.node(*child).children.iter().all(|member| {

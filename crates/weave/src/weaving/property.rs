@@ -8,7 +8,6 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    binding::called,
     elsewhere::Look,
     hunk::{Edit, Emit, Hunk, Output, Refusal, Side, Woven},
     list::Lists,
@@ -38,9 +37,6 @@ impl<'t> Assigned<'t> {
 
     /// Fails the load where assigning the property is more than that.
     pub(super) fn check(&self, tree: &Tree<'t>) -> String {
-        if self.is_export(tree) {
-            return String::new();
-        }
         format!("$belay_settable({}, \"{}\");\n", tree.code(self.object), self.name)
     }
 }
@@ -68,6 +64,18 @@ fn is_assignment(tree: &Tree<'_>, assignment: NodeId, target: NodeId) -> bool {
     let between = Span::new(tree.span(target).end, tree.span(assignment).end);
     let mut operator = tree.tokens(between).iter().map(|token| tree.text(*token));
     operator.find(|text| *text != ")") == Some("=")
+}
+
+/// A value of which an assignment makes a property: unlike a constant, that gives a function no name.
+fn nameless(tree: &Tree<'_>, value: NodeId, code: Vec<Emit>) -> Vec<Emit> {
+    let named = matches!(
+        tree.ty(value),
+        AstType::Function | AstType::ArrowFunctionExpression | AstType::Class
+    );
+    match named {
+        true => [vec!["(0, ".into()], code, vec![")".into()]].concat(),
+        false => code,
+    }
 }
 
 impl Weaver<'_> {
@@ -102,8 +110,7 @@ impl Weaver<'_> {
     /// What goes before a statement that assigns a property.
     pub(super) fn check_property(&self, side: Side, item: NodeId) -> Option<Emit> {
         let tree = self.tree(side);
-        let check = assigned(tree, item)?.check(tree);
-        (!check.is_empty()).then(|| format!("\n;{check}").into())
+        Some(format!("\n;{}", assigned(tree, item)?.check(tree)).into())
     }
 
     /// Whether a name of the top level is that of a function or class.
@@ -154,12 +161,12 @@ impl Weaver<'_> {
         }
         let (name, object) = (new.name, self.after.code(new.object));
         hunk.names.push(name.to_owned());
-        let number = hunk.id.number * 1000 + u32::try_from(hunk.names.len()).unwrap_or(0);
+        let number = format!("{}_{}", hunk.id.number, hunk.names.len());
         let constant = |which: &str, side: Side, value: NodeId| {
             let tree = self.tree(side);
             let code = vec![Emit::Code(side, tree.span(value))];
             let open = vec![format!("const $belay_{which}{number} = ").into()];
-            [open, called(tree, value, name, code), vec![";\n".into()]].concat()
+            [open, nameless(tree, value, code), vec![";\n".into()]].concat()
         };
         let emit = [
             vec![";\n".into(), new.check(self.after).into()],

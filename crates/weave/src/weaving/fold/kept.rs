@@ -42,9 +42,14 @@ impl Reader<'_> {
         self.assign(name, value);
     }
 
-    /// What a weave keeps: of `{ name: value }.name` that no source has, the value.
+    /// What a weave keeps: of `{ name: value }.name` or `(0, value)` that no source has, the value.
     pub(super) fn kept_value(&self, value: NodeId) -> NodeId {
-        self.named(value).unwrap_or(value)
+        let made = self.fold.as_ref().is_some_and(|fold| {
+            self.tree.ty(value) == AstType::SequenceExpression
+                && fold.rendered.origin(self.tree.span(value).start).is_none()
+        });
+        let last = self.tree.node(value).children.last().copied().filter(|_| made);
+        last.or_else(|| self.named(value)).unwrap_or(value)
     }
 
     pub(super) fn unwrapped(&self, member: NodeId) -> Option<NodeId> {
@@ -57,7 +62,9 @@ impl Reader<'_> {
     /// `Object.defineProperty(exports, "name", { get: () => selector ? new : old })`, as `exports.name = value`.
     pub(super) fn chosen_export(&mut self, id: NodeId) -> bool {
         let tree = self.tree;
-        if self.fold.is_none() || !tree.code(id).starts_with("Object.defineProperty(") {
+        let made =
+            self.fold.as_ref().is_some_and(|f| f.rendered.origin(tree.span(id).start).is_none());
+        if !made || !tree.code(id).starts_with("Object.defineProperty(") {
             return false;
         }
         let guard = tree.subtree(id).find(|inner| self.arm(*inner).is_some());
@@ -136,5 +143,7 @@ impl Reader<'_> {
 /// The constants behind an export that is chosen when it is read.
 pub(super) fn is_kept_export(name: &str) -> bool {
     let digits = name.strip_prefix("after").or_else(|| name.strip_prefix("before"));
-    digits.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+    digits.is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+    })
 }
