@@ -61,8 +61,9 @@ fn overhead(length: Length) -> anyhow::Result<()> {
 
     let event = order().to_string();
     let on = [Arm::After; PARTS_MAX];
-    let (answer, reached) = once(&woven, &event, &on)?;
-    ensure!(answer == once(&plain, &event, &on)?.0, "woven and plain code answer differently");
+    let (answer, reached, woven_bytes) = once(&woven, &event, &on)?;
+    let (plain_answer, _, plain_bytes) = once(&plain, &event, &on)?;
+    ensure!(answer == plain_answer, "woven and plain code answer differently");
     let (rounds, requests) = length.pick((40, 1_000), (3, 50));
     let (mut ratios, mut woven_samples, mut plain_samples) =
         (Vec::new(), Samples::default(), Samples::default());
@@ -77,6 +78,8 @@ fn overhead(length: Length) -> anyhow::Result<()> {
         "weave",
         json!({ "threads": 1, "rounds": rounds, "parts": parts, "reached": reached, "arms": "all after" }),
     );
+    report.figure("plain.written", plain_bytes as f64 / 1024.0, "KiB");
+    report.figure("woven.written", woven_bytes as f64 / 1024.0, "KiB");
     report.figure("plain.p50", plain_samples.percentile_us(0.5), "us");
     report.figure("woven.p50", woven_samples.percentile_us(0.5), "us");
     report.promise("woven_to_plain", median(ratios), "ratio", Bar::AtMost(1.03));
@@ -121,11 +124,13 @@ fn image(engine: &Engine, compiled: Compiled) -> anyhow::Result<FunctionImage> {
     Ok(engine.build(&program).context("building the handler")?.image)
 }
 
-/// A whole request, as the server makes it: what it answered, and how many parts it reached.
-fn once(image: &FunctionImage, event: &str, arms: &[Arm]) -> anyhow::Result<(String, usize)> {
+/// A whole request, as the server makes it: what it answered, how many parts it reached, and the bytes that it wrote.
+fn once(image: &FunctionImage, event: &str, arms: &[Arm]) -> anyhow::Result<(String, usize, u64)> {
     let mut instance = start_with(image, 0, event, arms)?;
     match instance.step() {
-        Step::Done(answer) => Ok((answer, instance.reached().len())),
+        Step::Done(answer) => {
+            Ok((answer, instance.reached().len(), instance.usage().written_bytes))
+        }
         step => bail!("the handler does not answer: {step:?}"),
     }
 }

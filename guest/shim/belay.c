@@ -13,6 +13,7 @@
  */
 #include "quickjs.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,8 @@ static void put_text(Buffer *b, const char *text, uint32_t len) {
  * address is the same in every instance of an engine. It starts a page, which every request writes anyway, so that the
  * cells cost none of their own. What the host puts into `in` stays until its next message. */
 #define PARTS_MAX 256
+/* Passes through one part: how many are open, how many were timed, when the outermost one began, what they took. */
+struct pass { uint32_t depth, timed; double start, mean; };
 static _Alignas(4096) struct {
   Buffer in, out;
   /* The cells of woven code. Arms: 0 before, 1 after. Reached: the arm, or NOT_REACHED. On: 1 once the arm after was
@@ -81,9 +84,11 @@ static _Alignas(4096) struct {
   uint8_t arms[PARTS_MAX], reached[PARTS_MAX];
   double time_ms[PARTS_MAX];
   uint8_t on[PARTS_MAX];
+  /* The shim's own. Those of the first parts lie in the same page. */
+  struct pass passes[PARTS_MAX];
 } control;
 #define NOT_REACHED 255
-_Static_assert(sizeof control <= 4096, "the control block is one page");
+_Static_assert(offsetof(__typeof__(control), passes[32]) <= 4096, "what few parts need is one page");
 void *EXPORT(bl_control)(void) { return &control; }
 
 /* Zeroed, so that text which was only passed in does not end up in an image; volatile, so that it happens. */
@@ -445,10 +450,9 @@ static JSValue native_is_proxy(JSContext *c, JSValueConst this_value, int argc, 
    others taken to be like them, since a loop would else spend more on the clock than on its work. Nothing is timed at
    deploy: an image holds no time. */
 enum { TIMED_PASSES = 64 };
-static struct pass { uint32_t depth, timed; double start, mean; } passes[PARTS_MAX];
 
 static struct pass *pass_of(JSValueConst number, uint32_t *part) {
-  return !deploying && is_part(number, part) ? &passes[*part] : NULL;
+  return !deploying && is_part(number, part) ? &control.passes[*part] : NULL;
 }
 
 /* native.wovenEnter(part) */

@@ -13,8 +13,8 @@ const { join } = require("path");
 globalThis.$belay = new Uint8Array(256);
 globalThis.$belay_arm = () => 0;
 globalThis.$belay_settable = globalThis.$belay_enter = globalThis.$belay_leave = () => {};
-const [directory, arm] = process.argv.slice(1);
-$belay.fill(Number(arm), 0, 256);
+const [directory, arms] = process.argv.slice(1);
+$belay.set(arms.split("").map(Number));
 import(join(directory, "main.mjs"))
   .then(({ main }) => main())
   .then((answer) => console.log(JSON.stringify(answer)));
@@ -34,17 +34,30 @@ fn woven(directory: &Path) -> (Sources, Sources, Weave) {
     (before, after, weave)
 }
 
-fn answer(sources: &Sources, arm: Arm) -> String {
+/// `arms`: of each part, `1` for after. What `main` answers.
+fn answer(sources: &Sources, arms: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in sources {
         fs::write(directory.path().join(name), text.as_bytes()).unwrap();
     }
-    let arm = if arm == Arm::After { "1" } else { "0" };
     let mut node = Command::new("node");
-    let output = node.args(["-e", DRIVER]).arg(directory.path()).arg(arm).output();
+    let output = node.args(["-e", DRIVER]).arg(directory.path()).arg(arms).output();
     let output = output.expect("node is needed for this test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Each part alone the other way round: what runs answers what its sources do.
+fn check_mixtures(weave: &Weave) {
+    let parts = weave.parts();
+    for (of, alone) in (0..parts.len()).flat_map(|of| [(of, true), (of, false)]) {
+        let arm = |part: usize| if (part == of) == alone { Arm::After } else { Arm::Before };
+        let image = parts.iter().position(|part| part.image).map_or(Arm::After, arm);
+        let told = |part: usize| if arm(part) == Arm::After { "1" } else { "0" };
+        let arms: String = (0..parts.len()).map(told).collect();
+        let resolved = weave.resolve(&|part| arm(usize::from(part.0))).unwrap().1;
+        assert_eq!(answer(&weave.sources(image), &arms), answer(&resolved, ""), "{arms}");
+    }
 }
 
 #[test]
@@ -53,9 +66,10 @@ fn importers() {
         let (before, after, weave) = woven(directory);
         let mut out = String::new();
         for (plain, arm) in [(&before, Arm::Before), (&after, Arm::After)] {
-            let expected = answer(plain, arm);
+            let expected = answer(plain, "");
             writeln!(out, "{expected}").unwrap();
-            assert_eq!(answer(&weave.sources(arm), arm), expected, "{arm:?}");
+            let arms = if arm == Arm::After { "1" } else { "0" }.repeat(weave.parts_len());
+            assert_eq!(answer(&weave.sources(arm), &arms), expected, "{arm:?}");
             let resolved = weave.resolve(&|_| arm).unwrap().1;
             assert_eq!(resolved.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
             for (path, text) in plain {
@@ -64,6 +78,7 @@ fn importers() {
                 assert!(same_code(path, kind, &resolved[path], text), "{path}: {}", resolved[path]);
             }
         }
+        check_mixtures(&weave);
         for part in weave.parts() {
             writeln!(out, "{:?}{}", part.id, if part.image { " image" } else { "" }).unwrap();
             for hunk in part.hunks {

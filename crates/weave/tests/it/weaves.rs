@@ -90,15 +90,50 @@ impl Pair {
         compiled.unwrap_or_else(|e| panic!("{}", render(&e))).modules.remove(0)
     }
 
+    fn program(&self, code: &str, arms: &[Arm]) -> Value {
+        let arms: Vec<u8> = arms.iter().map(|arm| u8::from(*arm == Arm::After)).collect();
+        json!({ "esm": self.kind == ModuleKind::Esm, "code": code, "arms": arms })
+    }
+
     /// The plain program and the woven one of each version, for [`run`].
     fn programs(&self, weave: &Weave) -> Value {
-        let program = |code: String| json!({ "esm": self.kind == ModuleKind::Esm, "code": code });
+        let woven = |arm| {
+            let arms = vec![arm; weave.parts_len()];
+            self.program(&self.woven(weave, arm).code, &arms)
+        };
         json!([
-            program(self.compiled(&self.before).code),
-            program(self.compiled(&self.after).code),
-            program(self.woven(weave, Arm::Before).code),
-            program(self.woven(weave, Arm::After).code),
+            self.program(&self.compiled(&self.before).code, &[]),
+            self.program(&self.compiled(&self.after).code, &[]),
+            woven(Arm::Before),
+            woven(Arm::After),
         ])
+    }
+
+    /// For each part: the woven program in which that one is the other way round than all others, and what
+    /// [`Weave::resolve`] says it is, for [`run`].
+    fn mixtures(&self, weave: &Weave) -> Vec<Value> {
+        let parts = weave.parts();
+        let lone = |of: usize| [Arm::Before, Arm::After].map(|others| (of, others));
+        let mixtures = (0..parts.len()).filter(|_| parts.len() > 1).flat_map(lone);
+        let mixtures = mixtures.filter_map(|(of, others)| {
+            let arms: Vec<Arm> =
+                (0..parts.len())
+                    .map(|part| {
+                        if (part == of) == (others == Arm::Before) {
+                            Arm::After
+                        } else {
+                            Arm::Before
+                        }
+                    })
+                    .collect();
+            let image = parts.iter().position(|part| part.image).map_or(Arm::After, |at| arms[at]);
+            let resolved = weave.resolve(&|part| arms[usize::from(part.0)]).ok()?.1;
+            Some(json!([
+                self.program(&self.compiled(&resolved[&self.path]).code, &[]),
+                self.program(&self.woven(weave, image).code, &arms),
+            ]))
+        });
+        mixtures.collect()
     }
 
     /// What can be proven without running anything.
@@ -139,7 +174,8 @@ async function answer(program, number) {
   for (const [index, programs] of groups.entries()) {
     const answers = [];
     for (const [number, program] of programs.entries()) {
-      cells.fill(number % 2);
+      cells.fill(0);
+      cells.set(program.arms);
       answers.push(JSON.stringify(await answer(program, `${index}.${number}`)));
     }
     out.push(answers);
@@ -148,8 +184,8 @@ async function answer(program, number) {
 })();
 "#;
 
-/// What `main` of each program answers; the programs of a group have their arms at *before* and *after* in turn.
-fn run(groups: &[Value]) -> Vec<[String; 4]> {
+/// What `main` of each program of each group answers.
+fn run(groups: &[Value]) -> Vec<Vec<String>> {
     let directory = tempfile::tempdir().unwrap();
     let input = directory.path().join("programs.json");
     std::fs::write(&input, serde_json::to_vec(groups).unwrap()).unwrap();
@@ -165,11 +201,17 @@ fn run(groups: &[Value]) -> Vec<[String; 4]> {
 fn check_run(pairs: &[&Pair], weaves: &[Weave]) {
     let groups: Vec<Value> =
         pairs.iter().zip(weaves).map(|(pair, weave)| pair.programs(weave)).collect();
-    for ((pair, [before, after, old, new]), programs) in pairs.iter().zip(run(&groups)).zip(&groups)
-    {
+    for ((pair, answers), programs) in pairs.iter().zip(run(&groups)).zip(&groups) {
         let shown = |at: usize| programs[at]["code"].as_str().unwrap_or_default().to_owned();
+        let [before, after, old, new] = &answers[..] else { panic!("{answers:?}") };
         assert_eq!(before, old, "all before, of\n{}\n{}", pair.before, shown(2));
         assert_eq!(after, new, "all after, of\n{}\n{}", pair.after, shown(3));
+    }
+    let mixtures = pairs.iter().zip(weaves).flat_map(|(pair, weave)| pair.mixtures(weave));
+    let mixtures: Vec<Value> = mixtures.collect();
+    for (answers, programs) in run(&mixtures).iter().zip(&mixtures) {
+        let shown = |at: usize| programs[at]["code"].as_str().unwrap_or_default();
+        assert_eq!(answers[0], answers[1], "{}\n=>\n{}", shown(0), shown(1));
     }
 }
 
@@ -200,6 +242,7 @@ fn woven_fixtures_answer_what_plain_ones_do() {
     let pairs: Vec<Pair> = directories.map(|directory| Pair::read(&directory)).collect();
     assert!(pairs.len() > 15);
     let weaves: Vec<Weave> = pairs.iter().map(Pair::weave).collect();
+    assert!(pairs.iter().zip(&weaves).flat_map(|(pair, weave)| pair.mixtures(weave)).count() > 50);
     check_run(&pairs.iter().collect::<Vec<_>>(), &weaves);
 }
 
