@@ -75,8 +75,9 @@ static void put_text(Buffer *b, const char *text, uint32_t len) {
  * address is the same in every instance of an engine. It starts a page, which every request writes anyway, so that the
  * cells cost none of their own. What the host puts into `in` stays until its next message. */
 #define PARTS_MAX 256
-/* Passes through one part: how many are open, how many were timed, when the outermost one began, what they took. */
-struct pass { uint32_t depth, timed; double start, mean; };
+/* Passes through one part: how many are open, how many there were and how many of them were timed, when the outermost one
+ * began, what the timed ones took. */
+struct pass { uint32_t depth, count, timed; double start, timed_ms; };
 static _Alignas(4096) struct {
   Buffer in, out;
   /* The cells of woven code. Arms: 0 before, 1 after. Reached: the arm, or NOT_REACHED. On: 1 once the arm after was
@@ -446,20 +447,26 @@ static JSValue native_is_proxy(JSContext *c, JSValueConst this_value, int argc, 
   return JS_NewBool(c, JS_IsProxy(argv[0]));
 }
 
-/* Time inside parts. Of passes within passes the outermost one counts. The first ones of a request are timed, and the
-   others taken to be like them, since a loop would else spend more on the clock than on its work. Nothing is timed at
-   deploy: an image holds no time. */
-enum { TIMED_PASSES = 64 };
+/* Time inside parts. Of passes within passes the outermost one counts. The first ones of a request are timed, and then one
+   in so many; those between are taken to be like all that were, since a loop would else spend more on the clock than on
+   its work. Nothing is timed at deploy: an image holds no time. */
+enum { TIMED_FIRST = 8, TIMED_EVERY = 8 };
 
 static struct pass *pass_of(JSValueConst number, uint32_t *part) {
   return !deploying && is_part(number, part) ? &control.passes[*part] : NULL;
+}
+
+static bool is_timed(const struct pass *pass) {
+  return pass->count <= TIMED_FIRST || pass->count % TIMED_EVERY == 0;
 }
 
 /* native.wovenEnter(part) */
 static JSValue native_woven_enter(JSContext *c, JSValueConst this_value, int argc, JSValueConst *argv) {
   uint32_t part;
   struct pass *pass = pass_of(argv[0], &part);
-  if (pass && pass->depth++ == 0 && pass->timed < TIMED_PASSES) pass->start = host_monotonic();
+  if (!pass || pass->depth++ > 0) return JS_UNDEFINED;
+  pass->count++;
+  if (is_timed(pass)) pass->start = host_monotonic();
   return JS_UNDEFINED;
 }
 
@@ -468,12 +475,11 @@ static JSValue native_woven_leave(JSContext *c, JSValueConst this_value, int arg
   uint32_t part;
   struct pass *pass = pass_of(argv[0], &part);
   if (!pass || pass->depth == 0 || --pass->depth > 0) return JS_UNDEFINED;
-  if (pass->timed == TIMED_PASSES) {
-    control.time_ms[part] += pass->mean;
-    return JS_UNDEFINED;
+  if (is_timed(pass)) {
+    pass->timed_ms += host_monotonic() - pass->start;
+    pass->timed++;
   }
-  control.time_ms[part] += host_monotonic() - pass->start;
-  if (++pass->timed == TIMED_PASSES) pass->mean = control.time_ms[part] / TIMED_PASSES;
+  control.time_ms[part] = pass->timed_ms * pass->count / pass->timed;
   return JS_UNDEFINED;
 }
 

@@ -352,6 +352,30 @@ fn code_that_is_not_woven_finds_no_cells() {
     deep(|| assert_eq!(request(&image, &[]).0, r#"[5,"TypeError"]"#));
 }
 
+/// Not all are timed; those that are count for the others as well.
+#[test]
+fn time_inside_a_part_that_is_passed_often_is_no_less_than_that_of_some_passes() {
+    let image = image(
+        "import { kv } from 'belay';
+         const pass = async () => {
+            $belay_enter(5);
+            try { $belay_arm(5); const before = performance.now(); await kv.get('a'); return performance.now() - before }
+            finally { $belay_leave(5) }
+         };
+         export const handler = async () => {
+            let inside = 0;
+            for (let i = 0; i < 100; i++) { const took = await pass(); if (i < 8) inside += took }
+            return inside;
+         };",
+    );
+    deep(|| {
+        let mut instance = start(&image, &[]);
+        let inside: f64 = run(&mut instance).expect("it ends").parse().expect("a number");
+        let time_ms = instance.reached()[0].time_ms;
+        assert!(inside > 0.0 && time_ms > inside, "{time_ms}, more than {inside}");
+    });
+}
+
 /// Else a property that chooses would do more than the assignment that it stands for, or be seen in another way.
 #[test]
 fn only_plain_properties_have_two_values() {

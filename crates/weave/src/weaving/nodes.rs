@@ -306,16 +306,33 @@ pub(super) fn source_of(tree: &Tree<'_>, id: NodeId) -> Option<String> {
 
 /// Whether code may take time worth a look at the clock: it calls, waits or loops.
 pub(super) fn takes_time(tree: &Tree<'_>, code: NodeId) -> bool {
-    tree.subtree(code).any(|id| {
-        is_loop(tree.ty(id))
-            || matches!(
-                tree.ty(id),
-                AstType::CallExpression
-                    | AstType::NewExpression
-                    | AstType::TaggedTemplateExpression
-                    | AstType::ImportExpression
-                    | AstType::AwaitExpression
-                    | AstType::YieldExpression
-            )
+    tree.subtree(code).any(|id| match tree.ty(id) {
+        AstType::CallExpression => !is_instant(tree, id),
+        ty => {
+            is_loop(ty)
+                || matches!(
+                    ty,
+                    AstType::NewExpression
+                        | AstType::TaggedTemplateExpression
+                        | AstType::ImportExpression
+                        | AstType::AwaitExpression
+                        | AstType::YieldExpression
+                )
+        }
     })
+}
+
+/// A call of a function of the language that takes less than a look at the clock.
+fn is_instant(tree: &Tree<'_>, call: NodeId) -> bool {
+    let Some(&callee) = tree.node(call).children.first() else { return false };
+    let object = match tree.ty(callee) {
+        AstType::StaticMemberExpression => tree.node(callee).children.first().copied(),
+        _ => Some(callee),
+    };
+    let global = object.is_some_and(|object| tree.node(object).variable.is_none());
+    let known = matches!(
+        tree.code(callee),
+        "isNaN" | "isFinite" | "parseInt" | "parseFloat" | "Number" | "Boolean" | "Array.isArray"
+    );
+    global && (known || tree.code(callee).starts_with("Math."))
 }
