@@ -14,14 +14,13 @@ use oxc::span::Span;
 use super::{
     facts::HunkFacts,
     hunk::{Hunk, HunkId, Place, Refusal, Side},
-    misread::Misread,
     modules::{Source, WovenModule, edges_have, weave_modules},
     parts::{Group, Tying},
     places::segments,
     settings::{Setting, differing},
     staying::Staying,
 };
-use crate::{map::WovenSegment, same_code};
+use crate::map::WovenSegment;
 
 /// A module's text for one image.
 #[derive(Debug)]
@@ -33,9 +32,6 @@ pub(crate) struct WovenText {
     /// Where the text came from; absent for one that only one version has, or that did not change.
     pub(crate) segments: Option<Vec<WovenSegment>>,
 }
-
-/// A manifest, and the sources of its modules by their paths.
-pub(super) type Program = (AppManifest, BTreeMap<String, Arc<str>>);
 
 /// What differs between the settings of two manifests is one hunk of this module.
 const SETTINGS: &str = "belay.toml";
@@ -256,121 +252,6 @@ impl Weave {
             }),
         }
     }
-
-    /// The sources of the program in which each part is at its arm: what is to be written in the user's files.
-    ///
-    /// # Errors A name that would mean something else there than in what runs.
-    pub fn resolve(&self, arm: &dyn Fn(PartId) -> Arm) -> Result<Program, Box<Diagnostic>> {
-        let arm_of = |at: usize| {
-            let group_arm = |at: usize| {
-                let group = self.groups.iter().position(|group| group.members.contains(&at));
-                group.and_then(part_id).map_or(Arm::After, arm)
-            };
-            let Some(users) = self.shared.get(&at) else { return group_arm(at) };
-            // Wanted by one of them: what was added by one that has it, what was removed by one that has not.
-            let added = !self.hunks[at].hunk.after.spans.is_empty();
-            let wanted = if added { Arm::After } else { Arm::Before };
-            let anyone = users.iter().any(|user| group_arm(*user) == wanted);
-            if anyone == added { Arm::After } else { Arm::Before }
-        };
-        let (program, misread) = self.resolve_hunks(&arm_of);
-        match misread.first() {
-            Some((module, misread)) => Err(Box::new(self.told(*module, misread))),
-            None => Ok(program),
-        }
-    }
-
-    fn told(&self, module: usize, Misread { name, places }: &Misread) -> Diagnostic {
-        let module = &self.modules[module];
-        let message = format!(
-            "with these parts on, {} cannot be written as one source: `{name}` would mean something else",
-            module.path
-        );
-        let place = places.iter().find_map(|(side, at)| {
-            let at = *at as usize;
-            let text = &module.after.as_ref().filter(|_| *side == Side::After)?.text;
-            Some(Label::new(&module.path, text, at, at + name.len(), "here"))
-        });
-        let told = Diagnostic::error("not-one-source", message);
-        let told = place.into_iter().fold(told, Diagnostic::at);
-        told.help("what runs is right; restore the parts of this module, or take all of them back")
-    }
-
-    /// The program in which each hunk is at its arm, and what of it would be misread, with its module.
-    pub(super) fn resolve_hunks(
-        &self,
-        arm_of: &dyn Fn(usize) -> Arm,
-    ) -> (Program, Vec<(usize, Misread)>) {
-        let (mut texts, mut misread) = (BTreeMap::new(), Vec::new());
-        let mut manifest = self.after.clone();
-        manifest.modules.clear();
-        for (index, module) in self.modules.iter().enumerate() {
-            let taken: Vec<&AppHunk> = self
-                .hunks
-                .iter()
-                .enumerate()
-                .filter(|(at, own)| own.module == index && arm_of(*at) == Arm::Before)
-                .map(|(_, own)| own)
-                .collect();
-            let resolved = match (&module.before, &module.after) {
-                (Some(old), Some(new)) => {
-                    let (resolved, wrong) = resolve_module(old, new, module, &taken);
-                    misread.extend(wrong.into_iter().map(|wrong| (index, wrong)));
-                    Some(resolved)
-                }
-                (Some(old), None) => (!taken.is_empty()).then(|| old.clone()),
-                (None, new) => new.clone().filter(|_| taken.is_empty()),
-            };
-            let Some(Source { mut entry, text }) = resolved else { continue };
-            entry.source = Hash::of(text.as_bytes());
-            texts.insert(module.path.clone(), text);
-            manifest.modules.push(entry);
-        }
-        for (at, own) in self.hunks.iter().enumerate().filter(|(_, own)| own.module == usize::MAX) {
-            if arm_of(at) == Arm::After {
-                continue;
-            }
-            let old = self.before.clone();
-            if own.hunk.kind == HunkKind::Settings {
-                manifest.functions = old.functions;
-                manifest.egress = old.egress;
-            } else {
-                manifest.env = old.env;
-                manifest.environment = old.environment;
-            }
-        }
-        ((manifest, texts), misread)
-    }
-}
-
-/// The new source with some hunks taken back, and what of it would be misread.
-fn resolve_module(
-    old: &Source,
-    new: &Source,
-    module: &WovenModule,
-    taken: &[&AppHunk],
-) -> (Source, Vec<Misread>) {
-    let Some(weave) = module.weave.as_ref().filter(|_| !taken.is_empty()) else {
-        return (new.clone(), Vec::new());
-    };
-    if weave.whole {
-        return (old.clone(), Vec::new());
-    }
-    let both: (&str, &str) = (&old.text, &new.text);
-    let made = weave.resolve(both, &taken.iter().map(|own| own.hunk.id).collect());
-    let read_as = (&*module.path, new.entry.kind);
-    let all = weave.output.hunks.iter().filter(|hunk| !hunk.is_derived()).count();
-    let misread = if taken.len() < all {
-        weave.misread(read_as, both, &made)
-    } else if same_code(read_as.0, read_as.1, &made.text, &old.text) {
-        Vec::new()
-    } else {
-        return (old.clone(), Vec::new());
-    };
-    let mut entry = new.entry.clone();
-    let missing = old.entry.imports.iter().filter(|edge| !edges_have(&new.entry.imports, edge));
-    entry.imports.extend(missing.cloned());
-    (Source { entry, text: made.text.into() }, misread)
 }
 
 /// Notes the modules that a hunk imports.
@@ -441,7 +322,7 @@ fn bare_hunk(kind: HunkKind, before: Span, after: Span) -> Hunk {
     }
 }
 
-fn part_id(index: usize) -> Option<PartId> {
+pub(super) fn part_id(index: usize) -> Option<PartId> {
     u8::try_from(index).ok().map(PartId)
 }
 

@@ -8,8 +8,8 @@
 //! - [`table`]: large values that are kept twice;
 //! - [`parts`], [`together`]: which hunks move together; [`asked`]: what the tags in the code ask for them;
 //! - [`never`]: which hunks stay, whatever is taken back; [`staying`]: how they are left out; [`apart`]: statements that
-//!   do not go with their neighbours; [`resolve`]: sources with hunks taken back; [`misread`]: whether their names mean
-//!   what they meant;
+//!   do not go with their neighbours;
+//! - [`resolve`], [`resolved`]: sources with hunks taken back; [`misread`]: whether their names mean what they meant;
 //! - [`settings`]: what is not of a module;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
@@ -43,6 +43,7 @@ mod program;
 mod property;
 mod render;
 mod resolve;
+mod resolved;
 mod run;
 mod settings;
 mod staying;

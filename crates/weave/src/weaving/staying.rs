@@ -13,11 +13,12 @@ use belay_model::{AppManifest, Arm, Diagnostic, Granularity, Hash, HunkInfo};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::{
-    app::{Program, Weave},
+    app::Weave,
     hunk::Hunk,
     misread::Misread,
     never::{Brought, Never},
     parts::Tying,
+    resolved::Program,
 };
 use crate::map::WovenSegment;
 
