@@ -9,14 +9,13 @@ use std::{
 };
 
 use belay_model::{AppManifest, ImportKind, ImportTarget, ModuleKind};
-use oxc::ast::AstType;
 
 use super::{
+    acts::is_act,
     hunk::Side,
     modules::{Source, WovenModule},
-    nodes::{at_load, is_function},
 };
-use crate::syntax::{NodeId, Tree, with_source_tree};
+use crate::syntax::{NodeId, is_own_code, with_source_tree};
 
 /// Members that the language looks for, in objects of anyone.
 const LOOKED_FOR: [&str; 6] = ["then", "toJSON", "next", "return", "throw", "exec"];
@@ -71,7 +70,12 @@ impl Elsewhere {
         let mut all = (0..self.modules.len()).filter_map(|module| self.source(side, module));
         LOOKED_FOR.contains(&name)
             || INHERITED.contains(&name)
-            || all.any(|source| mentions(&source.text, name, look))
+            || all.any(|Source { entry, text }| {
+                match is_own_code(&entry.path) || look == Look::Any {
+                    true => mentions(text, name, look),
+                    false => asks_for(text, name),
+                }
+            })
     }
 
     /// As [`Self::looks_for`], in what a module exports.
@@ -192,122 +196,52 @@ fn mentions(text: &str, name: &str, look: Look) -> bool {
     })
 }
 
-/// Whether something that is done as a module is loaded may be seen outside of it: something is called for what it does, or
-/// something is assigned that is not the module's own. What a value is made by is taken to make that value.
-fn is_act(tree: &Tree<'_>, id: NodeId) -> bool {
-    let node = tree.node(id);
-    match node.ty {
-        AstType::CallExpression | AstType::NewExpression | AstType::TaggedTemplateExpression => {
-            is_for_its_effect(tree, id) && runs_at_load(tree, id) && !is_own_call(tree, id)
-        }
-        AstType::AssignmentExpression | AstType::UpdateExpression => {
-            let target = node.children.first().copied();
-            target.is_some_and(|target| !is_own(tree, target)) && runs_at_load(tree, id)
-        }
-        AstType::UnaryExpression => {
-            let target = node.children.first().copied();
-            let deletes = tree.code(id).starts_with("delete");
-            deletes && target.is_some_and(|it| !is_own(tree, it)) && runs_at_load(tree, id)
-        }
-        AstType::ThrowStatement => runs_at_load(tree, id),
-        _ => false,
-    }
-}
-
-/// At load, or in a function that is called where it is written.
-fn runs_at_load(tree: &Tree<'_>, id: NodeId) -> bool {
-    if at_load(tree, id) {
-        return true;
-    }
-    let mut functions = tree.ancestors(id).filter(|outer| is_function(tree.ty(*outer)));
-    let called = |function: NodeId| {
-        let call = tree.node(function).parent?;
-        let callee = tree.node(call).children.first() == Some(&function);
-        (callee && tree.ty(call) == AstType::CallExpression).then_some(call)
-    };
-    functions.next().and_then(called).is_some_and(|call| runs_at_load(tree, call))
-}
-
-/// Whether nothing is made of what an expression gives.
-fn is_for_its_effect(tree: &Tree<'_>, id: NodeId) -> bool {
-    for outer in tree.ancestors(id) {
-        match tree.ty(outer) {
-            AstType::ExpressionStatement => return true,
-            AstType::LogicalExpression
-            | AstType::ConditionalExpression
-            | AstType::SequenceExpression
-            | AstType::AwaitExpression
-            | AstType::ChainExpression
-            | AstType::UnaryExpression => {}
-            _ => return false,
-        }
-    }
-    false
-}
-
-/// A call of something of the module's own, or that changes only that.
-fn is_own_call(tree: &Tree<'_>, call: NodeId) -> bool {
-    let children = &tree.node(call).children;
-    let Some(&callee) = children.first() else { return false };
-    if is_function(tree.ty(callee)) {
-        // What it is given it may change.
-        let foreign =
-            |id: &NodeId| tree.ty(*id) == AstType::IdentifierReference && !is_own(tree, *id);
-        return !children.iter().skip(1).any(|argument| foreign(argument));
-    }
-    if tree.code(callee) == "require" {
-        return true;
-    }
-    if tree.ty(callee) == AstType::StaticMemberExpression
-        && tree.code(callee).starts_with("Object.")
-    {
-        return children.get(1).is_some_and(|target| is_own(tree, *target));
-    }
-    tree.ty(callee) == AstType::StaticMemberExpression && is_own(tree, callee)
-}
-
-/// Whether an expression leads, by names, to something that the module itself has made.
-fn is_own(tree: &Tree<'_>, id: NodeId) -> bool {
-    let node = tree.node(id);
-    match node.ty {
-        AstType::StaticMemberExpression
-        | AstType::ComputedMemberExpression
-        | AstType::PrivateFieldExpression
-        | AstType::TSNonNullExpression
-        | AstType::TSAsExpression => {
-            node.children.first().is_some_and(|inner| is_own(tree, *inner))
-        }
-        AstType::ObjectPattern
-        | AstType::ArrayPattern
-        | AstType::ArrayAssignmentTarget
-        | AstType::ObjectAssignmentTarget => {
-            let names = tree.subtree(id).filter(|id| tree.ty(*id) == AstType::IdentifierReference);
-            names.into_iter().all(|name| is_own(tree, name))
-        }
-        // Of a CommonJS module it is what is exported.
-        AstType::ThisExpression => true,
-        AstType::IdentifierReference | AstType::AssignmentTargetPropertyIdentifier => {
-            match node.variable {
-                Some(variable) => {
-                    let declared = tree.variable(variable).declarations.first();
-                    declared.is_some_and(|declared| !is_imported(tree, *declared))
-                }
-                None => matches!(tree.code(id), "exports" | "module"),
-            }
-        }
-        _ => false,
-    }
-}
-
-/// Whether a name is of an import, or of what `require` gave.
-fn is_imported(tree: &Tree<'_>, declared: NodeId) -> bool {
-    tree.ancestors(declared).any(|outer| match tree.ty(outer) {
-        AstType::ImportDeclaration => true,
-        AstType::VariableDeclarator => tree.subtree(outer).any(|id| {
-            tree.ty(id) == AstType::ImportExpression
-                || tree.ty(id) == AstType::CallExpression
-                    && tree.node(id).children.first().is_some_and(|it| tree.code(*it) == "require")
-        }),
-        _ => false,
+/// Whether a text asks of any object if it has a member by this name: `typeof it.name`, `"name" in it`. Code of packages,
+/// that knows nothing of the app's classes, would do so.
+fn asks_for(text: &str, name: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.' | '?' | '(');
+    text.match_indices(name).any(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + name.len()..]);
+        let asked = before.trim_end_matches(word).trim_end().ends_with("typeof");
+        let quoted = before.ends_with(['"', '\'']) && behind.starts_with(['"', '\'']);
+        let ends = !behind.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$'));
+        before.ends_with('.') && asked && ends
+            || quoted && behind[1..].trim_start().starts_with("in ")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_looked_for_by_reading_it() {
+        for text in [
+            "if (it.refresh) go()",
+            "it?.refresh",
+            "it.refresh\n",
+            "has(it, 'refresh')",
+            "it[\"refresh\"]",
+            "const { refresh } = it",
+            "const { a, refresh: b } = it",
+        ] {
+            assert!(mentions(text, "refresh", Look::Test), "{text}");
+        }
+        for text in ["it.refresh()", "it.refresh (1)", "refreshed", "it.refreshed", "refresh(it)"] {
+            assert!(!mentions(text, "refresh", Look::Test), "{text}");
+        }
+        assert!(mentions("it.refresh()", "refresh", Look::Any));
+    }
+
+    #[test]
+    fn packages_ask_for_a_member() {
+        for text in
+            ["typeof it.on === 'function'", "typeof (it.a.on)", "'on' in it", "typeof x?.on"]
+        {
+            assert!(asks_for(text, "on"), "{text}");
+        }
+        for text in ["it.on", "typeof it.one", "typeof it; it.on", "'on'", "typeof on"] {
+            assert!(!asks_for(text, "on"), "{text}");
+        }
+    }
 }

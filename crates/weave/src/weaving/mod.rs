@@ -4,7 +4,7 @@
 //!   [`function`], [`members`], [`program`], [`chain`], [`binding`], [`property`]: one kind of place each;
 //! - [`names`]: names taken from a required module; [`importers`]: imports of names that have two values;
 //! - [`module`], [`modules`]: one module and all of them; [`loose`]: sources that are no app;
-//! - [`elsewhere`]: what other modules would notice of what is there in both arms;
+//! - [`elsewhere`]: what other modules would notice of what is there in both arms; [`acts`]: what a module does to them;
 //! - [`table`]: large values that are kept twice;
 //! - [`parts`], [`together`]: which hunks move together; [`asked`]: what the tags in the code ask for them;
 //! - [`never`]: which hunks stay, whatever is taken back; [`staying`]: how they are left out; [`apart`]: statements that
@@ -16,6 +16,7 @@
 //! A weave is made of the sources as they were written, types and all, so that every place in it is a place in one of
 //! the two. Nothing is trusted that was not folded back.
 
+mod acts;
 mod align;
 mod apart;
 mod app;
