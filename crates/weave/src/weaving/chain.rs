@@ -151,7 +151,7 @@ impl Weaver<'_> {
     /// Other declarators of one statement that differ go with it.
     fn join_siblings(&self, side: Side, item: NodeId, chain: &mut Chain) -> Result<(), Refusal> {
         let (tree, foreign) = (self.tree(side), self.tree(side.other()));
-        for declarator in declarators(tree, item) {
+        for &declarator in declarators(tree, item) {
             let Some(name) = tree.node(declarator).children.first().map(|id| tree.code(*id)) else {
                 continue;
             };
@@ -323,7 +323,7 @@ pub(super) fn tops(tree: &Tree<'_>, items: &[NodeId]) -> BTreeMap<String, NodeId
             tops.extend(own_name(tree, inner).map(|name| (name.to_owned(), item)));
         }
         for declarator in declarators(tree, item) {
-            let name = tree.node(declarator).children.first().map(|name| tree.code(*name));
+            let name = tree.node(*declarator).children.first().map(|name| tree.code(*name));
             tops.extend(name.map(|name| (name.to_owned(), item)));
         }
     }
@@ -343,10 +343,10 @@ pub(super) fn is_exported(tree: &Tree<'_>, item: NodeId) -> bool {
 }
 
 /// The declarators of a `var`, `let` or `const`, exported or not.
-pub(super) fn declarators(tree: &Tree<'_>, item: NodeId) -> Vec<NodeId> {
+pub(super) fn declarators<'t>(tree: &Tree<'t>, item: NodeId) -> &'t [NodeId] {
     let inner = tree.node(declaration(tree, item));
     let plain = inner.ty == AstType::VariableDeclaration && !inner.marks.has(Marks::USING);
-    if plain { inner.children.clone() } else { Vec::new() }
+    if plain { inner.children } else { &[] }
 }
 
 /// The declarator, class or function by which a statement declares a name; the expression of `export default`.
@@ -358,7 +358,7 @@ pub(super) fn declares(tree: &Tree<'_>, item: NodeId, name: &str) -> Option<Node
     if matches!(tree.ty(inner), AstType::Function | AstType::Class) {
         return (own_name(tree, inner) == Some(name)).then_some(inner);
     }
-    declarators(tree, item).into_iter().find(|declarator| {
+    declarators(tree, item).iter().copied().find(|declarator| {
         let id = tree.node(*declarator).children.first();
         id.is_some_and(|id| tree.ty(*id) == AstType::BindingIdentifier && tree.code(*id) == name)
     })
@@ -391,7 +391,7 @@ fn made_name(tree: &Tree<'_>, item: NodeId, id: NodeId) -> Option<String> {
     if tree.ty(inner) == AstType::Class {
         return own_name(tree, inner).map(str::to_owned);
     }
-    let declarator = declarators(tree, item).into_iter().find(|d| tree.contains(*d, id))?;
-    let name = *tree.node(declarator).children.first()?;
+    let declarator = declarators(tree, item).iter().find(|d| tree.contains(**d, id))?;
+    let name = *tree.node(*declarator).children.first()?;
     (tree.ty(name) == AstType::BindingIdentifier).then(|| tree.code(name).to_owned())
 }

@@ -120,7 +120,7 @@ impl<'t> Weaver<'t> {
 
     /// Nodes that differ only in their children; otherwise, the choice between them.
     fn children(&self, b: NodeId, a: NodeId) -> Woven {
-        let (old, new) = (&self.before.node(b).children, &self.after.node(a).children);
+        let (old, new) = (self.before.node(b).children, self.after.node(a).children);
         let alike = old.len() == new.len() && self.before.own_hash(b) == self.after.own_hash(a);
         if !alike || old.is_empty() {
             return self.choose(b, a);
