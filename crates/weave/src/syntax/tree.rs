@@ -299,6 +299,12 @@ impl<'c> Tree<'c> {
         self.code.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
+    /// The only byte of a token; 0 for a longer one.
+    fn sign(&self, token: Span) -> u8 {
+        let byte = self.code.as_bytes().get(token.start as usize).filter(|_| token.size() == 1);
+        byte.copied().unwrap_or(0)
+    }
+
     /// The text of a node.
     pub(crate) fn code(&self, id: NodeId) -> &'c str {
         self.text(self.span(id))
@@ -455,14 +461,14 @@ impl Iterator for Pieces<'_> {
 impl Pieces<'_> {
     /// Whether the token that was taken is one that a formatter adds and removes.
     fn is_idle(&self, token: Span) -> bool {
-        match self.tree.text(token) {
-            "(" | ")" => true,
-            ";" => self.node.ty != AstType::ForStatement,
+        match self.tree.sign(token) {
+            b'(' | b')' => true,
+            b';' => self.node.ty != AstType::ForStatement,
             // A comma before what closes something is a trailing one.
-            "," => {
-                let next =
-                    self.tree.tokens.get(self.at as usize).filter(|_| self.at < self.node.tokens.1);
-                next.is_some_and(|next| matches!(self.tree.text(*next), ")" | "]" | "}"))
+            b',' => {
+                let behind = self.tree.tokens.get(self.at as usize..self.node.tokens.1 as usize);
+                let next = behind.and_then(|tokens| tokens.first());
+                next.is_some_and(|next| matches!(self.tree.sign(*next), b')' | b']' | b'}'))
             }
             _ => false,
         }
