@@ -7,7 +7,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{Hash as _, Hasher as _},
 };
 
@@ -122,6 +122,8 @@ pub(crate) struct Tree<'c> {
     variables: Vec<Variable>,
     /// Of each node: what it says.
     hashes: OnceCell<Vec<u64>>,
+    /// The identifiers that declare variables, and which ones.
+    declarations: OnceCell<Vec<(NodeId, VariableId)>>,
     /// Variables of the top level by their names.
     tops: OnceCell<HashMap<Box<str>, VariableId>>,
 }
@@ -205,7 +207,7 @@ fn parse<'c>(arena: &'c Allocator, code: &'c str, source_type: SourceType) -> Op
     let tokens = read.without_types(tokens);
     adopt(&mut read.nodes, arena);
     place_tokens(&mut read.nodes, &tokens);
-    let (hashes, tops) = (OnceCell::new(), OnceCell::new());
+    let (hashes, declarations, tops) = Default::default();
     Some(Tree {
         code,
         depth: 0,
@@ -213,6 +215,7 @@ fn parse<'c>(arena: &'c Allocator, code: &'c str, source_type: SourceType) -> Op
         tokens,
         variables: read.variables,
         hashes,
+        declarations,
         tops,
     })
 }
@@ -353,6 +356,22 @@ impl<'c> Tree<'c> {
             tops.map(|(id, variable)| (variable.name.clone(), id)).collect()
         });
         tops.get(name).copied()
+    }
+
+    /// The variables that a node declares, itself or by what is in it.
+    pub(crate) fn declared_in(&self, id: NodeId) -> BTreeSet<VariableId> {
+        let declarations = self.declarations.get_or_init(|| {
+            let of = |(id, variable): (VariableId, &Variable)| {
+                variable.declarations.iter().map(|at| (*at, id)).collect::<Vec<_>>()
+            };
+            let mut all: Vec<_> = self.variables().flat_map(of).collect();
+            all.sort_unstable();
+            all
+        });
+        let end = self.node(id).end;
+        let first = declarations.partition_point(|(at, _)| *at < id);
+        let own = declarations[first..].iter().take_while(|(at, _)| *at < end);
+        own.map(|(_, variable)| *variable).collect()
     }
 
     /// The nodes that touch a span, in preorder.

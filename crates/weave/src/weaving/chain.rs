@@ -53,17 +53,17 @@ impl Weaver<'_> {
     pub(super) fn chain(&self, seed: &str, tops: &Tops) -> Result<Chain, Refusal> {
         let names = Names::from([seed.to_owned()]);
         let mut chain = Chain { names, ..Chain::default() };
-        let mut linked = BTreeSet::new();
+        let mut linked: [Names; 2] = Default::default();
         loop {
             let known = (chain.names.len(), chain.items.each_ref().map(BTreeSet::len));
             let mut refusal = None;
             for side in Side::BOTH {
                 // What is refused may be allowed once the chain has more.
-                let mut open = chain.names.clone();
-                open.retain(|name| !linked.contains(&(side, name.clone())));
+                let linked = &mut linked[index(side)];
+                let open: Vec<String> = chain.names.difference(linked).cloned().collect();
                 for name in open {
                     match self.link(side, &name, tops, &mut chain) {
-                        Ok(()) => drop(linked.insert((side, name))),
+                        Ok(()) => drop(linked.insert(name)),
                         Err(error) => drop(refusal.get_or_insert(error)),
                     }
                 }
@@ -358,10 +358,17 @@ pub(super) fn declares(tree: &Tree<'_>, item: NodeId, name: &str) -> Option<Node
     if matches!(tree.ty(inner), AstType::Function | AstType::Class) {
         return (own_name(tree, inner) == Some(name)).then_some(inner);
     }
-    declarators(tree, item).iter().copied().find(|declarator| {
+    let named = |declarator: &NodeId| {
         let id = tree.node(*declarator).children.first();
         id.is_some_and(|id| tree.ty(*id) == AstType::BindingIdentifier && tree.code(*id) == name)
-    })
+    };
+    let own = declarators(tree, item);
+    let Some(variable) = tree.top_variable(name) else {
+        return own.iter().copied().find(named);
+    };
+    let declarations = tree.variable(variable).declarations.iter();
+    let mut parents = declarations.filter_map(|id| tree.node(*id).parent);
+    parents.find(|parent| own.binary_search(parent).is_ok() && named(parent))
 }
 
 fn value_of(tree: &Tree<'_>, item: NodeId, name: &str) -> Option<NodeId> {

@@ -32,6 +32,8 @@ pub(super) struct Weaver<'t> {
     pub(super) reading: Reading<'t>,
     /// The statements of the top level that continue one another.
     pub(super) anchors: OnceCell<BTreeMap<NodeId, NodeId>>,
+    /// The names that each version exports.
+    pub(super) exported: [OnceCell<BTreeSet<String>>; 2],
 }
 
 impl<'t> Weaver<'t> {
@@ -42,8 +44,8 @@ impl<'t> Weaver<'t> {
         reading: Reading<'t>,
     ) -> Self {
         let (next, reasons) = (Cell::new(0), RefCell::default());
-        let anchors = OnceCell::new();
-        Self { before, after, next, reasons, demoted, reading, anchors }
+        let (anchors, exported) = Default::default();
+        Self { before, after, next, reasons, demoted, reading, anchors, exported }
     }
 
     pub(super) fn is_demoted(&self, b: NodeId, a: NodeId) -> bool {
