@@ -147,9 +147,39 @@ pub(crate) fn read_module(path: &str, source: &str, goal: Goal) -> Result<Module
     })
 }
 
+/// What a module imports by literal specifiers; nothing of what cannot be read.
+pub(crate) fn imports(path: &str, source: &str) -> Vec<(String, ImportKind)> {
+    let Some(dialect) = Dialect::of(path) else { return Vec::new() };
+    let Some(depth) = depth::nesting(source, dialect.jsx, dialect.typescript) else {
+        return Vec::new();
+    };
+    let reader = Reader { path, source, dialect };
+    let imports = on_stack(depth, || {
+        reader.read_with(Goal::Detect, |Stripped { program, scoping, kind, .. }| {
+            imports::collect(&program, &scoping, kind)
+        })
+    });
+    let imports = imports.unwrap_or_default().into_iter();
+    imports.map(|import| (import.specifier, import.kind)).collect()
+}
+
 /// Whether a source has the syntax of an ES module. TypeScript is one unless it says otherwise.
 pub(crate) fn detect(path: &str, source: &str) -> ModuleKind {
     let esm = Dialect::of(path).is_some_and(|dialect| {
+        // Without these words, be it in a comment, it is what its dialect is by itself.
+        let may_tell = |word: &str, rest: &str| {
+            !dialect.typescript
+                || if word == "export" {
+                    rest.trim_start().starts_with(['=', '/'])
+                } else {
+                    let name = rest.split(['{', '*', '(', '"', '\'', ';']).next();
+                    name.is_some_and(|name| name.contains(['=', '/']))
+                }
+        };
+        let told = |word| words(source, word).any(|rest| may_tell(word, rest));
+        if !told("import") && !told("export") {
+            return dialect.typescript;
+        }
         let Some(depth) = depth::nesting(source, dialect.jsx, dialect.typescript) else {
             return false;
         };
@@ -162,6 +192,15 @@ pub(crate) fn detect(path: &str, source: &str) -> ModuleKind {
         })
     });
     if esm { ModuleKind::Esm } else { ModuleKind::CommonJs }
+}
+
+/// What stands behind a word, wherever it stands in a text.
+fn words<'s>(text: &'s str, word: &'s str) -> impl Iterator<Item = &'s str> {
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+    text.match_indices(word).filter_map(move |(at, _)| {
+        let (before, rest) = (&text[..at], &text[at + word.len()..]);
+        (!before.ends_with(is_word) && !rest.starts_with(is_word)).then_some(rest)
+    })
 }
 
 /// Runs what recurses `depth` levels deep.
@@ -207,8 +246,33 @@ struct Reader<'s> {
     dialect: Dialect,
 }
 
+/// A program without types.
+struct Stripped<'a> {
+    program: oxc::ast::ast::Program<'a>,
+    scoping: Scoping,
+    kind: ModuleKind,
+    /// What it exported when it had types.
+    written: EsmExports,
+    warnings: Vec<Diagnostic>,
+}
+
 impl Reader<'_> {
     fn read(&self, goal: Goal) -> Result<Module, Vec<Diagnostic>> {
+        self.read_with(goal, |Stripped { program, scoping, kind, written, warnings }| {
+            let printed = (self.dialect.typescript || self.dialect.jsx)
+                .then(|| print::print(self.path, self.source, &program));
+            let exports = esm::exports(&program).with_erased(written);
+            let commonjs = commonjs::exports(&program);
+            let imports = imports::collect(&program, &scoping, kind);
+            Module { kind, printed, imports, exports, commonjs, warnings }
+        })
+    }
+
+    fn read_with<T>(
+        &self,
+        goal: Goal,
+        work: impl FnOnce(Stripped<'_>) -> T,
+    ) -> Result<T, Vec<Diagnostic>> {
         let allocator = Allocator::default();
         let parsed = self.parse(&allocator, goal)?;
         let written = esm::exports(&parsed.program);
@@ -226,12 +290,7 @@ impl Reader<'_> {
             scoping = self.strip(&allocator, kind, scoping, &mut program)?;
         }
         self.refuse_unsupported(&program)?;
-        let printed = (self.dialect.typescript || self.dialect.jsx)
-            .then(|| print::print(self.path, self.source, &program));
-        let exports = esm::exports(&program).with_erased(written);
-        let commonjs = commonjs::exports(&program);
-        let imports = imports::collect(&program, &scoping, kind);
-        Ok(Module { kind, printed, imports, exports, commonjs, warnings })
+        Ok(work(Stripped { program, scoping, kind, written, warnings }))
     }
 
     /// Parses; when the kind is to be detected, what is only valid in one kind decides.

@@ -12,42 +12,46 @@ use oxc::{
     semantic::{ReferenceId, ScopeFlags, ScopeId, Scoping, SymbolFlags, SymbolId},
     span::{GetSpan, Span},
 };
-use std::{cell::Cell, collections::HashMap};
+use std::cell::Cell;
 
 use super::tree::{Marks, Node, NodeId, Variable, VariableId};
 
-pub(super) struct Builder<'s> {
+pub(super) struct Builder<'s, 'a> {
     scoping: &'s Scoping,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<'a>>,
     open: Vec<NodeId>,
     /// An ES module, which is strict whether it says so or not.
     strict: bool,
     /// Depth below the outermost node that says nothing, such as a type.
     in_type: usize,
     types: Vec<Span>,
-    scopes: HashMap<ScopeId, NodeId>,
-    numbers: HashMap<SymbolId, VariableId>,
+    /// By the parser's numbers.
+    scopes: Vec<NodeId>,
+    numbers: Vec<Option<VariableId>>,
     variables: Vec<Variable>,
 }
 
-pub(super) struct Read {
-    pub(super) nodes: Vec<Node>,
+/// What was read; the nodes have neither children nor tokens yet.
+pub(super) struct Read<'a> {
+    pub(super) nodes: Vec<Node<'a>>,
     pub(super) variables: Vec<Variable>,
     /// Where types are, and what else says nothing.
     types: Vec<Span>,
 }
 
-impl Read {
+impl Read<'_> {
+    /// Of tokens as they come, those that are not within types.
     pub(super) fn without_types(&self, tokens: impl Iterator<Item = Span>) -> Vec<Span> {
-        let within = |token: &Span| {
-            let after = self.types.partition_point(|span| span.start <= token.start);
-            after.checked_sub(1).is_some_and(|at| token.start < self.types[at].end)
+        let mut types = self.types.iter().peekable();
+        let mut within = |token: &Span| {
+            while types.next_if(|span| span.end <= token.start).is_some() {}
+            types.peek().is_some_and(|span| span.start <= token.start)
         };
         tokens.filter(|token| !within(token)).collect()
     }
 }
 
-impl<'s> Builder<'s> {
+impl<'s, 'a> Builder<'s, 'a> {
     pub(super) fn new(scoping: &'s Scoping) -> Self {
         Self {
             scoping,
@@ -56,13 +60,13 @@ impl<'s> Builder<'s> {
             strict: false,
             in_type: 0,
             types: Vec::new(),
-            scopes: HashMap::new(),
-            numbers: HashMap::new(),
+            scopes: vec![NodeId::ROOT; scoping.scopes_len()],
+            numbers: vec![None; scoping.symbols_len()],
             variables: Vec::new(),
         }
     }
 
-    pub(super) fn read<'a>(mut self, program: &oxc::ast::ast::Program<'a>) -> Read {
+    pub(super) fn read(mut self, program: &oxc::ast::ast::Program<'a>) -> Read<'a> {
         self.strict = program.source_type.is_module();
         self.visit_program(program);
         for (number, variable) in (0..).zip(&mut self.variables) {
@@ -95,8 +99,8 @@ impl<'s> Builder<'s> {
     }
 
     fn variable(&mut self, symbol: SymbolId) -> VariableId {
-        if let Some(id) = self.numbers.get(&symbol) {
-            return *id;
+        if let Some(id) = self.numbers[symbol.index()] {
+            return id;
         }
         let id = VariableId(u32::try_from(self.variables.len()).unwrap_or(u32::MAX));
         let flags = self.scoping.symbol_flags(symbol);
@@ -104,18 +108,18 @@ impl<'s> Builder<'s> {
         self.variables.push(Variable {
             name: self.scoping.symbol_name(symbol).into(),
             // A scope is entered before what is declared in it, or used in it, is met.
-            scope: self.scopes.get(&scope).copied().unwrap_or(NodeId::ROOT),
+            scope: self.scopes[scope.index()],
             declarations: Vec::new(),
             references: Vec::new(),
             lexical: flags.intersects(SymbolFlags::BlockScopedVariable | SymbolFlags::Class),
             function: flags.intersects(SymbolFlags::Function),
         });
-        self.numbers.insert(symbol, id);
+        self.numbers[symbol.index()] = Some(id);
         id
     }
 }
 
-impl<'a> Visit<'a> for Builder<'_> {
+impl<'a> Visit<'a> for Builder<'_, 'a> {
     fn enter_node(&mut self, kind: AstKind<'a>) {
         if self.in_type > 0 || is_type(kind) || self.strict && is_use_strict(kind) {
             if self.in_type == 0 {
@@ -131,18 +135,16 @@ impl<'a> Visit<'a> for Builder<'_> {
             _ => (None, marks_of(kind)),
         };
         let parent = self.open.last().copied();
-        if let Some(parent) = parent {
-            self.nodes[parent.0 as usize].children.push(id);
-        }
         let text = match kind {
-            AstKind::StringLiteral(literal) => Some(literal.value.as_str().into()),
+            AstKind::StringLiteral(literal) => Some(literal.value.as_str()),
             _ => None,
         };
         self.nodes.push(Node {
             ty: kind.ty(),
             span: kind.span(),
+            tokens: (0, 0),
             parent,
-            children: Vec::new(),
+            children: &[],
             end: id,
             text,
             variable,
@@ -163,7 +165,7 @@ impl<'a> Visit<'a> for Builder<'_> {
 
     fn enter_scope(&mut self, _flags: ScopeFlags, scope: &Cell<Option<ScopeId>>) {
         if let (Some(scope), Some(node)) = (scope.get(), self.open.last()) {
-            self.scopes.insert(scope, *node);
+            self.scopes[scope.index()] = *node;
         }
     }
 }

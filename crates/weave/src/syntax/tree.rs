@@ -7,8 +7,8 @@
 
 use std::{
     cell::OnceCell,
-    collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    collections::{BTreeSet, HashMap},
+    hash::{Hash as _, Hasher as _},
 };
 
 use belay_model::ModuleKind;
@@ -19,6 +19,7 @@ use oxc::{
     semantic::SemanticBuilder,
     span::{SourceType, Span},
 };
+use rustc_hash::FxHasher;
 
 use super::{Dialect, Goal, depth, on_stack, reading::Builder};
 
@@ -31,17 +32,19 @@ pub(crate) struct NodeId(pub(super) u32);
 pub(crate) struct VariableId(pub(super) u32);
 
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct Node<'c> {
     pub(crate) ty: AstType,
     /// Bytes of the code.
     pub(crate) span: Span,
+    /// The tokens that begin within it, by their places among all.
+    pub(super) tokens: (u32, u32),
     pub(crate) parent: Option<NodeId>,
     /// By their start.
-    pub(crate) children: Vec<NodeId>,
+    pub(crate) children: &'c [NodeId],
     /// The first node after this one and all in it.
     pub(crate) end: NodeId,
     /// What a string literal means, however it is quoted.
-    pub(crate) text: Option<Box<str>>,
+    pub(crate) text: Option<&'c str>,
     /// Of an identifier that declares or means a variable of this source.
     pub(crate) variable: Option<VariableId>,
     pub(crate) marks: Marks,
@@ -79,6 +82,15 @@ impl Marks {
         self.0 & other.0 != 0
     }
 
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those of the marks that are there.
+    pub(crate) const fn only(self, marks: Self) -> Self {
+        Self(self.0 & marks.0)
+    }
+
     pub(super) fn with(self, other: Self, yes: bool) -> Self {
         if yes { Self(self.0 | other.0) } else { self }
     }
@@ -104,12 +116,14 @@ pub(crate) struct Tree<'c> {
     pub(crate) code: &'c str,
     /// How deep it nests, where that was counted.
     depth: usize,
-    pub(super) nodes: Vec<Node>,
+    nodes: Vec<Node<'c>>,
     /// By their start.
-    pub(super) tokens: Vec<Span>,
-    pub(super) variables: Vec<Variable>,
-    /// Of each node: what it says, and what it says beside its children.
-    hashes: OnceCell<Vec<(u64, u64)>>,
+    tokens: Vec<Span>,
+    variables: Vec<Variable>,
+    /// Of each node: what it says.
+    hashes: OnceCell<Vec<u64>>,
+    /// The identifiers that declare variables, and which ones.
+    declarations: OnceCell<Vec<(NodeId, VariableId)>>,
     /// Variables of the top level by their names.
     tops: OnceCell<HashMap<Box<str>, VariableId>>,
 }
@@ -141,7 +155,10 @@ pub(crate) fn with_tree<T>(
 ) -> Option<T> {
     let depth = depth::nesting(code, false, false)?;
     let dialect = Dialect { typescript: false, jsx: false };
-    on_stack(depth, || Some(work(&parse(code, dialect.source_type(Goal::Known(kind)))?)))
+    on_stack(depth, || {
+        let arena = Allocator::default();
+        Some(work(&parse(&arena, code, dialect.source_type(Goal::Known(kind)))?))
+    })
 }
 
 /// As [`with_tree`], for the source of the module at `path` in its own dialect.
@@ -154,7 +171,8 @@ pub(crate) fn with_source_tree<T>(
     let dialect = Dialect::of(path)?;
     let depth = depth::nesting(code, dialect.jsx, dialect.typescript)?;
     on_stack(depth, || {
-        let tree = parse(code, dialect.source_type(Goal::Known(kind)))?;
+        let arena = Allocator::default();
+        let tree = parse(&arena, code, dialect.source_type(Goal::Known(kind)))?;
         Some(work(&Tree { depth, ..tree }))
     })
 }
@@ -171,14 +189,14 @@ pub(crate) fn with_made_tree<T>(
     let depth = depth::nesting(code, dialect.jsx, dialect.typescript).ok_or_else(Vec::new)?;
     on_stack(depth, || {
         let source_type = dialect.source_type(Goal::Known(kind));
-        let allocator = Allocator::default();
-        let parsed = Parser::new(&allocator, code, source_type).parse();
+        let arena = Allocator::default();
+        let parsed = Parser::new(&arena, code, source_type).parse();
         let checked = SemanticBuilder::new().with_check_syntax_error(true).build(&parsed.program);
         if !checked.diagnostics.is_empty() {
             let labels = checked.diagnostics.iter().flat_map(|problem| problem.labels.iter());
             return Err(labels.map(oxc::diagnostics::LabeledSpan::offset).collect());
         }
-        Ok(work(&parse(code, source_type).ok_or_else(Vec::new)?))
+        Ok(work(&parse(&arena, code, source_type).ok_or_else(Vec::new)?))
     })
 }
 
@@ -193,39 +211,105 @@ pub(crate) fn with_woven_tree<T>(
 ) -> Option<T> {
     let dialect = Dialect::of(path)?;
     let depth = before.depth + after.depth + WOVEN_DEPTH;
-    on_stack(depth, || Some(work(&parse(code, dialect.source_type(Goal::Known(kind)))?)))
+    on_stack(depth, || {
+        let arena = Allocator::default();
+        Some(work(&parse(&arena, code, dialect.source_type(Goal::Known(kind)))?))
+    })
 }
 
-fn parse(code: &str, source_type: SourceType) -> Option<Tree<'_>> {
-    let allocator = Allocator::default();
+fn parse<'c>(arena: &'c Allocator, code: &'c str, source_type: SourceType) -> Option<Tree<'c>> {
     let options = ParseOptions { preserve_parens: false, ..ParseOptions::default() };
-    let parser = Parser::new(&allocator, code, source_type).with_options(options);
+    let parser = Parser::new(arena, code, source_type).with_options(options);
     let parsed = parser.with_config(TokensParserConfig).parse();
     if !parsed.diagnostics.is_empty() {
         return None;
     }
     let scoping = SemanticBuilder::new().build(&parsed.program).semantic.into_scoping();
-    let read = Builder::new(&scoping).read(&parsed.program);
+    let mut read = Builder::new(&scoping).read(&parsed.program);
     let tokens = parsed.tokens.iter().map(|token| token.span()).filter(|span| !span.is_empty());
     let tokens = read.without_types(tokens);
-    let (hashes, tops) = (OnceCell::new(), OnceCell::new());
-    let mut tree =
-        Tree { code, depth: 0, nodes: read.nodes, tokens, variables: read.variables, hashes, tops };
-    tree.order();
-    Some(tree)
+    adopt(&mut read.nodes, arena);
+    place_tokens(&mut read.nodes, &tokens);
+    let (hashes, declarations, tops) = Default::default();
+    Some(Tree {
+        code,
+        depth: 0,
+        nodes: read.nodes,
+        tokens,
+        variables: read.variables,
+        hashes,
+        declarations,
+        tops,
+    })
+}
+
+/// Gives all nodes their children as they come in the text: the visitor has an order of its own for some nodes.
+fn adopt<'c>(nodes: &mut [Node<'c>], arena: &'c Allocator) {
+    // Where the children of each node begin among all; while they are put there, where the next one goes.
+    let mut places = vec![0; nodes.len() + 1];
+    for parent in nodes.iter().filter_map(|node| node.parent) {
+        places[parent.0 as usize + 1] += 1;
+    }
+    for at in 1..places.len() {
+        places[at] += places[at - 1];
+    }
+    let mut all = vec![NodeId::ROOT; nodes.len().saturating_sub(1)];
+    for (id, node) in (0..).map(NodeId).zip(&*nodes) {
+        if let Some(parent) = node.parent {
+            let place = &mut places[parent.0 as usize];
+            all[*place] = id;
+            *place += 1;
+        }
+    }
+    let mut from = 0;
+    for to in &places[..nodes.len()] {
+        let children = &mut all[from..*to];
+        let place = |child: &NodeId| {
+            let span = nodes[child.0 as usize].span;
+            (span.start, span.end)
+        };
+        if !children.is_sorted_by_key(place) {
+            children.sort_by_key(place);
+        }
+        from = *to;
+    }
+    let mut rest: &'c [NodeId] = arena.alloc_slice_copy(&all);
+    let mut from = 0;
+    for (node, to) in nodes.iter_mut().zip(places) {
+        (node.children, rest) = rest.split_at(to - from);
+        from = to;
+    }
+}
+
+/// Tells all nodes their tokens. One pass forth for where they begin and one back for where they end, as a node begins
+/// near the one before it, and ends near its last child.
+fn place_tokens(nodes: &mut [Node<'_>], tokens: &[Span]) {
+    let mut place = 0;
+    for node in &mut *nodes {
+        place = seek(tokens, place, node.span.start);
+        node.tokens.0 = place;
+    }
+    for index in (0..nodes.len()).rev() {
+        let node = &nodes[index];
+        let inner =
+            node.children.last().map_or(node.tokens.0, |child| nodes[child.0 as usize].tokens.1);
+        nodes[index].tokens.1 = seek(tokens, inner, nodes[index].span.end);
+    }
+}
+
+/// The first of the tokens that does not begin before `start`, which is near the one at `near`.
+fn seek(tokens: &[Span], near: u32, start: u32) -> u32 {
+    let (before, behind) = tokens.split_at(near as usize);
+    let place = if before.last().is_some_and(|token| token.start >= start) {
+        before.partition_point(|token| token.start < start)
+    } else {
+        before.len() + behind.iter().take_while(|token| token.start < start).count()
+    };
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 impl<'c> Tree<'c> {
-    /// Children as they come in the text: the visitor has an order of its own for some nodes.
-    fn order(&mut self) {
-        let starts: Vec<(u32, u32)> =
-            self.nodes.iter().map(|node| (node.span.start, node.span.end)).collect();
-        for node in &mut self.nodes {
-            node.children.sort_by_key(|child| starts[child.0 as usize]);
-        }
-    }
-
-    pub(crate) fn node(&self, id: NodeId) -> &Node {
+    pub(crate) fn node(&self, id: NodeId) -> &Node<'c> {
         &self.nodes[id.0 as usize]
     }
 
@@ -241,6 +325,12 @@ impl<'c> Tree<'c> {
         self.code.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
+    /// The only byte of a token; 0 for a longer one.
+    fn sign(&self, token: Span) -> u8 {
+        let byte = self.code.as_bytes().get(token.start as usize).filter(|_| token.size() == 1);
+        byte.copied().unwrap_or(0)
+    }
+
     /// The text of a node.
     pub(crate) fn code(&self, id: NodeId) -> &'c str {
         self.text(self.span(id))
@@ -249,12 +339,19 @@ impl<'c> Tree<'c> {
     /// What a node says, as a number that is equal for nodes that say the same. Two that differ have the same number
     /// only by accident.
     pub(crate) fn hash(&self, id: NodeId) -> u64 {
-        self.hashes()[id.0 as usize].0
+        let hashes = self.hashes.get_or_init(|| {
+            let mut hashes = vec![0; self.nodes.len()];
+            for index in (0..self.nodes.len()).rev() {
+                hashes[index] = self.hash_of(NodeId::of(index), |child| hashes[child.0 as usize]);
+            }
+            hashes
+        });
+        hashes[id.0 as usize]
     }
 
     /// As [`Tree::hash`], without what its children say.
     pub(crate) fn own_hash(&self, id: NodeId) -> u64 {
-        self.hashes()[id.0 as usize].1
+        self.hash_of(id, |_| 0)
     }
 
     /// A node and all in it, in preorder.
@@ -282,6 +379,22 @@ impl<'c> Tree<'c> {
             tops.map(|(id, variable)| (variable.name.clone(), id)).collect()
         });
         tops.get(name).copied()
+    }
+
+    /// The variables that a node declares, itself or by what is in it.
+    pub(crate) fn declared_in(&self, id: NodeId) -> BTreeSet<VariableId> {
+        let declarations = self.declarations.get_or_init(|| {
+            let of = |(id, variable): (VariableId, &Variable)| {
+                variable.declarations.iter().map(|at| (*at, id)).collect::<Vec<_>>()
+            };
+            let mut all: Vec<_> = self.variables().flat_map(of).collect();
+            all.sort_unstable();
+            all
+        });
+        let end = self.node(id).end;
+        let first = declarations.partition_point(|(at, _)| *at < id);
+        let own = declarations[first..].iter().take_while(|(at, _)| *at < end);
+        own.map(|(_, variable)| *variable).collect()
     }
 
     /// The nodes that touch a span, in preorder.
@@ -319,81 +432,88 @@ impl<'c> Tree<'c> {
 
     /// The own tokens of a node and its children, as they come, without what a formatter adds and removes:
     /// parentheses, semicolons (except those of `for (;;)`), trailing commas, empty statements.
-    pub(crate) fn pieces(&self, id: NodeId) -> Vec<Piece> {
+    pub(crate) fn pieces(&self, id: NodeId) -> Pieces<'_> {
         let node = self.node(id);
-        let mut at = node.span.start;
-        let mut pieces = Vec::new();
-        for &child in &node.children {
-            let span = self.span(child);
-            self.own_tokens(id, Span::new(at, span.start.max(at)), &mut pieces);
-            if !(is_list(node.ty) && self.ty(child) == AstType::EmptyStatement) {
-                pieces.push(Piece::Child(child));
-            }
-            at = span.end.max(at);
-        }
-        self.own_tokens(id, Span::new(at, node.span.end.max(at)), &mut pieces);
-        pieces
+        let (at, end) = node.tokens;
+        Pieces { tree: self, node, at, stop: at, end, children: node.children, child: None }
     }
 
-    fn own_tokens(&self, id: NodeId, span: Span, pieces: &mut Vec<Piece>) {
-        if span.is_empty() {
-            return;
-        }
-        let loop_head = self.ty(id) == AstType::ForStatement;
-        let end = self.span(id).end;
-        for token in self.tokens(span) {
-            let idle = match self.text(*token) {
-                "(" | ")" => true,
-                ";" => !loop_head,
-                "," => self.closes(Span::new(token.end, end)),
-                _ => false,
-            };
-            if !idle {
-                pieces.push(Piece::Token(*token));
-            }
-        }
-    }
-
-    /// Whether the next token closes something: a comma before it is a trailing one.
-    fn closes(&self, rest: Span) -> bool {
-        let next = self.tokens(rest).first();
-        next.is_some_and(|next| matches!(self.text(*next), ")" | "]" | "}"))
-    }
-
-    fn hashes(&self) -> &[(u64, u64)] {
-        self.hashes.get_or_init(|| {
-            let mut hashes = vec![(0, 0); self.nodes.len()];
-            for index in (0..self.nodes.len()).rev() {
-                hashes[index] = self.hash_of(NodeId::of(index), &hashes);
-            }
-            hashes
-        })
-    }
-
-    /// Needs the hashes of what is in it.
-    fn hash_of(&self, id: NodeId, inner: &[(u64, u64)]) -> (u64, u64) {
+    fn hash_of(&self, id: NodeId, inner: impl Fn(NodeId) -> u64) -> u64 {
         let node = self.node(id);
-        let (mut whole, mut own) = (DefaultHasher::new(), DefaultHasher::new());
-        node.ty.hash(&mut whole);
-        node.ty.hash(&mut own);
-        if let Some(text) = &node.text {
-            text.hash(&mut whole);
-            text.hash(&mut own);
-            return (whole.finish(), own.finish());
+        let mut hasher = FxHasher::default();
+        node.ty.hash(&mut hasher);
+        if let Some(text) = node.text {
+            text.hash(&mut hasher);
+            return hasher.finish();
         }
         for piece in self.pieces(id) {
             match piece {
-                Piece::Token(token) => {
-                    self.text(token).hash(&mut whole);
-                    self.text(token).hash(&mut own);
-                }
-                Piece::Child(child) => {
-                    inner[child.0 as usize].0.hash(&mut whole);
-                    0xff_u8.hash(&mut own);
-                }
+                Piece::Token(token) => self.text(token).hash(&mut hasher),
+                Piece::Child(child) => inner(child).hash(&mut hasher),
             }
         }
-        (whole.finish(), own.finish())
+        hasher.finish()
+    }
+}
+
+/// See [`Tree::pieces`].
+pub(crate) struct Pieces<'t> {
+    tree: &'t Tree<'t>,
+    node: &'t Node<'t>,
+    /// The next token, the one before which a child stands, and the end of all.
+    at: u32,
+    stop: u32,
+    end: u32,
+    /// The child that comes next, and those behind it.
+    child: Option<NodeId>,
+    children: &'t [NodeId],
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        loop {
+            while self.at < self.stop {
+                self.at += 1;
+                let token = self.tree.tokens[self.at as usize - 1];
+                if !self.is_idle(token) {
+                    return Some(Piece::Token(token));
+                }
+            }
+            if let Some(child) = self.child.take() {
+                self.at = self.at.max(self.tree.node(child).tokens.1);
+                let empty = self.tree.ty(child) == AstType::EmptyStatement;
+                if !(empty && is_list(self.node.ty)) {
+                    return Some(Piece::Child(child));
+                }
+            }
+            if let Some((child, rest)) = self.children.split_first() {
+                self.stop = self.tree.node(*child).tokens.0;
+                (self.child, self.children) = (Some(*child), rest);
+            } else if self.at < self.end {
+                self.stop = self.end;
+            } else {
+                return None;
+            }
+        }
+    }
+}
+
+impl Pieces<'_> {
+    /// Whether the token that was taken is one that a formatter adds and removes.
+    fn is_idle(&self, token: Span) -> bool {
+        match self.tree.sign(token) {
+            b'(' | b')' => true,
+            b';' => self.node.ty != AstType::ForStatement,
+            // A comma before what closes something is a trailing one.
+            b',' => {
+                let behind = self.tree.tokens.get(self.at as usize..self.node.tokens.1 as usize);
+                let next = behind.and_then(|tokens| tokens.first());
+                next.is_some_and(|next| matches!(self.tree.sign(*next), b')' | b']' | b'}'))
+            }
+            _ => false,
+        }
     }
 }
 

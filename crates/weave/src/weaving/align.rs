@@ -1,8 +1,9 @@
 //! Which statement of the new list continues which one of the old.
 
-use std::{collections::HashMap, ops::Range};
+use std::{cell::OnceCell, hash::BuildHasher as _, ops::Range};
 
-use oxc::ast::AstType;
+use oxc::{ast::AstType, span::Span};
+use rustc_hash::FxBuildHasher;
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 use super::nodes::label;
@@ -45,9 +46,10 @@ fn pairs(
     if rows == 0 || columns == 0 || rows * columns > PAIRS_MAX {
         return Vec::new();
     }
-    let mut scorer = Scorer::new(before, after, rows == 1 && columns == 1);
-    let scores: Vec<Vec<f64>> =
-        b.iter().map(|b| a.iter().map(|a| scorer.score(*b, *a)).collect()).collect();
+    let alone = rows == 1 && columns == 1;
+    let (old, new) = (statements(before, b), statements(after, a));
+    let row = |old: &Statement<'_>| new.iter().map(|new| score(old, new, alone)).collect();
+    let scores: Vec<Vec<f64>> = old.iter().map(row).collect();
     let mut best = vec![vec![0.0_f64; columns + 1]; rows + 1];
     for row in (0..rows).rev() {
         for column in (0..columns).rev() {
@@ -75,57 +77,69 @@ fn pairs(
     pairs
 }
 
-struct Scorer<'t> {
-    before: &'t Tree<'t>,
-    after: &'t Tree<'t>,
-    /// One statement took the place of one: it continues it unless it is of another kind.
-    alone: bool,
-    labels: HashMap<(bool, NodeId), String>,
-    words: HashMap<(bool, NodeId), HashMap<&'t str, u32>>,
+/// A statement that may continue another one.
+struct Statement<'t> {
+    ty: AstType,
+    label: String,
+    id: NodeId,
+    tree: &'t Tree<'t>,
+    words: OnceCell<Vec<u64>>,
 }
 
-impl<'t> Scorer<'t> {
-    fn new(before: &'t Tree<'t>, after: &'t Tree<'t>, alone: bool) -> Self {
-        Self { before, after, alone, labels: HashMap::new(), words: HashMap::new() }
-    }
-
-    /// 0 for what does not continue each other.
-    fn score(&mut self, b: NodeId, a: NodeId) -> f64 {
-        let ty = self.before.ty(b);
-        if ty != self.after.ty(a) {
-            return 0.0;
-        }
-        let (before, after) = (self.before, self.after);
-        let old = self.labels.entry((false, b)).or_insert_with(|| label(before, b)).clone();
-        let new = self.labels.entry((true, a)).or_insert_with(|| label(after, a)).clone();
-        let similar = self.similarity(b, a);
-        if old.is_empty() && new.is_empty() {
-            let enough = similar > 0.5 || self.alone;
-            return if enough { similar.max(0.01) } else { 0.0 };
-        }
-        if old == new {
-            return 1.0 + similar;
-        }
-        let plain = matches!(ty, AstType::ExpressionStatement | AstType::ReturnStatement);
-        if plain && similar > 0.6 { similar } else { 0.0 }
-    }
-
-    /// The share of tokens that both have: 0 to 1.
-    fn similarity(&mut self, b: NodeId, a: NodeId) -> f64 {
-        let (before, after) = (self.before, self.after);
-        self.words.entry((false, b)).or_insert_with(|| words(before, b));
-        self.words.entry((true, a)).or_insert_with(|| words(after, a));
-        let (old, new) = (&self.words[&(false, b)], &self.words[&(true, a)]);
-        let total: u32 = old.values().sum::<u32>() + new.values().sum::<u32>();
-        let both: u32 = old.iter().map(|(word, n)| *n.min(new.get(word).unwrap_or(&0))).sum();
-        2.0 * f64::from(both) / f64::from(total.max(1))
-    }
+fn statements<'t>(tree: &'t Tree<'_>, ids: &[NodeId]) -> Vec<Statement<'t>> {
+    let statement = |id: &NodeId| Statement {
+        ty: tree.ty(*id),
+        label: label(tree, *id),
+        id: *id,
+        tree,
+        words: OnceCell::new(),
+    };
+    ids.iter().map(statement).collect()
 }
 
-fn words<'t>(tree: &Tree<'t>, id: NodeId) -> HashMap<&'t str, u32> {
-    let mut words = HashMap::new();
-    for token in tree.tokens(tree.span(id)) {
-        *words.entry(tree.text(*token)).or_default() += 1;
+/// 0 for what does not continue each other. `alone`: one statement took the place of one; it continues it unless it is
+/// of another kind.
+fn score(old: &Statement<'_>, new: &Statement<'_>, alone: bool) -> f64 {
+    if old.ty != new.ty {
+        return 0.0;
     }
-    words
+    let plain = matches!(old.ty, AstType::ExpressionStatement | AstType::ReturnStatement);
+    if old.label != new.label {
+        let similar = if plain { similarity(old, new) } else { 0.0 };
+        return if similar > 0.6 { similar } else { 0.0 };
+    }
+    let similar = similarity(old, new);
+    if !old.label.is_empty() {
+        return 1.0 + similar;
+    }
+    let enough = similar > 0.5 || alone;
+    if enough { similar.max(0.01) } else { 0.0 }
+}
+
+/// The share of tokens that both have: 0 to 1.
+fn similarity(old: &Statement<'_>, new: &Statement<'_>) -> f64 {
+    let (old, new) = (old.words(), new.words());
+    let (mut both, mut at) = (0_u32, 0);
+    for word in old {
+        at += new[at..].iter().take_while(|other| *other < word).count();
+        if new.get(at) == Some(word) {
+            both += 1;
+            at += 1;
+        }
+    }
+    let float = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+    2.0 * f64::from(both) / float((old.len() + new.len()).max(1))
+}
+
+impl Statement<'_> {
+    /// The hashes of its tokens, in order.
+    fn words(&self) -> &[u64] {
+        self.words.get_or_init(|| {
+            let tokens = self.tree.tokens(self.tree.span(self.id)).iter();
+            let hash = |token: &Span| FxBuildHasher.hash_one(self.tree.text(*token));
+            let mut words: Vec<u64> = tokens.map(hash).collect();
+            words.sort_unstable();
+            words
+        })
+    }
 }

@@ -48,15 +48,30 @@ impl Weaver<'_> {
     /// Of the statements that cannot be woven in another way: why, and what hangs together by a name of theirs. The
     /// longest chains come first, as they hold others.
     fn chains(&self, names: &Tops) -> Vec<Hanging> {
-        let mut chains = Vec::new();
+        let mut chains: Vec<Hanging> = Vec::new();
+        // Of each pair of statements, what its first name showed.
+        let mut first: BTreeMap<(NodeId, NodeId), Option<usize>> = BTreeMap::new();
         for (name, &b) in &names[0] {
             let Some(&a) = names[1].get(name) else { continue };
             if self.left_to_images(b, a).is_some() || !self.differ(name, b, a) {
                 continue;
             }
-            if let Err(reason) = self.node(b, a) {
-                chains.push(((b, a), reason, self.chain(name, names)));
-            }
+            let known = first.get(&(b, a)).map(|at| at.map(|at| &chains[at]));
+            let reason = match known {
+                Some(None) => continue,
+                // All names of a statement that differ hang together.
+                Some(Some((.., Ok(chain)))) if chain.names.contains(name) => continue,
+                Some(Some((_, reason, _))) => reason.clone(),
+                None => match self.node(b, a) {
+                    Err(reason) => reason,
+                    Ok(_) => {
+                        first.insert((b, a), None);
+                        continue;
+                    }
+                },
+            };
+            first.entry((b, a)).or_insert(Some(chains.len()));
+            chains.push(((b, a), reason, self.chain(name, names)));
         }
         let len = |chain: &Result<Chain, Refusal>| chain.as_ref().map_or(0, |c| c.names.len());
         chains.sort_by_key(|(_, _, chain)| std::cmp::Reverse(len(chain)));

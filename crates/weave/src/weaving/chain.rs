@@ -53,17 +53,17 @@ impl Weaver<'_> {
     pub(super) fn chain(&self, seed: &str, tops: &Tops) -> Result<Chain, Refusal> {
         let names = Names::from([seed.to_owned()]);
         let mut chain = Chain { names, ..Chain::default() };
-        let mut linked = BTreeSet::new();
+        let mut linked: [Names; 2] = Default::default();
         loop {
             let known = (chain.names.len(), chain.items.each_ref().map(BTreeSet::len));
             let mut refusal = None;
             for side in Side::BOTH {
                 // What is refused may be allowed once the chain has more.
-                let mut open = chain.names.clone();
-                open.retain(|name| !linked.contains(&(side, name.clone())));
+                let linked = &mut linked[index(side)];
+                let open: Vec<String> = chain.names.difference(linked).cloned().collect();
                 for name in open {
                     match self.link(side, &name, tops, &mut chain) {
-                        Ok(()) => drop(linked.insert((side, name))),
+                        Ok(()) => drop(linked.insert(name)),
                         Err(error) => drop(refusal.get_or_insert(error)),
                     }
                 }
@@ -151,7 +151,7 @@ impl Weaver<'_> {
     /// Other declarators of one statement that differ go with it.
     fn join_siblings(&self, side: Side, item: NodeId, chain: &mut Chain) -> Result<(), Refusal> {
         let (tree, foreign) = (self.tree(side), self.tree(side.other()));
-        for declarator in declarators(tree, item) {
+        for &declarator in declarators(tree, item) {
             let Some(name) = tree.node(declarator).children.first().map(|id| tree.code(*id)) else {
                 continue;
             };
@@ -323,7 +323,7 @@ pub(super) fn tops(tree: &Tree<'_>, items: &[NodeId]) -> BTreeMap<String, NodeId
             tops.extend(own_name(tree, inner).map(|name| (name.to_owned(), item)));
         }
         for declarator in declarators(tree, item) {
-            let name = tree.node(declarator).children.first().map(|name| tree.code(*name));
+            let name = tree.node(*declarator).children.first().map(|name| tree.code(*name));
             tops.extend(name.map(|name| (name.to_owned(), item)));
         }
     }
@@ -343,10 +343,10 @@ pub(super) fn is_exported(tree: &Tree<'_>, item: NodeId) -> bool {
 }
 
 /// The declarators of a `var`, `let` or `const`, exported or not.
-pub(super) fn declarators(tree: &Tree<'_>, item: NodeId) -> Vec<NodeId> {
+pub(super) fn declarators<'t>(tree: &Tree<'t>, item: NodeId) -> &'t [NodeId] {
     let inner = tree.node(declaration(tree, item));
     let plain = inner.ty == AstType::VariableDeclaration && !inner.marks.has(Marks::USING);
-    if plain { inner.children.clone() } else { Vec::new() }
+    if plain { inner.children } else { &[] }
 }
 
 /// The declarator, class or function by which a statement declares a name; the expression of `export default`.
@@ -358,10 +358,17 @@ pub(super) fn declares(tree: &Tree<'_>, item: NodeId, name: &str) -> Option<Node
     if matches!(tree.ty(inner), AstType::Function | AstType::Class) {
         return (own_name(tree, inner) == Some(name)).then_some(inner);
     }
-    declarators(tree, item).into_iter().find(|declarator| {
+    let named = |declarator: &NodeId| {
         let id = tree.node(*declarator).children.first();
         id.is_some_and(|id| tree.ty(*id) == AstType::BindingIdentifier && tree.code(*id) == name)
-    })
+    };
+    let own = declarators(tree, item);
+    let Some(variable) = tree.top_variable(name) else {
+        return own.iter().copied().find(named);
+    };
+    let declarations = tree.variable(variable).declarations.iter();
+    let mut parents = declarations.filter_map(|id| tree.node(*id).parent);
+    parents.find(|parent| own.binary_search(parent).is_ok() && named(parent))
 }
 
 fn value_of(tree: &Tree<'_>, item: NodeId, name: &str) -> Option<NodeId> {
@@ -391,7 +398,7 @@ fn made_name(tree: &Tree<'_>, item: NodeId, id: NodeId) -> Option<String> {
     if tree.ty(inner) == AstType::Class {
         return own_name(tree, inner).map(str::to_owned);
     }
-    let declarator = declarators(tree, item).into_iter().find(|d| tree.contains(*d, id))?;
-    let name = *tree.node(declarator).children.first()?;
+    let declarator = declarators(tree, item).iter().find(|d| tree.contains(**d, id))?;
+    let name = *tree.node(*declarator).children.first()?;
     (tree.ty(name) == AstType::BindingIdentifier).then(|| tree.code(name).to_owned())
 }

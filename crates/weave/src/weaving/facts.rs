@@ -235,7 +235,7 @@ fn meaning<'t>(tree: &'t Tree<'_>, id: NodeId) -> Option<Meaning<'t>> {
             Some(Meaning::Property(tree.code(id)))
         }
         AstType::StringLiteral => {
-            let text = node.text.as_deref().unwrap_or_default();
+            let text = node.text.unwrap_or_default();
             NAME_CHARACTERS.contains(&text.len()).then_some(Meaning::Property(text))
         }
         AstType::BindingIdentifier | AstType::IdentifierReference => {

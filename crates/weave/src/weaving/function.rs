@@ -63,7 +63,7 @@ impl Weaver<'_> {
     /// Both versions know the longer list of parameters, if nothing but its end differs, and `length` does not.
     fn longer_parameters(&self, (b, old): (NodeId, &Shape), (a, new): (NodeId, &Shape)) -> Woven {
         let lists =
-            (&self.before.node(old.parameters).children, &self.after.node(new.parameters).children);
+            (self.before.node(old.parameters).children, self.after.node(new.parameters).children);
         let shared = lists.0.len().min(lists.1.len());
         let alike = lists.0.iter().zip(lists.1).all(|(b, a)| self.same(*b, *a));
         let refuse = || self.refuse(Side::After, new.parameters, "the parameters changed");
@@ -170,7 +170,7 @@ impl Weaver<'_> {
         if node.ty == AstType::Function && node.marks.has(Marks::DECLARATION) {
             let Some(name) = own_name(tree, a) else { return refuse() };
             let list = tree.ancestors(a).find(|outer| is_list(tree.ty(*outer)));
-            let items = list.map_or(&[][..], |list| &tree.node(list).children);
+            let items = list.map_or(&[][..], |list| tree.node(list).children);
             let head =
                 |id: &&NodeId| !matches!(tree.ty(**id), AstType::Directive | AstType::Hashbang);
             let Some(first) = items.iter().find(head) else { return refuse() };

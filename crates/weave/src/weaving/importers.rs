@@ -82,7 +82,7 @@ impl Weaver<'_> {
         }
         for side in Side::BOTH {
             let tree = self.tree(side);
-            for &item in &tree.node(NodeId::ROOT).children {
+            for &item in tree.node(NodeId::ROOT).children {
                 self.choose_of(side, item, &output.made_of, &mut found);
             }
         }
@@ -106,7 +106,7 @@ impl Weaver<'_> {
             return;
         };
         let all = names.iter().map(|(name, hunk)| Link { side, specifier, name, hunk: *hunk });
-        let children = &tree.node(item).children;
+        let children = tree.node(item).children;
         let ty = tree.ty(item);
         if children.iter().any(|child| tree.ty(*child) == AstType::WithClause) {
             return all.for_each(|link| found.refuse(&link, "imports it with attributes"));
@@ -124,7 +124,7 @@ impl Weaver<'_> {
         for &child in children {
             let node = tree.node(child);
             let (first, last) = (node.children.first(), node.children.last());
-            let text = |id: &NodeId| tree.node(*id).text.as_deref().unwrap_or(tree.code(*id));
+            let text = |id: &NodeId| tree.node(*id).text.unwrap_or(tree.code(*id));
             let (Some(first), Some(&last)) = (first, last) else { continue };
             if node.ty == AstType::ImportNamespaceSpecifier {
                 self.choose_members(side, (specifier, names), last, found);
@@ -155,13 +155,13 @@ impl Weaver<'_> {
     fn locals(&self, side: Side) -> BTreeMap<&str, HunkId> {
         let tree = self.tree(side);
         let mut locals = BTreeMap::new();
-        for &item in &tree.node(NodeId::ROOT).children {
+        for &item in tree.node(NodeId::ROOT).children {
             let import = tree.ty(item) == AstType::ImportDeclaration;
             let source = source_of(tree, item).filter(|_| import);
             let Some(names) = source.and_then(|source| self.reading.imports.get(&source)) else {
                 continue;
             };
-            for &child in &tree.node(item).children {
+            for &child in tree.node(item).children {
                 let node = tree.node(child);
                 let (Some(&first), Some(&last)) = (node.children.first(), node.children.last())
                 else {
@@ -169,9 +169,7 @@ impl Weaver<'_> {
                 };
                 let name = match node.ty {
                     AstType::ImportDefaultSpecifier => DEFAULT,
-                    AstType::ImportSpecifier => {
-                        tree.node(first).text.as_deref().unwrap_or(tree.code(first))
-                    }
+                    AstType::ImportSpecifier => tree.node(first).text.unwrap_or(tree.code(first)),
                     _ => continue,
                 };
                 locals.extend(names.get(name).map(|hunk| (tree.code(last), *hunk)));

@@ -274,10 +274,8 @@ pub(super) fn declared<'t>(
     item: NodeId,
     scope: NodeId,
 ) -> impl Iterator<Item = &'t Variable> {
-    tree.variables().map(|(_, variable)| variable).filter(move |variable| {
-        tree.contains(variable.scope, scope)
-            && variable.declarations.iter().any(|d| tree.contains(item, *d))
-    })
+    let declared = tree.declared_in(item).into_iter().map(|id| tree.variable(id));
+    declared.filter(move |variable| tree.contains(variable.scope, scope))
 }
 
 /// Names in order, without repetition.

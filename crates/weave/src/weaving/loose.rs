@@ -12,11 +12,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use belay_model::{
     AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, HunkInfo, HunkKind, ImportEdge,
-    ImportTarget, ModuleEntry, ModuleKind,
+    ImportKind, ImportTarget, ModuleEntry, ModuleKind,
 };
 
 use super::{Tying, Weave, app::weave};
-use crate::syntax::{Goal, detect, read_module};
+use crate::syntax::{detect, imports};
 
 /// What may follow a relative specifier.
 const ENDINGS: [&str; 9] =
@@ -28,29 +28,68 @@ pub type Sources = BTreeMap<String, Arc<str>>;
 /// Weaves two versions of the same modules. A source that is neither JavaScript nor TypeScript, or that does not parse,
 /// differs as a whole.
 pub fn weave_sources(before: &Sources, after: &Sources, tying: Tying) -> Weave {
-    let texts: BTreeMap<Hash, Arc<str>> = before
-        .values()
-        .chain(after.values())
-        .map(|text| (Hash::of(text.as_bytes()), text.clone()))
-        .collect();
-    let source = |hash: &Hash| texts.get(hash).cloned();
-    let woven = |edges| {
-        let (old, new) = (manifest(before, after, edges), manifest(after, before, edges));
+    let mut modules = modules(before, after);
+    let woven = |modules: &[Module<'_>]| {
+        let texts: BTreeMap<Hash, &Arc<str>> =
+            modules.iter().map(|module| (module.hash, module.text)).collect();
+        let source = |hash: &Hash| texts.get(hash).map(|text| Arc::clone(text));
+        let [old, new] = [(0, before), (1, after)].map(|side| manifest(modules, side));
         weave(&old, &new, &source, tying).unwrap_or_else(|_| unreachable!("each source is at hand"))
     };
-    let alone = woven(false);
-    let one = before.len().max(after.len()) < 2;
-    if one || !alone.is_seen_outside() { alone } else { woven(true) }
+    let alone = woven(&modules);
+    if modules.len() < 2 || !alone.is_seen_outside() {
+        return alone;
+    }
+    modules.iter_mut().for_each(Module::read);
+    woven(&modules)
+}
+
+/// One source of either version or, where they are the same, of both.
+struct Module<'s> {
+    path: &'s String,
+    text: &'s Arc<str>,
+    /// Which version has it.
+    has: [bool; 2],
+    hash: Hash,
+    kind: ModuleKind,
+    imports: Vec<(String, ImportKind)>,
 }
 
 /// What both versions have is read only where its imports count.
-fn manifest(sources: &Sources, others: &Sources, edges: bool) -> AppManifest {
-    let kept = |path: &String, text: &Arc<str>| others.get(path) == Some(text);
-    let entries = sources.iter().map(|(path, text)| ModuleEntry {
-        path: path.clone(),
-        source: Hash::of(text.as_bytes()),
-        kind: if edges || !kept(path, text) { kind(path, text) } else { ModuleKind::Esm },
-        imports: if edges { imports(sources, path, text) } else { Vec::new() },
+fn modules<'s>(before: &'s Sources, after: &'s Sources) -> Vec<Module<'s>> {
+    let module = |path, text, has: [bool; 2]| Module {
+        path,
+        text,
+        has,
+        hash: Hash::of(text.as_bytes()),
+        kind: if has == [true; 2] { ModuleKind::Esm } else { kind(path, text) },
+        imports: Vec::new(),
+    };
+    let same = |path, text, other: &Sources| other.get(path) == Some(text);
+    let old = before.iter().map(|(path, text)| module(path, text, [true, same(path, text, after)]));
+    let new = after.iter().filter(|(path, text)| !same(path, text, before));
+    old.chain(new.map(|(path, text)| module(path, text, [false, true]))).collect()
+}
+
+impl Module<'_> {
+    fn read(&mut self) {
+        self.kind = kind(self.path, self.text);
+        self.imports = imports(self.path, self.text);
+    }
+}
+
+fn manifest(modules: &[Module<'_>], (side, sources): (usize, &Sources)) -> AppManifest {
+    let entries = modules.iter().filter(|module| module.has[side]).map(|module| {
+        let imports = module.imports.iter().filter_map(|(specifier, kind)| {
+            let target = ImportTarget::Module(target(sources, module.path, specifier)?);
+            Some(ImportEdge { specifier: specifier.clone(), kind: *kind, target })
+        });
+        ModuleEntry {
+            path: module.path.clone(),
+            source: module.hash,
+            kind: module.kind,
+            imports: imports.collect(),
+        }
     });
     AppManifest {
         app: "loose".parse().unwrap_or_else(|_| unreachable!("it is a name")),
@@ -61,17 +100,6 @@ fn manifest(sources: &Sources, others: &Sources, edges: bool) -> AppManifest {
         tags: belay_model::AppTags::default(),
         modules: entries.collect(),
     }
-}
-
-/// What a source imports of the others.
-fn imports(sources: &Sources, path: &str, text: &str) -> Vec<ImportEdge> {
-    let Ok(module) = read_module(path, text, Goal::Detect) else { return Vec::new() };
-    let edges = module.imports.into_iter().filter_map(|import| {
-        let target = target(sources, path, &import.specifier)?;
-        let (specifier, kind) = (import.specifier, import.kind);
-        Some(ImportEdge { specifier, kind, target: ImportTarget::Module(target) })
-    });
-    edges.collect()
 }
 
 fn target(sources: &Sources, importer: &str, specifier: &str) -> Option<String> {

@@ -25,7 +25,7 @@ struct Key {
 impl Weaver<'_> {
     /// Methods are woven one by one; one that only one version has is there in both.
     pub(super) fn class_body(&self, b: NodeId, a: NodeId) -> Woven {
-        let (old, new) = (&self.before.node(b).children, &self.after.node(a).children);
+        let (old, new) = (self.before.node(b).children, self.after.node(a).children);
         let fields = |tree: &Tree<'_>, members: &[NodeId]| -> Vec<Key> {
             let fields = members.iter().filter(|m| tree.ty(**m) != AstType::MethodDefinition);
             fields.map(|member| key(tree, *member)).collect()
@@ -169,7 +169,7 @@ impl Weaver<'_> {
 
     /// Properties that were added or removed are spread into the object, or not.
     pub(super) fn object(&self, b: NodeId, a: NodeId) -> Woven {
-        let (old, new) = (&self.before.node(b).children, &self.after.node(a).children);
+        let (old, new) = (self.before.node(b).children, self.after.node(a).children);
         let keys = |tree: &Tree<'_>, list: &[NodeId]| -> Vec<Key> {
             list.iter().map(|property| key(tree, *property)).collect()
         };
@@ -284,7 +284,7 @@ impl Weaver<'_> {
 fn key(tree: &Tree<'_>, member: NodeId) -> Key {
     let node = tree.node(member);
     let name = node.children.first().map_or(String::new(), |key| {
-        tree.node(*key).text.as_deref().map_or_else(|| tree.code(*key).to_owned(), str::to_owned)
+        tree.node(*key).text.map_or_else(|| tree.code(*key).to_owned(), str::to_owned)
     });
     let name = if node.ty == AstType::StaticBlock { String::new() } else { name };
     let marks = [Marks::STATIC, Marks::COMPUTED, Marks::ACCESSOR, Marks::CONSTRUCTOR];

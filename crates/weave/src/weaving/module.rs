@@ -140,7 +140,7 @@ fn weave_trees(reading: Reading<'_>, old: &Tree<'_>, new: &Tree<'_>) -> ModuleWe
 
 /// Statements of the top level that have the same name and are not the same, by where they begin.
 fn changed_pairs(old: &Tree<'_>, new: &Tree<'_>) -> Vec<(u32, u32)> {
-    let [before, after] = [old, new].map(|tree| tops(tree, &tree.node(NodeId::ROOT).children));
+    let [before, after] = [old, new].map(|tree| tops(tree, tree.node(NodeId::ROOT).children));
     let twins = before.iter().filter_map(|(name, b)| Some((*b, *after.get(name)?)));
     let changed = twins.filter(|(b, a)| old.hash(*b) != new.hash(*a));
     changed.map(|(b, a)| (old.span(b).start, new.span(a).start)).collect()

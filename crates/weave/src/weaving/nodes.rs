@@ -287,7 +287,7 @@ fn declared_label<'t>(tree: &Tree<'t>, declarator: NodeId) -> &'t str {
 
 fn effect_label(tree: &Tree<'_>, id: NodeId) -> String {
     let node = tree.node(id);
-    match (node.ty, node.children.as_slice()) {
+    match (node.ty, node.children) {
         (AstType::AssignmentExpression, [target, ..]) => format!("= {}", tree.code(*target)),
         (AstType::CallExpression, [callee, rest @ ..]) => {
             let first = rest.first().filter(|a| tree.ty(**a) == AstType::StringLiteral);
@@ -301,7 +301,7 @@ fn effect_label(tree: &Tree<'_>, id: NodeId) -> String {
 pub(super) fn source_of(tree: &Tree<'_>, id: NodeId) -> Option<String> {
     let literals = tree.node(id).children.iter().rev();
     let source = literals.map(|child| tree.node(*child)).find(|c| c.ty == AstType::StringLiteral);
-    source?.text.as_deref().map(str::to_owned)
+    source?.text.map(str::to_owned)
 }
 
 /// Whether code may take time worth a look at the clock: it calls, waits or loops.

@@ -9,7 +9,7 @@ use oxc::{ast::AstType, span::Span};
 use super::{
     align::gaps,
     binding::Taken,
-    chain::DEFAULT,
+    chain::{DEFAULT, index},
     function::own_name,
     hunk::{Edit, Emit, Hunk, Output, Place, Refusal, Side, Woven},
     list::{Lists, Run, declared},
@@ -240,18 +240,8 @@ impl Weaver<'_> {
 
     /// Whether a version exports one of these names from a list.
     pub(super) fn exports(&self, side: Side, names: &[String]) -> bool {
-        let tree = self.tree(side);
-        let mut all = tree.node(NodeId::ROOT).children.iter();
-        all.any(|item| {
-            let listed = specifiers(tree, *item);
-            let declaration = tree.ty(*item) == AstType::ExportDeclaration;
-            let default = tree.ty(*item) == AstType::ExportDefaultDeclaration;
-            names.iter().any(|name| {
-                listed.contains_key(name)
-                    || default && name == DEFAULT
-                    || declaration && declared(tree, *item, NodeId::ROOT).any(|v| *v.name == **name)
-            })
-        })
+        let exported = self.exported[index(side)].get_or_init(|| exported(self.tree(side)));
+        names.iter().any(|name| exported.contains(name))
     }
 
     /// Imports of one module: what is imported in one version only is imported in both.
@@ -388,6 +378,21 @@ fn hoisted_name(tree: &Tree<'_>, item: NodeId) -> Option<String> {
         tree.ty(function) == AstType::Function && tree.node(function).marks.has(Marks::DECLARATION);
     let name = own_name(tree, function).filter(|_| declared)?;
     Some(format!("{prefix}{name}"))
+}
+
+/// The names that a module exports, but for those of `export *`.
+fn exported(tree: &Tree<'_>) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for &item in tree.node(NodeId::ROOT).children {
+        match tree.ty(item) {
+            AstType::ExportDeclaration => {
+                names.extend(declared(tree, item, NodeId::ROOT).map(|v| v.name.to_string()));
+            }
+            AstType::ExportDefaultDeclaration => drop(names.insert(DEFAULT.to_owned())),
+            _ => names.extend(specifiers(tree, item).into_keys()),
+        }
+    }
+    names
 }
 
 /// By local name: whether it is in braces, and the specifier.

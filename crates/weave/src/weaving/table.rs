@@ -109,7 +109,7 @@ pub(super) fn key(tree: &Tree<'_>, property: NodeId) -> Option<String> {
     let key = *node.children.first().filter(|_| plain)?;
     match tree.ty(key) {
         AstType::IdentifierName => Some(tree.code(key).to_owned()),
-        AstType::StringLiteral => tree.node(key).text.as_deref().map(str::to_owned),
+        AstType::StringLiteral => tree.node(key).text.map(str::to_owned),
         _ => None,
     }
 }

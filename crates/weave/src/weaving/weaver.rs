@@ -34,6 +34,8 @@ pub(super) struct Weaver<'t> {
     pub(super) anchors: OnceCell<BTreeMap<NodeId, NodeId>>,
     /// Statements of the top level, per side, that load what acts on more than itself.
     acting: [BTreeSet<NodeId>; 2],
+    /// The names that each version exports.
+    pub(super) exported: [OnceCell<BTreeSet<String>>; 2],
 }
 
 /// Why what one version adds is left to the images.
@@ -51,13 +53,13 @@ impl<'t> Weaver<'t> {
         reading: Reading<'t>,
     ) -> Self {
         let (next, reasons) = (Cell::new(0), RefCell::default());
-        let anchors = OnceCell::new();
+        let (anchors, exported) = Default::default();
         let acting = [(Side::Before, before), (Side::After, after)].map(|(side, tree)| {
             let specifiers = reading.elsewhere.acting(side, reading.module);
             let items = tree.node(NodeId::ROOT).children.iter().copied();
             items.filter(|item| specifiers.iter().any(|it| loads(tree, *item, it))).collect()
         });
-        Self { before, after, next, reasons, demoted, reading, anchors, acting }
+        Self { before, after, next, reasons, demoted, reading, anchors, acting, exported }
     }
 
     /// Why two statements of the top level are left to the images, if they are.
@@ -145,7 +147,7 @@ impl<'t> Weaver<'t> {
 
     /// Nodes that differ only in their children; otherwise, the choice between them.
     fn children(&self, b: NodeId, a: NodeId) -> Woven {
-        let (old, new) = (&self.before.node(b).children, &self.after.node(a).children);
+        let (old, new) = (self.before.node(b).children, self.after.node(a).children);
         let alike = old.len() == new.len() && self.before.own_hash(b) == self.after.own_hash(a);
         if !alike || old.is_empty() {
             return self.choose(b, a);

@@ -65,6 +65,13 @@ impl<'a> Scan<'a> {
         let mut readings = vec![Reading::start()];
         let mut deepest = 0;
         loop {
+            if let [only] = &mut readings[..] {
+                // Nearly always: then there is nothing to compare.
+                let other = self.read_on(only, &mut deepest)?;
+                let Some(other) = other else { return Some(deepest) };
+                readings.push(other);
+                merge(&mut readings);
+            }
             // The reading that is furthest behind goes on, so that equal ones meet.
             let behind = (0..readings.len()).min_by_key(|&index| readings[index].at);
             let Some(index) = behind.filter(|&index| readings[index].at < self.bytes.len()) else {
@@ -82,6 +89,21 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Goes on with the only reading to where there is another one, which is told, or to the end; nothing past the limit.
+    fn read_on(&self, r: &mut Reading, deepest: &mut usize) -> Option<Option<Reading>> {
+        while r.at < self.bytes.len() {
+            match self.step(r) {
+                Step::On => *deepest = r.depth().max(*deepest),
+                Step::Dead => break,
+                Step::Fork(other) => return Some(Some(other)),
+            }
+            if *deepest > NESTING_MAX {
+                return None;
+            }
+        }
+        Some(None)
+    }
+
     fn peek(&self, at: usize) -> u8 {
         self.bytes.get(at).copied().unwrap_or(0)
     }
@@ -97,9 +119,9 @@ impl<'a> Scan<'a> {
         }
         let byte = self.bytes[r.at];
         match byte {
-            b'\n' | b'\r' | b'\t' | b' ' | 0x0b | 0x0c => {
-                r.new_line |= matches!(byte, b'\n' | b'\r');
-                r.at += 1;
+            _ if is_space(byte) => {
+                let space = self.bytes[r.at..].iter().take_while(|b| is_space(**b));
+                r.at += space.inspect(|b| r.new_line |= matches!(b, b'\n' | b'\r')).count();
             }
             0x80.. if self.space_width(r.at) > 0 => {
                 r.new_line |= self.line_end(r.at) == r.at;
@@ -137,25 +159,28 @@ impl<'a> Scan<'a> {
     }
 
     fn line_end(&self, at: usize) -> usize {
-        let rest = &self.bytes[at..];
-        // U+2028 and U+2029 end lines too.
-        let ends = |i: usize| {
-            matches!(rest[i], b'\n' | b'\r')
-                || rest[i..].starts_with(b"\xe2\x80\xa8")
-                || rest[i..].starts_with(b"\xe2\x80\xa9")
+        let ends = |at: &usize| match self.bytes[*at] {
+            b'\n' | b'\r' => true,
+            // U+2028 and U+2029 end lines too.
+            0xe2 => matches!(self.bytes[*at + 1..], [0x80, 0xa8 | 0xa9, ..]),
+            _ => false,
         };
-        (0..rest.len()).find(|&i| ends(i)).map_or(self.bytes.len(), |i| at + i)
+        (at..self.bytes.len()).find(ends).unwrap_or(self.bytes.len())
     }
 
     fn block_comment(&self, r: &mut Reading) -> Step {
-        let rest = &self.bytes[r.at + 2..];
-        match rest.windows(2).position(|pair| pair == b"*/") {
-            Some(length) => {
-                r.new_line |= self.line_end(r.at) < r.at + length;
-                r.at += length + 4;
+        let mut at = r.at + 2;
+        loop {
+            let Some(star) = self.bytes[at..].iter().position(|b| *b == b'*') else {
+                return Step::Dead;
+            };
+            at += star + 1;
+            if self.peek(at) == b'/' {
+                break;
             }
-            None => return Step::Dead,
         }
+        r.new_line |= self.line_end(r.at) + 3 < at;
+        r.at = at + 1;
         Step::On
     }
 
@@ -171,13 +196,13 @@ impl<'a> Scan<'a> {
     fn string(&self, r: &mut Reading, quote: u8) -> Step {
         let mut at = r.at + 1;
         loop {
+            let plain = |b: &&u8| !matches!(**b, b'\\' | b'\n' | b'\r') && **b != quote;
+            at += self.bytes.get(at..).unwrap_or_default().iter().take_while(plain).count();
             match self.peek(at) {
                 b'\\' if self.starts(at, b"\\\r\n") => at += 3,
                 b'\\' => at += 2,
                 byte if byte == quote => break,
-                b'\n' | b'\r' => return Step::Dead,
-                _ if at >= self.bytes.len() => return Step::Dead,
-                _ => at += 1,
+                _ => return Step::Dead,
             }
         }
         r.at = at + 1;
@@ -194,7 +219,11 @@ impl<'a> Scan<'a> {
             }
             b'\\' => r.at += 2,
             b'$' if self.peek(r.at + 1) == b'{' => r.open(Open::Substitution, 2),
-            _ => r.at += 1,
+            b'$' => r.at += 1,
+            _ => {
+                let text = self.bytes[r.at..].iter();
+                r.at += text.take_while(|b| !matches!(b, b'`' | b'\\' | b'$')).count();
+            }
         }
         Step::On
     }
@@ -261,12 +290,19 @@ impl<'a> Scan<'a> {
 
     fn word_end(&self, start: usize, number: bool) -> usize {
         let mut at = start;
-        while let Some(&b) = self.bytes.get(at) {
+        loop {
+            at += self
+                .bytes
+                .get(at..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|b| is_ascii_word(**b))
+                .count();
+            let Some(&b) = self.bytes.get(at) else { break };
             at = match b {
                 b'\\' => self.escape_end(at),
                 b'.' if number => at + 1,
                 b'#' if at == start => at + 1,
-                _ if is_ascii_word(b) => at + 1,
                 0x80.. if self.space_width(at) == 0 => at + 1,
                 _ => break,
             };
@@ -365,6 +401,10 @@ impl<'a> Scan<'a> {
             }
         }
     }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r' | b'\t' | b' ' | 0x0b | 0x0c)
 }
 
 fn is_word(byte: u8) -> bool {

@@ -8,31 +8,27 @@ use crate::syntax::{Marks, NodeId, is_list};
 
 /// A function, and the name that it is declared by.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Declared {
-    name: String,
+pub(super) struct Declared<'t> {
+    name: &'t str,
     identifier: NodeId,
     function: NodeId,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     /// What is as if declared by a function declaration: also `let f = function f() {}`.
-    pub(super) fn declared_function(&self, id: NodeId) -> Option<Declared> {
+    pub(super) fn declared_function(&self, id: NodeId) -> Option<Declared<'t>> {
         let node = self.tree.node(id);
         match node.ty {
             AstType::Function => {
                 let name = self.name_of(id)?;
-                Some(Declared {
-                    name: self.tree.code(name).to_owned(),
-                    identifier: name,
-                    function: id,
-                })
+                Some(Declared { name: self.tree.code(name), identifier: name, function: id })
             }
             AstType::VariableDeclarator => self.declared_by(id),
             _ => None,
         }
     }
 
-    pub(super) fn declared_by(&self, declarator: NodeId) -> Option<Declared> {
+    pub(super) fn declared_by(&self, declarator: NodeId) -> Option<Declared<'t>> {
         let [identifier, value] = self.tree.node(declarator).children[..] else { return None };
         let name = self.tree.code(identifier);
         let kept = name.strip_prefix("$belay_").filter(|_| self.fold.is_some());
@@ -45,7 +41,7 @@ impl Reader<'_> {
         let named = own_name(self.tree, function) == Some(name)
             || kept.is_some() && self.is_whole_declaration(declarator);
         let declared = self.tree.ty(function) == AstType::Function && named;
-        declared.then(|| Declared { name: name.to_owned(), identifier, function })
+        declared.then_some(Declared { name, identifier, function })
     }
 
     /// `var $belay_f = …;` keeps what was a function declaration.
@@ -61,7 +57,7 @@ impl Reader<'_> {
         children.find(|child| self.tree.ty(*child) == AstType::BindingIdentifier)
     }
 
-    pub(super) fn declare(&mut self, declared: &Declared) {
+    pub(super) fn declare(&mut self, declared: &Declared<'t>) {
         let own = self.name_of(declared.function).and_then(|name| self.tree.node(name).variable);
         let outer = self.tree.node(declared.identifier).variable;
         if let (Some(own), Some(outer)) = (own, outer)
@@ -88,7 +84,7 @@ impl Reader<'_> {
             && self.fold.as_ref()?.rendered.origin(node.span.start).is_none()
             && tree.code(call).starts_with("Object.defineProperty(");
         let [_, target, key, getter] = node.children[..] else { return None };
-        let named = tree.node(key).text.as_deref() == Some("length");
+        let named = tree.node(key).text == Some("length");
         let arm = tree.subtree(getter).filter(|_| made && named).find_map(|id| self.arm(id))??;
         Some((target, tree.code(arm).parse().ok()?))
     }
@@ -136,9 +132,8 @@ impl Reader<'_> {
             self.text("another length");
         }
         let inner = self.tree.node(chosen);
-        let arrow = inner.ty == AstType::ArrowFunctionExpression;
-        let flag = |mark| inner.marks.has(mark);
-        self.text(&format!("{arrow} {} {}", flag(Marks::ASYNC), flag(Marks::GENERATOR)));
+        let kind = inner.marks.only(Marks::ASYNC.and(Marks::GENERATOR));
+        self.words.push(Word::Function(inner.ty, kind));
         name.into_iter().for_each(|name| self.node(name));
         let parts =
             inner.children.iter().filter(|c| self.tree.ty(**c) != AstType::BindingIdentifier);

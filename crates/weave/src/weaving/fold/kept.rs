@@ -6,7 +6,7 @@ use super::super::{chain::DEFAULT, hunk::Side, table::key};
 use super::{Reader, Word};
 use crate::syntax::NodeId;
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     pub(super) fn completes_kept(&self, item: NodeId) -> bool {
         self.fold.is_some() && self.tree.code(item).starts_with("$belay_kept:")
     }
@@ -75,13 +75,13 @@ impl Reader<'_> {
         let value =
             declarator.and_then(|declarator| tree.node(declarator).children.get(1).copied());
         let value = value.map(|value| self.kept_value(value));
-        let call = tree.node(id).children.first().map(|call| &tree.node(*call).children[..]);
+        let call = tree.node(id).children.first().map(|call| tree.node(*call).children);
         let (Some(value), Some([_, object, name, _])) = (value, call) else { return false };
         self.words.extend([Word::Open, Word::Open]);
         self.node(*object);
         self.text(".");
-        let name = tree.node(*name).text.as_deref().unwrap_or_default();
-        self.words.extend([Word::Open, Word::Text(name.to_owned()), Word::Close, Word::Close]);
+        let name = tree.node(*name).text.unwrap_or_default();
+        self.words.extend([Word::Open, Word::Text(name), Word::Close, Word::Close]);
         self.text("=");
         self.node(value);
         self.words.push(Word::Close);
@@ -96,8 +96,8 @@ impl Reader<'_> {
             .fold
             .as_ref()
             .is_some_and(|fold| fold.rendered.origin(self.tree.span(property).start).is_none());
-        let Some(name) = self.tree.node(arm).text.as_deref().filter(|_| made) else { return false };
-        let name = name.strip_prefix("$belay_").unwrap_or(name).to_owned();
+        let Some(name) = self.tree.node(arm).text.filter(|_| made) else { return false };
+        let name = name.strip_prefix("$belay_").unwrap_or(name);
         self.node(object);
         self.text(".");
         self.words.extend([Word::Open, Word::Text(name), Word::Close]);

@@ -5,24 +5,24 @@ use std::collections::HashSet;
 use oxc::ast::AstType;
 
 use super::super::{chain::DEFAULT, hunk::Side, nodes::source_of};
-use super::{Fold, Reader};
+use super::{Fold, Reader, Word};
 use crate::syntax::NodeId;
 
 /// One name of an import or of a list of exports.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Specifier {
+pub(super) struct Specifier<'t> {
     /// Import or export, and the module.
     link: String,
     /// The name here of an import, and elsewhere of an export.
-    visible: String,
-    foreign: String,
+    visible: &'t str,
+    foreign: &'t str,
     /// The identifier here, if there is one.
     local: Option<NodeId>,
     /// Of an old value.
     kept: bool,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     /// Imports and lists of exports: the modules in their order, then all names, however they are spread over statements.
     pub(super) fn links(&mut self, links: &[NodeId]) {
         let mut sources: Vec<String> = Vec::new();
@@ -45,31 +45,31 @@ impl Reader<'_> {
             }
             let source = format!("{source} {clauses}");
             // What imports old values only is beside what imports the new ones.
-            let own = names.len() > known && names[known..].iter().all(|s: &Specifier| s.kept);
+            let own = names.len() > known && names[known..].iter().all(|s: &Specifier<'_>| s.kept);
             if !own && !sources.contains(&source) {
                 sources.push(source);
             }
         }
-        sources.iter().for_each(|source| self.text(source));
+        self.words.extend(sources.into_iter().map(Word::Link));
         if !self.loads_in_order(&order) {
             self.text("another order");
         }
         names.sort();
         // Of a name with two values, this side has one; of a name that it does not import, none.
         let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
-        let named = |kept: bool| -> HashSet<(String, String)> {
+        let named = |kept: bool| -> HashSet<(String, &str)> {
             let names = names.iter().filter(|specifier| specifier.kept == kept);
-            names.map(|s| (s.link.clone(), s.visible.clone())).collect()
+            names.map(|s| (s.link.clone(), s.visible)).collect()
         };
         let (kept, plain) = (named(true), named(false));
         names.retain(|s| {
-            let twin = |all: &HashSet<_>| all.contains(&(s.link.clone(), s.visible.clone()));
+            let twin = |all: &HashSet<_>| all.contains(&(s.link.clone(), s.visible));
             if s.kept { before && twin(&plain) } else { !before || !twin(&kept) }
         });
         for Specifier { link, visible, foreign, local, .. } in names {
-            self.text(&link);
-            self.text(&visible);
-            self.text(&foreign);
+            self.words.push(Word::Link(link));
+            self.text(visible);
+            self.text(foreign);
             local.into_iter().for_each(|local| self.node(local));
         }
     }
@@ -89,20 +89,20 @@ impl Reader<'_> {
         wanted.into_iter().eq(&all)
     }
 
-    pub(super) fn specifier(&self, link: AstType, source: &str, id: NodeId) -> Specifier {
+    pub(super) fn specifier(&self, link: AstType, source: &str, id: NodeId) -> Specifier<'t> {
         let tree = self.tree;
         let node = tree.node(id);
         let (first, last) = (node.children.first().copied(), node.children.last().copied());
         let plain = |id: Option<NodeId>| {
-            let text = id.map_or("", |id| tree.node(id).text.as_deref().unwrap_or(tree.code(id)));
+            let text = id.map_or("", |id| tree.node(id).text.unwrap_or(tree.code(id)));
             let bare = text.strip_prefix("$belay_").filter(|_| self.fold.is_some());
-            (bare.unwrap_or(text).to_owned(), bare.is_some())
+            (bare.unwrap_or(text), bare.is_some())
         };
         let import = link == AstType::ImportDeclaration;
         let (visible, kept) = plain(last);
         let foreign = match node.ty {
-            AstType::ImportDefaultSpecifier => DEFAULT.to_owned(),
-            AstType::ImportNamespaceSpecifier => "*".to_owned(),
+            AstType::ImportDefaultSpecifier => DEFAULT,
+            AstType::ImportNamespaceSpecifier => "*",
             _ => plain(first).0,
         };
         let own = if import { last } else { first };

@@ -13,14 +13,15 @@ mod kept;
 mod links;
 mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use oxc::ast::AstType;
+use rustc_hash::FxHashMap;
 
 use super::{
     chain::declaration, hunk::Side, module::WEAVE_MODULE, nodes::source_of, render::Rendered,
 };
-use crate::syntax::{NodeId, Tree, VariableId};
+use crate::syntax::{Marks, NodeId, Tree, VariableId};
 use links::is_link;
 
 /// Nodes that only one side has: where they begin in its source, and what they are.
@@ -41,22 +42,29 @@ pub(crate) fn verify(
 }
 
 /// Of two texts that say the same, which variable of the one is which of the other.
-pub(super) fn twins(one: &Tree<'_>, other: &Tree<'_>) -> Option<HashMap<VariableId, VariableId>> {
+pub(super) fn twins(one: &Tree<'_>, other: &Tree<'_>) -> Option<FxHashMap<VariableId, VariableId>> {
     compare(&Reader::new(one, None).read(), &Reader::new(other, None).read()).ok()
 }
 
 #[derive(Debug, PartialEq, Eq, Clone)]
-enum Word {
+enum Word<'t> {
     Open,
     Close,
-    Text(String),
+    Text(&'t str),
+    /// What was put together: a module and what it is imported with.
+    Link(String),
+    /// What kind of function it is.
+    Function(AstType, Marks),
     /// Its name, and what it means.
-    Name(String, Option<VariableId>),
+    Name(&'t str, Option<VariableId>),
 }
 
 /// The variables of the one, and which of the other each of them is.
-fn compare(folded: &[Word], plain: &[Word]) -> Result<HashMap<VariableId, VariableId>, String> {
-    let (mut forth, mut back) = (HashMap::new(), HashMap::new());
+fn compare(
+    folded: &[Word<'_>],
+    plain: &[Word<'_>],
+) -> Result<FxHashMap<VariableId, VariableId>, String> {
+    let (mut forth, mut back) = (FxHashMap::default(), FxHashMap::default());
     for (index, pair) in folded.iter().zip(plain).enumerate() {
         let same = match pair {
             (Word::Name(name, a), Word::Name(other, b)) => {
@@ -84,14 +92,14 @@ fn compare(folded: &[Word], plain: &[Word]) -> Result<HashMap<VariableId, Variab
     }
 }
 
-fn show(words: &[Word], at: usize) -> String {
+fn show(words: &[Word<'_>], at: usize) -> String {
     let from = at.saturating_sub(6);
     let near = words.iter().skip(from).take(16).map(|word| match word {
         Word::Open => "‹",
         Word::Close => "›",
-        Word::Text(text) => text,
-        Word::Name(name, None) => name,
-        Word::Name(name, Some(_)) => name,
+        Word::Link(text) => text,
+        Word::Function(..) => "function",
+        Word::Text(text) | Word::Name(text, _) => text,
     });
     format!("`{}`", near.collect::<Vec<_>>().join(" "))
 }
@@ -108,23 +116,23 @@ struct Fold<'f> {
 struct Reader<'t> {
     tree: &'t Tree<'t>,
     fold: Option<Fold<'t>>,
-    words: Vec<Word>,
+    words: Vec<Word<'t>>,
     /// Variables that are another one in all but name: of `x = class x {}`, the inner one.
-    aliases: HashMap<VariableId, VariableId>,
+    aliases: FxHashMap<VariableId, VariableId>,
 }
 
 impl<'t> Reader<'t> {
     fn new(tree: &'t Tree<'t>, fold: Option<Fold<'t>>) -> Self {
-        Self { tree, fold, words: Vec::new(), aliases: HashMap::new() }
+        Self { tree, fold, words: Vec::new(), aliases: FxHashMap::default() }
     }
 
-    fn read(mut self) -> Vec<Word> {
-        self.list(&self.tree.node(NodeId::ROOT).children.clone());
+    fn read(mut self) -> Vec<Word<'t>> {
+        self.list(self.tree.node(NodeId::ROOT).children);
         self.words
     }
 
-    fn text(&mut self, text: &str) {
-        self.words.push(Word::Text(text.to_owned()));
+    fn text(&mut self, text: &'t str) {
+        self.words.push(Word::Text(text));
     }
 
     /// Whether a node is of the other side only.
@@ -180,12 +188,12 @@ impl<'t> Reader<'t> {
             match self.arm(item) {
                 Some(None) => {}
                 Some(Some(arm)) if self.tree.ty(arm) == AstType::BlockStatement => {
-                    self.flatten(&self.tree.node(arm).children, into);
+                    self.flatten(self.tree.node(arm).children, into);
                 }
                 Some(Some(arm)) => self.flatten(&[arm], into),
                 None if self.is_timed(item) => {
                     let block = self.tree.node(item).children.first();
-                    let items = block.map(|block| &self.tree.node(*block).children[..]);
+                    let items = block.map(|block| self.tree.node(*block).children);
                     self.flatten(items.unwrap_or_default(), into);
                 }
                 None if self.is_left_out(item) => {}
@@ -208,7 +216,7 @@ impl<'t> Reader<'t> {
             AstType::LabeledStatement if self.completes_kept(item) => {
                 let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
                 let block = node.children.last().filter(|_| before);
-                let statements = block.map(|block| &self.tree.node(*block).children[..]);
+                let statements = block.map(|block| self.tree.node(*block).children);
                 self.flatten(statements.unwrap_or_default(), into);
             }
             _ => into.push(item),

@@ -1,5 +1,7 @@
 //! Statements and expressions, as words.
 
+use std::cmp::Ordering;
+
 use oxc::ast::AstType;
 use oxc::span::Span;
 
@@ -10,7 +12,7 @@ use super::super::{
 use super::{Reader, Word};
 use crate::syntax::{Marks, NodeId, Piece, Tree, is_list};
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     /// `export`, where it stands before a declaration.
     pub(super) fn export(&mut self, id: NodeId) {
         let mut around = self.tree.ancestors(id).take(2);
@@ -85,7 +87,7 @@ impl Reader<'_> {
             return self.node(id);
         }
         if is_name_list(self.tree, id) {
-            let mut names = node.children.clone();
+            let mut names = node.children.to_vec();
             names.retain(|name| !self.is_lone(*name));
             names.sort_by_key(|name| self.tree.code(*name));
             return names.into_iter().for_each(|name| self.flat(name));
@@ -110,7 +112,7 @@ impl Reader<'_> {
                 None => name,
             };
             let variable = node.variable.map(|v| self.aliases.get(&v).copied().unwrap_or(v));
-            self.words.push(Word::Name(name.to_owned(), variable));
+            self.words.push(Word::Name(name, variable));
         }
         is
     }
@@ -126,7 +128,7 @@ impl Reader<'_> {
             return self.node(self.named(function).unwrap_or(function));
         }
         let node = self.tree.node(id);
-        if let Some(text) = &node.text {
+        if let Some(text) = node.text {
             return self.text(text);
         }
         self.words.push(Word::Open);
@@ -156,21 +158,24 @@ impl Reader<'_> {
             tests.iter().for_each(|test| self.node(*test));
             return self.list(&node.children[tests.len()..]);
         }
-        self.list(&node.children);
+        self.list(node.children);
     }
 
     /// Methods in any order, as fields alone run in theirs.
     pub(super) fn members(&mut self, id: NodeId) {
-        let mut members: Vec<NodeId> = self.tree.node(id).children.clone();
+        let mut members = self.tree.node(id).children.to_vec();
         members.retain(|member| !self.is_lone(*member) && !self.is_length_block(*member));
-        let method = |id: &NodeId| self.tree.ty(*id) == AstType::MethodDefinition;
-        members.sort_by_key(|id| if method(id) { self.tree.code(*id).len() } else { 0 });
-        members.sort_by_key(|id| {
-            method(id).then(|| {
-                let node = self.tree.node(*id);
-                let key = node.children.first().map_or("", |key| self.tree.code(*key));
-                (key.to_owned(), self.tree.own_hash(*id))
-            })
+        let tree = self.tree;
+        let key = |id: &NodeId| {
+            let node = tree.node(*id);
+            let key = || node.children.first().map_or("", |key| tree.code(*key));
+            (node.ty == AstType::MethodDefinition).then(key)
+        };
+        members.sort_by(|one, other| {
+            let told = key(one).cmp(&key(other));
+            let method = || key(one).is_some();
+            let kind = |id: &NodeId| (tree.own_hash(*id), tree.code(*id).len());
+            told.then_with(|| if method() { kind(one).cmp(&kind(other)) } else { Ordering::Equal })
         });
         members.into_iter().for_each(|member| self.node(member));
     }
@@ -210,8 +215,8 @@ impl Reader<'_> {
         match arm {
             None => self.node(child),
             Some(object) => {
-                let object = object.map(|object| self.tree.node(object).children.clone());
-                object.into_iter().flatten().for_each(|property| self.node(property));
+                let object = object.map(|object| self.tree.node(object).children);
+                object.into_iter().flatten().for_each(|property| self.node(*property));
             }
         }
     }
@@ -230,7 +235,7 @@ impl Reader<'_> {
             && self.tree.ty(block) == AstType::BlockStatement
         {
             items.clear();
-            self.flatten(&self.tree.node(block).children, &mut items);
+            self.flatten(self.tree.node(block).children, &mut items);
         }
         self.words.push(Word::Open);
         self.list(&items);
