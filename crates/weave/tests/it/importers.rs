@@ -13,11 +13,14 @@ const { join } = require("path");
 globalThis.$belay = new Uint8Array(256);
 globalThis.$belay_arm = () => 0;
 globalThis.$belay_settable = globalThis.$belay_enter = globalThis.$belay_leave = () => {};
-const [directory, arms] = process.argv.slice(1);
-$belay.set(arms.split("").map(Number));
-import(join(directory, "main.mjs"))
-  .then(({ main }) => main())
-  .then((answer) => console.log(JSON.stringify(answer)));
+(async () => {
+  for (const program of process.argv.slice(1)) {
+    const [directory, arms] = program.split("=");
+    $belay.fill(0).set(arms.split("").map(Number));
+    const { main } = await import(join(directory, "main.mjs"));
+    console.log(JSON.stringify(await main()));
+  }
+})();
 "#;
 
 fn read(directory: &Path) -> Sources {
@@ -34,30 +37,37 @@ fn woven(directory: &Path) -> (Sources, Sources, Weave) {
     (before, after, weave)
 }
 
-/// `arms`: of each part, `1` for after. What `main` answers.
-fn answer(sources: &Sources, arms: &str) -> String {
+/// What `main` of each program answers, one after the other. The arm of each part is a digit, `1` for after.
+fn answers(programs: &[(Sources, String)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
-    for (name, text) in sources {
-        fs::write(directory.path().join(name), text.as_bytes()).unwrap();
-    }
     let mut node = Command::new("node");
-    let output = node.args(["-e", DRIVER]).arg(directory.path()).arg(arms).output();
-    let output = output.expect("node is needed for this test");
+    node.args(["-e", DRIVER, "--"]);
+    for (number, (sources, arms)) in programs.iter().enumerate() {
+        let own = directory.path().join(number.to_string());
+        fs::create_dir(&own).unwrap();
+        for (name, text) in sources {
+            fs::write(own.join(name), text.as_bytes()).unwrap();
+        }
+        node.arg(format!("{}={arms}", own.display()));
+    }
+    let output = node.output().expect("node is needed for this test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    let answers = String::from_utf8(output.stdout).unwrap();
+    answers.lines().map(str::to_owned).collect()
 }
 
-/// Each part alone the other way round: what runs answers what its sources do.
-fn check_mixtures(weave: &Weave) {
+/// With each part alone the other way round: what runs, and the sources that it comes to.
+fn mixtures(weave: &Weave) -> Vec<[(Sources, String); 2]> {
     let parts = weave.parts();
-    for (of, alone) in (0..parts.len()).flat_map(|of| [(of, true), (of, false)]) {
+    let mixture = |(of, alone): (usize, bool)| {
         let arm = |part: usize| if (part == of) == alone { Arm::After } else { Arm::Before };
         let image = parts.iter().position(|part| part.image).map_or(Arm::After, arm);
         let told = |part: usize| if arm(part) == Arm::After { "1" } else { "0" };
         let arms: String = (0..parts.len()).map(told).collect();
         let resolved = weave.resolve(&|part| arm(usize::from(part.0))).unwrap().1;
-        assert_eq!(answer(&weave.sources(image), &arms), answer(&resolved, ""), "{arms}");
-    }
+        [(weave.sources(image), arms), (resolved, String::new())]
+    };
+    (0..parts.len()).flat_map(|of| [(of, true), (of, false)]).map(mixture).collect()
 }
 
 #[test]
@@ -65,11 +75,10 @@ fn importers() {
     insta::glob!("fixtures/importers/*", |directory| {
         let (before, after, weave) = woven(directory);
         let mut out = String::new();
+        let mut programs = Vec::new();
         for (plain, arm) in [(&before, Arm::Before), (&after, Arm::After)] {
-            let expected = answer(plain, "");
-            writeln!(out, "{expected}").unwrap();
             let arms = if arm == Arm::After { "1" } else { "0" }.repeat(weave.parts_len());
-            assert_eq!(answer(&weave.sources(arm), &arms), expected, "{arm:?}");
+            programs.extend([(plain.clone(), String::new()), (weave.sources(arm), arms)]);
             let resolved = weave.resolve(&|_| arm).unwrap().1;
             assert_eq!(resolved.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
             for (path, text) in plain {
@@ -78,7 +87,13 @@ fn importers() {
                 assert!(same_code(path, kind, &resolved[path], text), "{path}: {}", resolved[path]);
             }
         }
-        check_mixtures(&weave);
+        programs.extend(mixtures(&weave).into_iter().flatten());
+        let answers = answers(&programs);
+        assert_eq!(answers.len(), programs.len());
+        for (pair, programs) in answers.chunks(2).zip(programs.chunks(2)) {
+            assert_eq!(pair[0], pair[1], "{programs:#?}");
+        }
+        writeln!(out, "{}\n{}", answers[0], answers[2]).unwrap();
         for part in weave.parts() {
             writeln!(out, "{:?}{}", part.id, if part.image { " image" } else { "" }).unwrap();
             for hunk in part.hunks {
