@@ -28,10 +28,10 @@ const woven = Object.freeze({
 });
 
 /**
- * Woven code makes of an assigned property one that chooses. To assign it must have done nothing else, and the property
- * must be seen as an assigned one is.
+ * Woven code makes of an assigned property one that chooses, or assigns it where only one version does. To assign it must
+ * do nothing else; and one that chooses must be seen as the assigned one would be.
  */
-function settable(object, name) {
+function settable(object, name, chooses) {
   const refuse = () => {
     throw new TypeError(`'${name}' is no plain property, so it cannot have two values`);
   };
@@ -43,7 +43,7 @@ function settable(object, name) {
       continue;
     }
     if (!property.writable) refuse();
-    if (holder === object && !(property.configurable && property.enumerable)) refuse();
+    if (chooses && holder === object && !(property.configurable && property.enumerable)) refuse();
     return;
   }
 }

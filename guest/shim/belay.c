@@ -75,9 +75,9 @@ static void put_text(Buffer *b, const char *text, uint32_t len) {
  * address is the same in every instance of an engine. It starts a page, which every request writes anyway, so that the
  * cells cost none of their own. What the host puts into `in` stays until its next message. */
 #define PARTS_MAX 256
-/* Passes through one part: how many are open, how many there were and how many of them were timed, when the outermost one
- * began, what the timed ones took. */
-struct pass { uint32_t depth, count, timed; double start, timed_ms; };
+/* Passes through one part: how many are open, how many there were, when the outermost one began, what the last one that
+ * was timed took. */
+struct pass { uint32_t depth, count; double start, last_ms; };
 static _Alignas(4096) struct {
   Buffer in, out;
   /* The cells of woven code. Arms: 0 before, 1 after. Reached: the arm, or NOT_REACHED. On: 1 once the arm after was
@@ -89,7 +89,7 @@ static _Alignas(4096) struct {
   struct pass passes[PARTS_MAX];
 } control;
 #define NOT_REACHED 255
-_Static_assert(offsetof(__typeof__(control), passes[32]) <= 4096, "what few parts need is one page");
+_Static_assert(offsetof(__typeof__(control), passes[40]) <= 4096, "what few parts need is one page");
 void *EXPORT(bl_control)(void) { return &control; }
 
 /* Zeroed, so that text which was only passed in does not end up in an image; volatile, so that it happens. */
@@ -448,8 +448,8 @@ static JSValue native_is_proxy(JSContext *c, JSValueConst this_value, int argc, 
 }
 
 /* Time inside parts. Of passes within passes the outermost one counts. The first ones of a request are timed, and then one
-   in so many; those between are taken to be like all that were, since a loop would else spend more on the clock than on
-   its work. Nothing is timed at deploy: an image holds no time. */
+   in so many; those between are taken to be like the one before them, since a loop would else spend more on the clock than
+   on its work. Nothing is timed at deploy: an image holds no time. */
 enum { TIMED_FIRST = 8, TIMED_EVERY = 8 };
 
 static struct pass *pass_of(JSValueConst number, uint32_t *part) {
@@ -457,7 +457,7 @@ static struct pass *pass_of(JSValueConst number, uint32_t *part) {
 }
 
 static bool is_timed(const struct pass *pass) {
-  return pass->count <= TIMED_FIRST || pass->count % TIMED_EVERY == 0;
+  return pass->count <= TIMED_FIRST || pass->count % TIMED_EVERY == 1;
 }
 
 /* native.wovenEnter(part) */
@@ -475,11 +475,8 @@ static JSValue native_woven_leave(JSContext *c, JSValueConst this_value, int arg
   uint32_t part;
   struct pass *pass = pass_of(argv[0], &part);
   if (!pass || pass->depth == 0 || --pass->depth > 0) return JS_UNDEFINED;
-  if (is_timed(pass)) {
-    pass->timed_ms += host_monotonic() - pass->start;
-    pass->timed++;
-  }
-  control.time_ms[part] = pass->timed_ms * pass->count / pass->timed;
+  if (is_timed(pass)) pass->last_ms = host_monotonic() - pass->start;
+  control.time_ms[part] += pass->last_ms;
   return JS_UNDEFINED;
 }
 

@@ -381,7 +381,7 @@ fn time_inside_a_part_that_is_passed_often_is_no_less_than_that_of_some_passes()
 fn only_plain_properties_have_two_values() {
     let made = |object: &str| {
         let code = format!(
-            "const object = {object}; $belay_settable(object, 'x'); export const handler = () => 1"
+            "const object = {object}; $belay_settable(object, 'x', true); export const handler = () => 1"
         );
         build(&esm(&code)).is_ok()
     };

@@ -3,7 +3,7 @@
 use oxc::ast::AstType;
 
 use super::nodes::{at_load, is_function};
-use crate::syntax::{NodeId, Tree};
+use crate::syntax::{Marks, NodeId, Tree, VariableId};
 
 /// Whether something that is done as a module is loaded may be seen outside of it: something is called for what it does, or
 /// something is assigned that is not the module's own. What a value is made by is taken to make that value.
@@ -15,7 +15,7 @@ pub(super) fn is_act(tree: &Tree<'_>, id: NodeId) -> bool {
         }
         AstType::AssignmentExpression | AstType::UpdateExpression => {
             let target = node.children.first().copied();
-            target.is_some_and(|target| !is_own(tree, target)) && runs_at_load(tree, id)
+            target.is_some_and(|target| !is_own_target(tree, target)) && runs_at_load(tree, id)
         }
         AstType::UnaryExpression => {
             let target = node.children.first().copied();
@@ -23,11 +23,12 @@ pub(super) fn is_act(tree: &Tree<'_>, id: NodeId) -> bool {
             deletes && target.is_some_and(|it| !is_own(tree, it)) && runs_at_load(tree, id)
         }
         AstType::ThrowStatement => runs_at_load(tree, id),
+        AstType::Decorator => true,
         _ => false,
     }
 }
 
-/// At load, or in a function that is called where it is written.
+/// At load, or in a function that is called where it is written, or given to what is called.
 fn runs_at_load(tree: &Tree<'_>, id: NodeId) -> bool {
     if at_load(tree, id) {
         return true;
@@ -35,8 +36,7 @@ fn runs_at_load(tree: &Tree<'_>, id: NodeId) -> bool {
     let mut functions = tree.ancestors(id).filter(|outer| is_function(tree.ty(*outer)));
     let called = |function: NodeId| {
         let call = tree.node(function).parent?;
-        let callee = tree.node(call).children.first() == Some(&function);
-        (callee && tree.ty(call) == AstType::CallExpression).then_some(call)
+        (tree.ty(call) == AstType::CallExpression).then_some(call)
     };
     functions.next().and_then(called).is_some_and(|call| runs_at_load(tree, call))
 }
@@ -46,6 +46,8 @@ fn is_for_its_effect(tree: &Tree<'_>, id: NodeId) -> bool {
     for outer in tree.ancestors(id) {
         match tree.ty(outer) {
             AstType::ExpressionStatement => return true,
+            // What an arrow gives that is called where it is written.
+            AstType::ArrowFunctionExpression => return true,
             AstType::LogicalExpression
             | AstType::ConditionalExpression
             | AstType::SequenceExpression
@@ -58,25 +60,91 @@ fn is_for_its_effect(tree: &Tree<'_>, id: NodeId) -> bool {
     false
 }
 
-/// A call of something of the module's own, or that changes only that.
+/// A call that changes only what is the module's own: of a function that is written there, with what is its own; of
+/// `Object.…`; of a method of a list or map.
 fn is_own_call(tree: &Tree<'_>, call: NodeId) -> bool {
-    let children = &tree.node(call).children;
-    let Some(&callee) = children.first() else { return false };
+    let Some((&callee, arguments)) = tree.node(call).children.split_first() else { return false };
+    let own_arguments = || arguments.iter().all(|argument| is_own_value(tree, *argument));
     if is_function(tree.ty(callee)) {
-        // What it is given it may change.
-        let foreign =
-            |id: &NodeId| tree.ty(*id) == AstType::IdentifierReference && !is_own(tree, *id);
-        return !children.iter().skip(1).any(foreign);
+        return own_arguments();
     }
     if tree.code(callee) == "require" {
         return true;
     }
-    if tree.ty(callee) == AstType::StaticMemberExpression
-        && tree.code(callee).starts_with("Object.")
-    {
-        return children.get(1).is_some_and(|target| is_own(tree, *target));
+    let Some(&object) = tree.node(callee).children.first() else { return false };
+    if tree.ty(callee) != AstType::StaticMemberExpression {
+        return false;
     }
-    tree.ty(callee) == AstType::StaticMemberExpression && is_own(tree, callee)
+    if tree.code(object) == "Object" {
+        return arguments.first().is_some_and(|target| is_own(tree, *target));
+    }
+    is_list(tree, object) && own_arguments()
+}
+
+/// Whether an expression gives something that nothing else has.
+fn is_own_value(tree: &Tree<'_>, id: NodeId) -> bool {
+    let node = tree.node(id);
+    match node.ty {
+        AstType::NumericLiteral
+        | AstType::StringLiteral
+        | AstType::BooleanLiteral
+        | AstType::NullLiteral
+        | AstType::BigIntLiteral
+        | AstType::RegExpLiteral
+        | AstType::TemplateLiteral
+        | AstType::BinaryExpression
+        | AstType::Function
+        | AstType::ArrowFunctionExpression => true,
+        AstType::ArrayExpression
+        | AstType::ObjectExpression
+        | AstType::ObjectProperty
+        | AstType::LogicalExpression
+        | AstType::ConditionalExpression => {
+            node.children.iter().all(|inner| is_own_value(tree, *inner))
+        }
+        AstType::IdentifierName => true,
+        AstType::AssignmentExpression => {
+            node.children.last().is_some_and(|value| is_own_value(tree, *value))
+        }
+        _ => is_own(tree, id),
+    }
+}
+
+/// Whether a name is that of a list or map that the module has made.
+fn is_list(tree: &Tree<'_>, id: NodeId) -> bool {
+    let made = |value: NodeId| match tree.ty(value) {
+        AstType::ArrayExpression => true,
+        AstType::NewExpression => {
+            let class = tree.node(value).children.first().map_or("", |class| tree.code(*class));
+            matches!(class, "Map" | "Set" | "WeakMap" | "WeakSet" | "Array")
+        }
+        _ => false,
+    };
+    value_of(tree, id).is_some_and(made)
+}
+
+/// What a name is declared with.
+fn value_of(tree: &Tree<'_>, id: NodeId) -> Option<NodeId> {
+    let variable = tree.variable(tree.node(id).variable?);
+    let [declared] = variable.declarations[..] else { return None };
+    let outer = tree.node(declared).parent?;
+    let declarator = tree.ty(outer) == AstType::VariableDeclarator;
+    tree.node(outer).children.get(1).copied().filter(|_| declarator)
+}
+
+/// Whether only what is the module's own is assigned to: a variable always is.
+fn is_own_target(tree: &Tree<'_>, id: NodeId) -> bool {
+    let node = tree.node(id);
+    match node.ty {
+        AstType::IdentifierReference | AstType::AssignmentTargetPropertyIdentifier => {
+            node.variable.is_some() || matches!(tree.code(id), "exports" | "module")
+        }
+        AstType::ArrayAssignmentTarget | AstType::ObjectAssignmentTarget => {
+            let names = tree.subtree(id).filter(|id| tree.ty(*id) == AstType::IdentifierReference);
+            names.into_iter().all(|name| tree.node(name).variable.is_some())
+        }
+        _ => is_own(tree, id),
+    }
 }
 
 /// Whether an expression leads, by names, to something that the module itself has made.
@@ -90,39 +158,63 @@ fn is_own(tree: &Tree<'_>, id: NodeId) -> bool {
         | AstType::TSAsExpression => {
             node.children.first().is_some_and(|inner| is_own(tree, *inner))
         }
-        AstType::ObjectPattern
-        | AstType::ArrayPattern
-        | AstType::ArrayAssignmentTarget
-        | AstType::ObjectAssignmentTarget => {
-            let names = tree.subtree(id).filter(|id| tree.ty(*id) == AstType::IdentifierReference);
-            names.into_iter().all(|name| is_own(tree, name))
-        }
         // Of a CommonJS module it is what is exported.
         AstType::ThisExpression => true,
-        AstType::IdentifierReference | AstType::AssignmentTargetPropertyIdentifier => {
-            match node.variable {
-                Some(variable) => {
-                    let declared = tree.variable(variable).declarations.first();
-                    declared.is_some_and(|declared| !is_imported(tree, *declared))
-                }
-                None => matches!(tree.code(id), "exports" | "module"),
-            }
+        AstType::IdentifierReference => match node.variable {
+            Some(variable) => is_own_variable(tree, variable),
+            None => matches!(tree.code(id), "exports" | "module"),
+        },
+        _ => false,
+    }
+}
+
+/// Whether all that a variable ever holds was made by the module: a function, a class, a literal, an instance.
+fn is_own_variable(tree: &Tree<'_>, variable: VariableId) -> bool {
+    let variable = tree.variable(variable);
+    let assigned =
+        variable.references.iter().filter(|id| tree.node(**id).marks.has(Marks::WRITTEN));
+    let assigned = assigned.into_iter().all(|id| {
+        let parent = tree.node(*id).parent.map(|parent| tree.node(parent));
+        parent.is_some_and(|parent| {
+            parent.ty == AstType::AssignmentExpression
+                && parent.children.last().is_some_and(|value| is_made(tree, *value))
+        })
+    });
+    assigned && variable.declarations.iter().all(|id| is_made_declared(tree, *id))
+}
+
+fn is_made_declared(tree: &Tree<'_>, declared: NodeId) -> bool {
+    let Some(outer) = tree.node(declared).parent else { return false };
+    let node = tree.node(outer);
+    match node.ty {
+        AstType::Function | AstType::Class => true,
+        AstType::VariableDeclarator if node.children.first() == Some(&declared) => {
+            node.children.get(1).is_none_or(|value| is_made(tree, *value))
+        }
+        // A parameter of a function that is called where it is written.
+        AstType::FormalParameter => {
+            let function = tree.ancestors(outer).find(|it| is_function(tree.ty(*it)));
+            let call = function.and_then(|function| {
+                let call = tree.node(function).parent?;
+                (tree.node(call).children.first() == Some(&function)).then_some(call)
+            });
+            call.is_some_and(|call| {
+                let mut arguments = tree.node(call).children.iter().skip(1);
+                tree.ty(call) == AstType::CallExpression
+                    && arguments.all(|argument| is_own_value(tree, *argument))
+            })
         }
         _ => false,
     }
 }
 
-/// Whether a name is of an import, or of what `require` gave.
-fn is_imported(tree: &Tree<'_>, declared: NodeId) -> bool {
-    tree.ancestors(declared).any(|outer| match tree.ty(outer) {
-        AstType::ImportDeclaration => true,
-        AstType::VariableDeclarator => tree.subtree(outer).any(|id| {
-            tree.ty(id) == AstType::ImportExpression
-                || tree.ty(id) == AstType::CallExpression
-                    && tree.node(id).children.first().is_some_and(|it| tree.code(*it) == "require")
-        }),
-        _ => false,
-    })
+fn is_made(tree: &Tree<'_>, value: NodeId) -> bool {
+    match tree.ty(value) {
+        AstType::NewExpression | AstType::Class => true,
+        // Not what somebody else may have as well.
+        AstType::IdentifierReference => is_own(tree, value),
+        _ => is_own_value(tree, value),
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +262,16 @@ mod tests {
             "(() => { globalThis.x = 1; })();",
             "(async () => { await start(); })();",
             "throw new Error('no');",
+            "import { plugin } from './b'; class Own { register() { plugin(1); } } const own = new Own(); own.register();",
+            "import { state } from './b'; const { rules } = state; rules.push(1);",
+            "import { state } from './b'; const rules = state.rules; rules.push(1);",
+            "const root = globalThis; root.x = 1;",
+            "import { rules } from './b'; ['a'].forEach((name) => rules.push(name));",
+            "import { rules } from './b'; const names = ['a']; names.forEach((name) => { rules.push(name); });",
+            "import { plugins, rules } from './b'; for (const plugin of plugins) plugin.install(rules);",
+            "((proto) => { proto.sum = 1; })(Array.prototype);",
+            "import { register } from './b'; @register export class Job {}",
+            "const app = make(); app.use(1);",
         ] {
             assert!(acts(code), "{code}");
         }

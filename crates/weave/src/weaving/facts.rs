@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) properties: BTreeSet<String>,
     /// Names of module-level variables and of globals.
     pub(crate) globals: BTreeSet<String>,
+    /// Those of `globals` that are declared.
+    pub(crate) declared: BTreeSet<String>,
     /// Variables of functions and blocks.
     pub(crate) locals: BTreeSet<VariableId>,
     /// What `locals` are called.
@@ -277,6 +279,9 @@ fn note(tree: &Tree<'_>, id: NodeId, facts: &mut Facts) {
         }
         Some(Meaning::Global(name)) => {
             facts.globals.insert(name.to_owned());
+            if node.ty == AstType::BindingIdentifier {
+                facts.declared.insert(name.to_owned());
+            }
         }
         Some(Meaning::Local(variable)) => {
             facts.locals.insert(variable);

@@ -15,7 +15,11 @@ use belay_model::{
     ImportKind, ImportTarget, ModuleEntry, ModuleKind,
 };
 
-use super::{Tying, Weave, app::weave};
+use super::{
+    Tying, Weave,
+    app::{AppHunk, weave},
+    modules::WovenModule,
+};
 use crate::syntax::{detect, imports};
 
 /// What may follow a relative specifier.
@@ -146,8 +150,12 @@ impl Weave {
         };
         let mut weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
         let added = self.hunks.iter().filter(|it| it.hunk.kind == HunkKind::Additive);
+        let common_js = |it: &AppHunk| {
+            let source = self.modules.get(it.module).and_then(WovenModule::sources);
+            source.is_some_and(|(_, new)| new.entry.kind == ModuleKind::CommonJs)
+        };
         weaves.any(|weave| !weave.output.exposed.is_empty())
-            || added.map(|it| self.info(it)).any(links)
+            || added.into_iter().any(|it| common_js(it) || links(self.info(it)))
     }
 
     /// Modules whose weave was not what both versions say, and what it said: they differ as a whole instead, or more of

@@ -6,9 +6,9 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    elsewhere::Look,
     function::{plain_parameter, shape},
     hunk::{Edit, Emit, Output, Place, Side, Woven},
+    looks::Look,
     nodes::{at_load, is_pure},
     weaver::{LOOKED_FOR, Weaver},
 };
@@ -76,8 +76,8 @@ impl Weaver<'_> {
         let derived = class.is_some_and(|class| tree.node(class).marks.has(Marks::DERIVED));
         let private =
             node.children.first().is_some_and(|k| tree.ty(*k) == AstType::PrivateIdentifier);
-        let name = node.children.first().map_or("", |key| tree.code(*key));
-        if !private && self.reading.elsewhere.looks_for(side.other(), name, Look::Test) {
+        let name = name_of(tree, member);
+        if !private && self.reading.elsewhere.looks_for(side.other(), &name, Look::Read) {
             return self.refuse(side, member, LOOKED_FOR);
         }
         if derived && !private {
@@ -281,12 +281,18 @@ impl Weaver<'_> {
     }
 }
 
+/// What the key of a member says, quoted or not.
+fn name_of(tree: &Tree<'_>, member: NodeId) -> String {
+    let key = tree.node(member).children.first();
+    key.map_or(String::new(), |key| {
+        tree.node(*key).text.map_or_else(|| tree.code(*key).to_owned(), str::to_owned)
+    })
+}
+
 fn key(tree: &Tree<'_>, member: NodeId) -> Key {
     let node = tree.node(member);
-    let name = node.children.first().map_or(String::new(), |key| {
-        tree.node(*key).text.map_or_else(|| tree.code(*key).to_owned(), str::to_owned)
-    });
-    let name = if node.ty == AstType::StaticBlock { String::new() } else { name };
+    let block = node.ty == AstType::StaticBlock;
+    let name = if block { String::new() } else { name_of(tree, member) };
     let marks = [Marks::STATIC, Marks::COMPUTED, Marks::ACCESSOR, Marks::CONSTRUCTOR];
     // A getter and a setter of one name differ in the first word.
     let accessor = node.marks.has(Marks::ACCESSOR).then(|| tree.code(member).get(..3)).flatten();

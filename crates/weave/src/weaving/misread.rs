@@ -1,5 +1,6 @@
-//! Sources that were put together of two versions: do their names mean what they mean there?
+//! Sources that were put together of two versions: do they say what they say there?
 //!
+//! What is put together must be so by its nodes as it is by its text ([`super::shape`]). And its names must mean the same.
 //! Code that is put back, or that stays where the rest around it is put back, may find another variable by the name that it
 //! uses: a parameter of the old function in front of the new constant of the module. So each identifier is looked up where
 //! it came from. All of one source that mean one variable must mean one here, and no others; what is declared in both
@@ -15,15 +16,19 @@ use super::{
     fold::twins,
     hunk::{HunkId, Side},
     module::ModuleWeave,
+    nodes::source_of,
     render::Rendered,
+    resolve::Manner,
+    shape,
 };
 use crate::syntax::{NodeId, Tree, VariableId, with_made_tree, with_source_tree};
 
-/// A name that means something else than where it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A place at which the text does not say what it says where it came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Misread {
-    pub(super) name: String,
-    /// Places in the two sources: its own, and where that is declared which it means.
+    /// The name that means something else, if it is that.
+    pub(super) name: Option<String>,
+    /// Places in the two sources: its own, and where that is declared which the name means.
     pub(super) places: Vec<(Side, u32)>,
 }
 
@@ -31,8 +36,7 @@ pub(super) struct Misread {
 type Meaning = (Side, VariableId);
 
 impl ModuleWeave {
-    /// What of `made`, which was resolved from the two sources, is not as it is there. By the name of the module, if that is
-    /// no program.
+    /// What of `made`, which was resolved from the two sources, does not say what it says there.
     pub(super) fn misread(
         &self,
         (path, kind): (&str, ModuleKind),
@@ -41,15 +45,21 @@ impl ModuleWeave {
     ) -> Vec<Misread> {
         let refused = |places: Vec<u32>| {
             let places = places.into_iter().filter_map(|at| made.origin(at)).collect();
-            vec![Misread { name: path.to_owned(), places }]
+            vec![Misread { name: None, places }]
         };
         let found = with_source_tree(path, before, kind, |old| {
             with_source_tree(path, after, kind, |new| {
                 let all: BTreeSet<HunkId> = self.output.hunks.iter().map(|hunk| hunk.id).collect();
-                let back = self.resolve((before, after), &all);
+                let back = self.resolve((before, after), &all, Manner::Closed);
                 let mut lookup = Lookup { made, sources: [old, new], twins: HashMap::new() };
                 with_source_tree(path, &back.text, kind, |tree| lookup.pair(tree, &back));
-                let misread = with_made_tree(path, &made.text, kind, |tree| lookup.misread(tree));
+                let misread = with_made_tree(path, &made.text, kind, |tree| {
+                    let shape = shape::differs(made, tree, [old, new]);
+                    match shape {
+                        Some(place) => vec![Misread { name: None, places: vec![place] }],
+                        None => lookup.misread(tree),
+                    }
+                });
                 misread.unwrap_or_else(&refused)
             })
         });
@@ -134,9 +144,14 @@ impl Lookup<'_> {
         let place = |(side, variable): Meaning| {
             let tree = self.source(side);
             let variable = tree.variable(variable);
-            let at = variable.declarations.first().map_or(0, |id| tree.span(*id).start);
-            let top = variable.scope == NodeId::ROOT;
-            (variable.name.clone(), top, tree.ty(variable.scope), path_to(tree, at))
+            let declared = variable.declarations.first();
+            let at = declared.map_or(0, |id| tree.span(*id).start);
+            let link = declared.and_then(|id| {
+                let import = AstType::ImportDeclaration;
+                let import = tree.ancestors(*id).find(|it| tree.ty(*it) == import)?;
+                source_of(tree, import)
+            });
+            (variable.name.clone(), link, tree.ty(variable.scope), path_to(tree, at))
         };
         one == other || one.0 != other.0 && place(one) == place(other)
     }
@@ -146,7 +161,7 @@ impl Lookup<'_> {
         let declared = variable.iter().flat_map(|variable| &variable.declarations);
         let declared = declared.filter_map(|id| self.made.origin(tree.span(*id).start));
         let places = std::iter::once(place).chain(declared).collect();
-        Misread { name: tree.code(id).to_owned(), places }
+        Misread { name: Some(tree.code(id).to_owned()), places }
     }
 }
 

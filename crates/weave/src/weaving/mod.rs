@@ -4,12 +4,14 @@
 //!   [`function`], [`members`], [`program`], [`chain`], [`binding`], [`property`]: one kind of place each;
 //! - [`names`]: names taken from a required module; [`importers`]: imports of names that have two values;
 //! - [`module`], [`modules`]: one module and all of them; [`loose`]: sources that are no app;
-//! - [`elsewhere`]: what other modules would notice of what is there in both arms; [`acts`]: what a module does to them;
+//! - [`elsewhere`]: what other modules would notice of what is there in both arms; [`looks`]: what they
+//!   look for; [`acts`]: what a module does to them when it is loaded; [`load`]: in which order that is;
 //! - [`table`]: large values that are kept twice;
 //! - [`parts`], [`together`]: which hunks move together; [`asked`]: what the tags in the code ask for them;
 //! - [`never`]: which hunks stay, whatever is taken back; [`staying`]: how they are left out; [`apart`]: statements that
 //!   do not go with their neighbours;
-//! - [`resolve`], [`resolved`]: sources with hunks taken back; [`misread`]: whether their names mean what they meant;
+//! - [`resolve`], [`resolved`]: sources with hunks taken back; [`misread`], [`shape`]: whether they say what
+//!   they are made of;
 //! - [`settings`]: what is not of a module;
 //! - [`hunk`]: differences and edits; [`render`]: edits to text; [`fold`]: the proof that the text is both versions.
 //!
@@ -30,6 +32,8 @@ mod function;
 mod hunk;
 mod importers;
 mod list;
+mod load;
+mod looks;
 mod loose;
 mod members;
 mod misread;
@@ -47,6 +51,7 @@ mod resolve;
 mod resolved;
 mod run;
 mod settings;
+mod shape;
 mod staying;
 mod table;
 mod together;

@@ -172,7 +172,7 @@ fn prove(
     let tree = |side: Side| if side == Side::Before { before } else { after };
     let lone = output.hunks.iter().flat_map(|hunk| &hunk.lone);
     let lone: Lone = lone.map(|(s, id)| (*s, tree(*s).span(*id).start, tree(*s).ty(*id))).collect();
-    let ordered = elsewhere.reordered(module);
+    let ordered = elsewhere.ordered(module);
     let prove_image = |image: Side, sides: &[Side]| {
         let (old, new) = (before.code, after.code);
         let rendered = Renderer { before: old, after: new, output, image, cell: &|_| 1 }

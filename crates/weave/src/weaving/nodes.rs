@@ -2,7 +2,7 @@
 
 use oxc::ast::AstType;
 
-use crate::syntax::{Marks, NodeId, Tree};
+use crate::syntax::{Marks, NodeId, Tree, Variable};
 
 pub(super) fn is_statement(ty: AstType) -> bool {
     matches!(
@@ -175,22 +175,44 @@ pub(super) fn is_pure(tree: &Tree<'_>, id: NodeId) -> bool {
     }
 }
 
-/// Whether iterating over what is pure gives the same a second time: not if it is an iterator, as a generator gives.
+/// Whether iterating over what is pure gives the same a second time: not if it is, or may be, an iterator, as a generator
+/// gives.
 fn is_read_again(tree: &Tree<'_>, id: NodeId) -> bool {
     let node = tree.node(id);
-    if node.ty != AstType::IdentifierReference {
-        return true;
-    }
-    let variable = node.variable.map(|variable| tree.variable(variable));
-    let declared = variable.and_then(|variable| variable.declarations.first().copied());
-    let outer = declared.and_then(|id| tree.node(id).parent).map(|outer| tree.node(outer));
-    outer.is_some_and(|outer| match outer.ty {
-        AstType::VariableDeclarator => {
-            outer.children.get(1).is_some_and(|value| is_pure(tree, *value))
+    let all = |skip: usize| node.children.iter().skip(skip).all(|it| is_read_again(tree, *it));
+    match node.ty {
+        AstType::ArrayExpression | AstType::StringLiteral | AstType::TemplateLiteral => true,
+        AstType::ConditionalExpression => all(1),
+        AstType::LogicalExpression => all(0),
+        AstType::NewExpression => true,
+        AstType::CallExpression => {
+            let callee = node.children.first().map_or("", |callee| tree.code(*callee));
+            match callee {
+                "Object.freeze" => all(1),
+                _ => matches!(callee, "Object.keys" | "Object.entries" | "String"),
+            }
         }
-        AstType::ImportSpecifier | AstType::ImportDefaultSpecifier => true,
+        AstType::IdentifierReference => {
+            let variable = node.variable.map(|variable| tree.variable(variable));
+            variable.is_some_and(|variable| is_kept_list(tree, variable))
+        }
         _ => false,
-    })
+    }
+}
+
+/// Whether a variable is imported, or is declared as something that can be iterated over again and never assigned.
+fn is_kept_list(tree: &Tree<'_>, variable: &Variable) -> bool {
+    let [declared] = variable.declarations[..] else { return false };
+    let assigned = |id: &NodeId| tree.node(*id).marks.has(Marks::WRITTEN);
+    let outer = tree.node(declared).parent.map(|outer| tree.node(outer));
+    !variable.references.iter().any(assigned)
+        && outer.is_some_and(|outer| match outer.ty {
+            AstType::VariableDeclarator => {
+                outer.children.get(1).is_some_and(|value| is_read_again(tree, *value))
+            }
+            AstType::ImportSpecifier | AstType::ImportDefaultSpecifier => true,
+            _ => false,
+        })
 }
 
 fn all_arguments(tree: &Tree<'_>, id: NodeId) -> bool {

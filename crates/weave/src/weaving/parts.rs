@@ -90,6 +90,7 @@ pub(crate) fn tie(
     tie_names(candidates, &active, &reach, &names, &mut tying);
     tie_locals(candidates, &active, &BTreeSet::new(), &mut tying);
     tie_statements(candidates, &active, &mut tying);
+    tie_image_names(candidates, &active, &reach, &mut tying);
     tie_functions(candidates, &mut tying);
     tie_brought(candidates, &active, &reach, brought, &mut tying);
     let image = active.iter().copied().filter(|at| candidates[*at].hunk.kind == HunkKind::Image);
@@ -288,6 +289,40 @@ pub(super) fn tie_statements(candidates: &[Candidate<'_>], active: &[usize], tyi
         }
     }
     statements.values().for_each(|members| tying.join(members, &Tie::SameStatement));
+}
+
+/// What only one of two images declares must not be used in the other one.
+fn tie_image_names(
+    candidates: &[Candidate<'_>],
+    active: &[usize],
+    reach: &[BTreeSet<usize>],
+    tying: &mut Groups,
+) {
+    let image = active.iter().copied().filter(|at| candidates[*at].hunk.kind == HunkKind::Image);
+    let mut declared: BTreeMap<(usize, &String), [Vec<usize>; 2]> = BTreeMap::new();
+    for at in image {
+        let Candidate { module, facts, .. } = &candidates[at];
+        for side in Side::BOTH {
+            for name in &facts.side(side).declared {
+                let both = declared.entry((*module, name)).or_default();
+                both[usize::from(side == Side::After)].push(at);
+            }
+        }
+    }
+    for ((module, name), [old, new]) in declared {
+        let by =
+            if old.is_empty() { new } else { old.into_iter().filter(|_| new.is_empty()).collect() };
+        let uses = |at: &usize| {
+            let all = reach[*at].iter().chain([at]).map(|at| &candidates[*at]);
+            let mut own = all.filter(|it| it.module == module);
+            own.any(|it| Side::BOTH.into_iter().any(|s| it.facts.side(s).globals.contains(name)))
+        };
+        if !by.is_empty() {
+            let users = active.iter().copied().filter(uses);
+            let members: Vec<usize> = by.iter().copied().chain(users).collect();
+            tying.join(&members, &Tie::Introduced(name.clone()));
+        }
+    }
 }
 
 fn tie_functions(candidates: &[Candidate<'_>], tying: &mut Groups) {

@@ -8,9 +8,9 @@ use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    elsewhere::Look,
     hunk::{Edit, Emit, Hunk, Output, Refusal, Side, Woven},
     list::Lists,
+    looks::Look,
     nodes::is_pure,
     weaver::{LOOKED_FOR, Weaver},
 };
@@ -35,9 +35,9 @@ impl<'t> Assigned<'t> {
         matches!(tree.code(self.object), "exports" | "module.exports")
     }
 
-    /// Fails the load where assigning the property is more than that.
-    pub(super) fn check(&self, tree: &Tree<'t>) -> String {
-        format!("$belay_settable({}, \"{}\");\n", tree.code(self.object), self.name)
+    /// Fails the load where assigning the property is more than that; where it `chooses`, also where it would be seen.
+    pub(super) fn check(&self, tree: &Tree<'t>, chooses: bool) -> String {
+        format!("$belay_settable({}, \"{}\", {chooses});\n", tree.code(self.object), self.name)
     }
 }
 
@@ -98,7 +98,9 @@ impl Weaver<'_> {
         };
         let looked_for = |assigned: &Assigned<'_>| match assigned.is_export(tree) {
             true => self.is_looked_for(side, assigned.name),
-            false => self.reading.elsewhere.looks_for(side.other(), assigned.name, Look::Any),
+            false => {
+                self.reading.elsewhere.looks_for(side.other(), assigned.name, Look::ReadOrCall)
+            }
         };
         match assigned {
             Some(assigned) if looked_for(&assigned) => self.refuse(side, item, LOOKED_FOR),
@@ -110,7 +112,7 @@ impl Weaver<'_> {
     /// What goes before a statement that assigns a property.
     pub(super) fn check_property(&self, side: Side, item: NodeId) -> Option<Emit> {
         let tree = self.tree(side);
-        Some(format!("\n;{}", assigned(tree, item)?.check(tree)).into())
+        Some(format!("\n;{}", assigned(tree, item)?.check(tree, false)).into())
     }
 
     /// Whether a name of the top level is that of a function or class.
@@ -169,7 +171,7 @@ impl Weaver<'_> {
             [open, nameless(tree, value, code), vec![";\n".into()]].concat()
         };
         let emit = [
-            vec![";\n".into(), new.check(self.after).into()],
+            vec![";\n".into(), new.check(self.after, true).into()],
             constant("after", Side::After, new.value),
             constant("before", Side::Before, old.value),
             vec![

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use belay_model::HunkKind;
 use oxc::span::Span;
 
 use super::{
@@ -13,12 +14,22 @@ use super::{
 /// What takes the place of a span of the new source.
 type Change = (Span, Vec<Emit>);
 
+/// How old code is put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// As it was written.
+    Bare,
+    /// With parentheses and semicolons around it, for where it would join what is beside it.
+    Closed,
+}
+
 impl ModuleWeave {
     /// Old code in the place of the new one, for the hunks of `taken`.
     pub(super) fn resolve(
         &self,
         (before, after): (&str, &str),
         taken: &BTreeSet<HunkId>,
+        manner: Manner,
     ) -> Rendered {
         let mut edits: Vec<Change> = Vec::new();
         for hunk in self.output.hunks.iter().filter(|hunk| taken.contains(&hunk.id)) {
@@ -27,7 +38,7 @@ impl ModuleWeave {
                     let at = if emit.is_empty() { whole_lines(after, *at) } else { *at };
                     (at, emit.clone())
                 })),
-                None => edits.extend(undo(hunk, before, after)),
+                None => edits.extend(undo(hunk, (before, after), manner)),
             }
         }
         edits.sort_by_key(|(span, _)| (span.start, span.end));
@@ -46,21 +57,29 @@ impl ModuleWeave {
     }
 }
 
-fn undo(hunk: &Hunk, before: &str, after: &str) -> Vec<Change> {
+fn undo(hunk: &Hunk, (before, after): (&str, &str), manner: Manner) -> Vec<Change> {
     let old = hunk.before.spans.iter().map(|span| Emit::Code(Side::Before, *span));
-    let mut old: Vec<Emit> = old.flat_map(|code| ["\n".into(), code]).skip(1).collect();
-    let mut new = hunk.after.spans.iter();
-    let Some(first) = new.next() else {
-        return insertion(&hunk.before, &hunk.after, before, after).into_iter().collect();
+    let old: Vec<Emit> = old.flat_map(|code| ["\n".into(), code]).skip(1).collect();
+    let Some((first, rest)) = hunk.after.spans.split_first() else {
+        let inserted = insertion(&hunk.before, &hunk.after, before, after);
+        return inserted
+            .into_iter()
+            .map(|(at, old)| (at, closed(hunk.kind, old, manner)))
+            .collect();
     };
-    let mut edits = Vec::new();
-    if old.is_empty() {
-        edits.push((whole_lines(after, *first), old));
-    } else {
-        edits.push((*first, std::mem::take(&mut old)));
-    }
-    edits.extend(new.map(|span| (whole_lines(after, *span), Vec::new())));
-    edits
+    let at = if old.is_empty() { whole_lines(after, *first) } else { *first };
+    let removed = rest.iter().map(|span| (whole_lines(after, *span), Vec::new()));
+    std::iter::once((at, closed(hunk.kind, old, manner))).chain(removed).collect()
+}
+
+fn closed(kind: HunkKind, old: Vec<Emit>, manner: Manner) -> Vec<Emit> {
+    let (open, close) = match kind {
+        _ if manner == Manner::Bare || old.is_empty() => return old,
+        HunkKind::Expression => ("(", ")"),
+        HunkKind::Statements | HunkKind::Image => (";", ";"),
+        _ => return old,
+    };
+    [vec![open.into()], old, vec![close.into()]].concat()
 }
 
 /// Old code that the new source has nothing for: on lines of its own, with the comments above it.

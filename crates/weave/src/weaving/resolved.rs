@@ -1,14 +1,18 @@
 //! The program in which each part is at its arm, as sources.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use belay_model::{AppManifest, Arm, Diagnostic, Hash, HunkKind, Label, PartId};
 
 use super::{
     app::{AppHunk, Weave, part_id},
-    hunk::Side,
+    hunk::{HunkId, Side},
     misread::Misread,
     modules::{Source, WovenModule, edges_have},
+    resolve::Manner,
 };
 use crate::same_code;
 
@@ -41,14 +45,17 @@ impl Weave {
 
     fn told(&self, module: usize, Misread { name, places }: &Misread) -> Diagnostic {
         let module = &self.modules[module];
-        let message = format!(
-            "with these parts on, {} cannot be written as one source: `{name}` would mean something else",
-            module.path
-        );
+        let why = match name {
+            Some(name) => format!("`{name}` would mean something else"),
+            None => "old and new code would run into each other".to_owned(),
+        };
+        let message =
+            format!("with these parts on, {} cannot be written as one source: {why}", module.path);
+        let len = name.as_ref().map_or(1, String::len);
         let place = places.iter().find_map(|(side, at)| {
             let at = *at as usize;
             let text = &module.after.as_ref().filter(|_| *side == Side::After)?.text;
-            Some(Label::new(&module.path, text, at, at + name.len(), "here"))
+            Some(Label::new(&module.path, text, at, at + len, "here"))
         });
         let told = Diagnostic::error("not-one-source", message);
         let told = place.into_iter().fold(told, Diagnostic::at);
@@ -116,16 +123,28 @@ fn resolve_module(
         return (old.clone(), Vec::new());
     }
     let both: (&str, &str) = (&old.text, &new.text);
-    let made = weave.resolve(both, &taken.iter().map(|own| own.hunk.id).collect());
+    let taken: BTreeSet<HunkId> = taken.iter().map(|own| own.hunk.id).collect();
     let read_as = (&*module.path, new.entry.kind);
     let all = weave.output.hunks.iter().filter(|hunk| !hunk.is_derived()).count();
-    let misread = if taken.len() < all {
-        weave.misread(read_as, both, &made)
-    } else if same_code(read_as.0, read_as.1, &made.text, &old.text) {
-        Vec::new()
-    } else {
-        return (old.clone(), Vec::new());
+    let attempt = |manner| {
+        let made = weave.resolve(both, &taken, manner);
+        let misread = match taken.len() < all {
+            true => weave.misread(read_as, both, &made),
+            false if same_code(read_as.0, read_as.1, &made.text, &old.text) => Vec::new(),
+            false => vec![Misread::default()],
+        };
+        (made, misread)
     };
+    let (mut made, mut misread) = attempt(Manner::Bare);
+    if !misread.is_empty() {
+        let closed = attempt(Manner::Closed);
+        if closed.1.is_empty() {
+            (made, misread) = closed;
+        }
+    }
+    if taken.len() == all && !misread.is_empty() {
+        return (old.clone(), Vec::new());
+    }
     let mut entry = new.entry.clone();
     let missing = old.entry.imports.iter().filter(|edge| !edges_have(&new.entry.imports, edge));
     entry.imports.extend(missing.cloned());

@@ -115,7 +115,7 @@ impl Pair {
         let parts = weave.parts();
         let lone = |of: usize| [Arm::Before, Arm::After].map(|others| (of, others));
         let mixtures = (0..parts.len()).filter(|_| parts.len() > 1).flat_map(lone);
-        let mixtures = mixtures.filter_map(|(of, others)| {
+        let mixtures = mixtures.map(|(of, others)| {
             let arms: Vec<Arm> =
                 (0..parts.len())
                     .map(|part| {
@@ -127,11 +127,12 @@ impl Pair {
                     })
                     .collect();
             let image = parts.iter().position(|part| part.image).map_or(Arm::After, |at| arms[at]);
-            let resolved = weave.resolve(&|part| arms[usize::from(part.0)]).ok()?.1;
-            Some(json!([
+            let resolved = weave.resolve(&|part| arms[usize::from(part.0)]);
+            let resolved = resolved.unwrap_or_else(|e| panic!("{}\n{}", e.message, self.after)).1;
+            json!([
                 self.program(&self.compiled(&resolved[&self.path]).code, &[]),
                 self.program(&self.woven(weave, image).code, &arms),
-            ]))
+            ])
         });
         mixtures.collect()
     }
