@@ -8,7 +8,10 @@
 //! they choose. Whoever else imports it gets the new value by the export's own name and the old one with `$belay_` before
 //! it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use belay_model::{
     AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, ImportEdge, ImportKind, ImportTarget,
@@ -36,12 +39,36 @@ pub fn weave_sources(before: &Sources, after: &Sources, tying: Tying) -> Weave {
         let [old, new] = [(0, before), (1, after)].map(|side| manifest(modules, side));
         weave(&old, &new, &source, tying).unwrap_or_else(|_| unreachable!("each source is at hand"))
     };
-    let alone = woven(&modules);
-    if !alone.exports_two_values() {
-        return alone;
+    let (mut weave, mut choosing) = (woven(&modules), BTreeSet::new());
+    let moved = before.keys().filter(|path| !after.contains_key(*path));
+    let moved = moved.chain(after.keys().filter(|path| !before.contains_key(*path)));
+    let mut told: BTreeSet<String> = moved.cloned().collect();
+    // Who imports two values may export them further.
+    loop {
+        let exposing: BTreeSet<String> = weave.exposing().map(str::to_owned).collect();
+        if exposing.is_subset(&choosing) {
+            return weave;
+        }
+        told.extend(exposing.iter().cloned());
+        choosing.extend(exposing);
+        let counts = |module: &Module<'_>| {
+            module.has != [true; 2]
+                || mentions(module.text).any(|specifier| {
+                    let target = |sources| target(sources, module.path, specifier);
+                    let mut targets = [before, after].into_iter().filter_map(target);
+                    specifier.contains('\\') || targets.any(|path| told.contains(&path))
+                })
+        };
+        modules.iter_mut().filter(|module| counts(module)).for_each(Module::read);
+        weave = woven(&modules);
     }
-    modules.iter_mut().for_each(Module::read);
-    woven(&modules)
+}
+
+/// All of a text that may be the specifier of another source, and more.
+fn mentions(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = |pair: &[u8]| matches!(pair, [b'"' | b'\'' | b'`', b'.' | b'\\']);
+    let starts = text.as_bytes().windows(2).enumerate().filter(move |(_, pair)| quoted(pair));
+    starts.filter_map(|(at, _)| text[at + 1..].split(['"', '\'', '`', '\n']).next())
 }
 
 /// One source of either version or, where they are the same, of both.
@@ -53,6 +80,7 @@ struct Module<'s> {
     hash: Hash,
     kind: ModuleKind,
     imports: Vec<(String, ImportKind)>,
+    read: bool,
 }
 
 /// What both versions have is read only where its imports count.
@@ -64,6 +92,7 @@ fn modules<'s>(before: &'s Sources, after: &'s Sources) -> Vec<Module<'s>> {
         hash: Hash::of(text.as_bytes()),
         kind: if has == [true; 2] { ModuleKind::Esm } else { kind(path, text) },
         imports: Vec::new(),
+        read: false,
     };
     let same = |path, text, other: &Sources| other.get(path) == Some(text);
     let old = before.iter().map(|(path, text)| module(path, text, [true, same(path, text, after)]));
@@ -73,6 +102,10 @@ fn modules<'s>(before: &'s Sources, after: &'s Sources) -> Vec<Module<'s>> {
 
 impl Module<'_> {
     fn read(&mut self) {
+        if self.read {
+            return;
+        }
+        self.read = true;
         self.kind = kind(self.path, self.text);
         self.imports = imports(self.path, self.text);
     }
@@ -138,10 +171,12 @@ impl Weave {
         self.texts(image).into_iter().map(|text| (text.path, text.text.into())).collect()
     }
 
-    /// Whether an export of an ES module has two values.
-    fn exports_two_values(&self) -> bool {
-        let mut weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
-        weaves.any(|weave| !weave.output.exposed.is_empty())
+    /// ES modules of which an export has two values.
+    fn exposing(&self) -> impl Iterator<Item = &str> {
+        let weaves =
+            self.modules.iter().filter_map(|module| Some((module, module.weave.as_ref()?)));
+        let exposing = weaves.filter(|(_, weave)| !weave.output.exposed.is_empty());
+        exposing.map(|(module, _)| &*module.path)
     }
 
     /// Modules whose weave was not what both versions say, and what it said: they differ as a whole instead, or more of

@@ -32,6 +32,8 @@ pub(super) struct Weaver<'t> {
     pub(super) reading: Reading<'t>,
     /// The statements of the top level that continue one another.
     pub(super) anchors: OnceCell<BTreeMap<NodeId, NodeId>>,
+    /// By their names here: what each version imports with two values.
+    pub(super) locals: [OnceCell<BTreeMap<&'t str, HunkId>>; 2],
     /// The names that each version exports.
     pub(super) exported: [OnceCell<BTreeSet<String>>; 2],
 }
@@ -44,8 +46,8 @@ impl<'t> Weaver<'t> {
         reading: Reading<'t>,
     ) -> Self {
         let (next, reasons) = (Cell::new(0), RefCell::default());
-        let (anchors, exported) = Default::default();
-        Self { before, after, next, reasons, demoted, reading, anchors, exported }
+        let (anchors, locals, exported) = Default::default();
+        Self { before, after, next, reasons, demoted, reading, anchors, locals, exported }
     }
 
     pub(super) fn is_demoted(&self, b: NodeId, a: NodeId) -> bool {

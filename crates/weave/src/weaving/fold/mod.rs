@@ -34,7 +34,10 @@ pub(crate) fn verify(
     side: Side,
     lone: &Lone,
 ) -> Result<(), String> {
-    let folded = Reader::new(woven.0, Some(Fold { rendered: woven.1, side, lone })).read();
+    let mut types: Vec<AstType> = lone.iter().map(|(_, _, ty)| *ty).collect();
+    types.sort_by_key(|ty| *ty as u8);
+    types.dedup();
+    let folded = Reader::new(woven.0, Some(Fold { rendered: woven.1, side, lone, types })).read();
     let plain = Reader::new(source, None).read();
     compare(&folded, &plain)
 }
@@ -98,6 +101,8 @@ struct Fold<'f> {
     rendered: &'f Rendered,
     side: Side,
     lone: &'f Lone,
+    /// Of what is lone.
+    types: Vec<AstType>,
 }
 
 struct Reader<'t> {
@@ -110,7 +115,8 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn new(tree: &'t Tree<'t>, fold: Option<Fold<'t>>) -> Self {
-        Self { tree, fold, words: Vec::new(), aliases: FxHashMap::default() }
+        let words = Vec::with_capacity(tree.words_max());
+        Self { tree, fold, words, aliases: FxHashMap::default() }
     }
 
     fn read(mut self) -> Vec<Word<'t>> {
@@ -125,9 +131,13 @@ impl<'t> Reader<'t> {
     /// Whether a node is of the other side only.
     fn is_lone(&self, id: NodeId) -> bool {
         let Some(fold) = &self.fold else { return false };
-        let origin = fold.rendered.origin(self.tree.span(id).start);
+        let node = self.tree.node(id);
+        if !fold.types.contains(&node.ty) {
+            return false;
+        }
+        let origin = fold.rendered.origin(node.span.start);
         origin.is_some_and(|(side, start)| {
-            side != fold.side && fold.lone.contains(&(side, start, self.tree.ty(id)))
+            side != fold.side && fold.lone.contains(&(side, start, node.ty))
         })
     }
 
