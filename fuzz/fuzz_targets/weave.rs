@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
 use belay_model::Arm;
-use belay_weave::{Tying, weave_sources};
+use belay_weave::{Loose, Tying};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]
@@ -50,7 +50,7 @@ fuzz_target!(|input: Input<'_>| {
     };
     let after = input.edits.iter().take(8).fold(input.text.to_owned(), edited);
     let sources = |text: &str| BTreeMap::from([(path.to_owned(), text.into())]);
-    let weave = weave_sources(&sources(input.text), &sources(&after), Tying::Default);
+    let weave = Loose::read(&sources(input.text), &sources(&after)).weave(Tying::Default);
     let wrong: Vec<_> = weave.mismatches().collect();
     assert!(wrong.is_empty(), "{wrong:?}");
     assert_eq!(&*weave.resolve(&|_| Arm::After).unwrap().1[path], after);

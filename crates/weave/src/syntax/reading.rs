@@ -52,10 +52,11 @@ impl Read<'_> {
 }
 
 impl<'s, 'a> Builder<'s, 'a> {
-    pub(super) fn new(scoping: &'s Scoping) -> Self {
+    /// Of `size` tokens.
+    pub(super) fn new(scoping: &'s Scoping, size: usize) -> Self {
         Self {
             scoping,
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(size),
             open: Vec::new(),
             strict: false,
             in_type: 0,

@@ -225,7 +225,7 @@ fn parse<'c>(arena: &'c Allocator, code: &'c str, source_type: SourceType) -> Op
         return None;
     }
     let scoping = SemanticBuilder::new().build(&parsed.program).semantic.into_scoping();
-    let mut read = Builder::new(&scoping).read(&parsed.program);
+    let mut read = Builder::new(&scoping, parsed.tokens.len()).read(&parsed.program);
     let tokens = parsed.tokens.iter().map(|token| token.span()).filter(|span| !span.is_empty());
     let tokens = read.without_types(tokens);
     adopt(&mut read.nodes, arena);
@@ -309,6 +309,11 @@ fn seek(tokens: &[Span], near: u32, start: u32) -> u32 {
 }
 
 impl<'c> Tree<'c> {
+    /// Nearly always more than all tokens, and where nodes begin and end.
+    pub(crate) fn words_max(&self) -> usize {
+        self.tokens.len() + self.nodes.len()
+    }
+
     pub(crate) fn node(&self, id: NodeId) -> &Node<'c> {
         &self.nodes[id.0 as usize]
     }

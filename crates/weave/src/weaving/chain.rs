@@ -39,6 +39,17 @@ pub(super) struct Chain {
     pub(super) imports: BTreeMap<String, HunkId>,
     /// The items whose other names are in it.
     joined: BTreeSet<(Side, NodeId)>,
+    /// Of each side, the names that are yet to be linked.
+    open: [Names; 2],
+}
+
+impl Chain {
+    fn add(&mut self, name: &str) {
+        if !self.names.contains(name) {
+            let all = self.open.iter_mut().chain([&mut self.names]);
+            all.for_each(|names| names.extend([name.to_owned()]));
+        }
+    }
 }
 
 /// By the names that statements of the top level declare: the statement, in each version.
@@ -51,27 +62,29 @@ pub(super) fn index(side: Side) -> usize {
 impl Weaver<'_> {
     /// All that hangs together with `seed`.
     pub(super) fn chain(&self, seed: &str, tops: &Tops) -> Result<Chain, Refusal> {
-        let names = Names::from([seed.to_owned()]);
-        let mut chain = Chain { names, ..Chain::default() };
-        let mut linked: [Names; 2] = Default::default();
+        let mut chain = Chain::default();
+        chain.add(seed);
         loop {
             let known = (chain.names.len(), chain.items.each_ref().map(BTreeSet::len));
-            let mut refusal = None;
-            for side in Side::BOTH {
-                // What is refused may be allowed once the chain has more.
-                let linked = &mut linked[index(side)];
-                let open: Vec<String> = chain.names.difference(linked).cloned().collect();
-                for name in open {
-                    match self.link(side, &name, tops, &mut chain) {
-                        Ok(()) => drop(linked.insert(name)),
-                        Err(error) => drop(refusal.get_or_insert(error)),
-                    }
-                }
-            }
+            let refused = Side::BOTH.map(|side| self.link_all(side, tops, &mut chain));
+            let refusal = refused.into_iter().flatten().next();
             if known == (chain.names.len(), chain.items.each_ref().map(BTreeSet::len)) {
                 return refusal.map_or(Ok(chain), Err);
             }
         }
+    }
+
+    /// Links the names that are open on one side; the first reason why one of them cannot be. What is refused may be
+    /// allowed once the chain has more.
+    fn link_all(&self, side: Side, tops: &Tops, chain: &mut Chain) -> Option<Refusal> {
+        let mut refusal = None;
+        for name in std::mem::take(&mut chain.open[index(side)]) {
+            if let Err(error) = self.link(side, &name, tops, chain) {
+                chain.open[index(side)].insert(name);
+                refusal.get_or_insert(error);
+            }
+        }
+        refusal
     }
 
     /// What hangs together with one name in one version, by a single step.
@@ -164,7 +177,7 @@ impl Weaver<'_> {
                 if twin.is_none() {
                     return self.refuse(side, declarator, "other names are declared");
                 }
-                chain.names.insert(name.to_owned());
+                chain.add(name);
             }
         }
         Ok(())
@@ -180,9 +193,7 @@ impl Weaver<'_> {
                 && at_load(tree, *id)
         });
         let names = names.map(|id| tree.code(id));
-        chain
-            .names
-            .extend(names.filter(|name| self.imported(side, name).is_some()).map(str::to_owned));
+        names.filter(|name| self.imported(side, name).is_some()).for_each(|name| chain.add(name));
     }
 
     /// What a use of a name at load makes of it.
@@ -201,7 +212,7 @@ impl Weaver<'_> {
         }
         let Some(item) = top_item(tree, reference) else { return Ok(()) };
         if let Some(name) = made_name(tree, item, reference) {
-            chain.names.insert(name);
+            chain.add(&name);
         } else if self.completes(side, item, chain) || self.assigns(side, item, chain) {
             chain.items[index(side)].insert(item);
             self.join_imports(side, item, chain);

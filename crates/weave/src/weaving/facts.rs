@@ -86,22 +86,22 @@ pub(crate) struct Vocabulary {
 }
 
 pub(crate) fn vocabulary(tree: &Tree<'_>) -> Vocabulary {
-    let mut all = Vocabulary::default();
+    let (mut properties, mut globals) = (BTreeSet::new(), BTreeSet::new());
     for id in tree.subtree(NodeId::ROOT) {
         match meaning(tree, id) {
-            Some(Meaning::Property(name)) => {
-                all.properties.insert(name.to_owned());
-            }
-            Some(Meaning::Global(name)) => {
-                all.globals.insert(name.to_owned());
-            }
-            Some(Meaning::Local(variable)) => {
-                all.locals.insert(tree.variable(variable).name.to_string());
-            }
-            None => {}
+            Some(Meaning::Property(name)) => drop(properties.insert(name)),
+            Some(Meaning::Global(name)) => drop(globals.insert(name)),
+            Some(Meaning::Local(_)) | None => {}
         }
     }
-    all
+    let variables = tree.variables().map(|(_, variable)| variable);
+    let locals = variables.filter(|variable| variable.scope != NodeId::ROOT);
+    let owned = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect();
+    Vocabulary {
+        properties: owned(properties),
+        globals: owned(globals),
+        locals: locals.map(|variable| variable.name.to_string()).collect(),
+    }
 }
 
 pub(crate) fn facts(

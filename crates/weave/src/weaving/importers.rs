@@ -10,7 +10,7 @@ use oxc::{ast::AstType, span::Span};
 
 use super::{
     binding::use_element,
-    chain::DEFAULT,
+    chain::{DEFAULT, index},
     hunk::{Edit, Emit, Exposed, HunkId, Output, Side},
     nodes::{at_load, source_of},
     weaver::Weaver,
@@ -73,7 +73,7 @@ struct Link<'l> {
     hunk: HunkId,
 }
 
-impl Weaver<'_> {
+impl<'t> Weaver<'t> {
     /// Lets uses of imported names choose. Told are those that cannot.
     pub(super) fn choose_imports(&self, output: &mut Output) -> BTreeSet<Unable> {
         let mut found = Found::default();
@@ -152,8 +152,11 @@ impl Weaver<'_> {
     }
 
     /// By their names here: the names that one version imports with two values, from a namespace apart.
-    fn locals(&self, side: Side) -> BTreeMap<&str, HunkId> {
-        let tree = self.tree(side);
+    fn locals(&self, side: Side) -> &BTreeMap<&'t str, HunkId> {
+        self.locals[index(side)].get_or_init(|| self.find_locals(self.tree(side)))
+    }
+
+    fn find_locals(&self, tree: &Tree<'t>) -> BTreeMap<&'t str, HunkId> {
         let mut locals = BTreeMap::new();
         for &item in tree.node(NodeId::ROOT).children {
             let import = tree.ty(item) == AstType::ImportDeclaration;
@@ -191,8 +194,8 @@ impl Weaver<'_> {
         if self.reading.imports.is_empty() {
             return BTreeSet::new();
         }
-        let names = Side::BOTH.into_iter().flat_map(|side| self.locals(side).into_keys());
-        names.map(str::to_owned).collect()
+        let names = Side::BOTH.into_iter().flat_map(|side| self.locals(side).keys());
+        names.map(|name| (*name).to_owned()).collect()
     }
 
     pub(super) fn is_used_at_load(&self, local: &str) -> bool {

@@ -11,15 +11,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use belay_model::{
-    AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, HunkInfo, HunkKind, ImportEdge,
-    ImportKind, ImportTarget, ModuleEntry, ModuleKind,
+    AppManifest, Arm, EgressPolicy, EnvironmentName, Hash, ImportEdge, ImportKind, ImportTarget,
+    ModuleEntry, ModuleKind,
 };
 
-use super::{
-    Tying, Weave,
-    app::{AppHunk, weave},
-    modules::WovenModule,
-};
+use super::{Tying, Weave, app::weave};
 use crate::syntax::{detect, imports};
 
 /// What may follow a relative specifier.
@@ -29,72 +25,52 @@ const ENDINGS: [&str; 9] =
 /// Source texts by path.
 pub type Sources = BTreeMap<String, Arc<str>>;
 
-/// Weaves two versions of the same modules. A source that is neither JavaScript nor TypeScript, or that does not parse,
-/// differs as a whole.
-pub fn weave_sources(before: &Sources, after: &Sources, tying: Tying) -> Weave {
-    let mut modules = modules(before, after);
-    let woven = |modules: &[Module<'_>]| {
-        let texts: BTreeMap<Hash, &Arc<str>> =
-            modules.iter().map(|module| (module.hash, module.text)).collect();
-        let source = |hash: &Hash| texts.get(hash).map(|text| Arc::clone(text));
-        let [old, new] = [(0, before), (1, after)].map(|side| manifest(modules, side));
-        weave(&old, &new, &source, tying).unwrap_or_else(|_| unreachable!("each source is at hand"))
-    };
-    let alone = woven(&modules);
-    if modules.len() < 2 || !alone.is_seen_outside() {
-        return alone;
-    }
-    modules.iter_mut().for_each(Module::read);
-    woven(&modules)
+/// Two versions of the same modules, and what each of them imports.
+#[derive(Debug)]
+pub struct Loose {
+    before: AppManifest,
+    after: AppManifest,
+    texts: BTreeMap<Hash, Arc<str>>,
 }
 
-/// One source of either version or, where they are the same, of both.
-struct Module<'s> {
-    path: &'s String,
-    text: &'s Arc<str>,
-    /// Which version has it.
-    has: [bool; 2],
-    hash: Hash,
-    kind: ModuleKind,
-    imports: Vec<(String, ImportKind)>,
-}
-
-/// What both versions have is read only where its imports count.
-fn modules<'s>(before: &'s Sources, after: &'s Sources) -> Vec<Module<'s>> {
-    let module = |path, text, has: [bool; 2]| Module {
-        path,
-        text,
-        has,
-        hash: Hash::of(text.as_bytes()),
-        kind: if has == [true; 2] { ModuleKind::Esm } else { kind(path, text) },
-        imports: Vec::new(),
-    };
-    let same = |path, text, other: &Sources| other.get(path) == Some(text);
-    let old = before.iter().map(|(path, text)| module(path, text, [true, same(path, text, after)]));
-    let new = after.iter().filter(|(path, text)| !same(path, text, before));
-    old.chain(new.map(|(path, text)| module(path, text, [false, true]))).collect()
-}
-
-impl Module<'_> {
-    fn read(&mut self) {
-        self.kind = kind(self.path, self.text);
-        self.imports = imports(self.path, self.text);
-    }
-}
-
-fn manifest(modules: &[Module<'_>], (side, sources): (usize, &Sources)) -> AppManifest {
-    let entries = modules.iter().filter(|module| module.has[side]).map(|module| {
-        let imports = module.imports.iter().filter_map(|(specifier, kind)| {
-            let target = ImportTarget::Module(target(sources, module.path, specifier)?);
-            Some(ImportEdge { specifier: specifier.clone(), kind: *kind, target })
-        });
-        ModuleEntry {
-            path: module.path.clone(),
-            source: module.hash,
-            kind: module.kind,
-            imports: imports.collect(),
+impl Loose {
+    /// Reads the sources for what they import. One that is neither JavaScript nor TypeScript, or that does not parse, imports
+    /// nothing.
+    pub fn read(before: &Sources, after: &Sources) -> Self {
+        let mut texts = BTreeMap::new();
+        let mut known: BTreeMap<(&String, Hash), (ModuleKind, Vec<(String, ImportKind)>)> =
+            BTreeMap::new();
+        for (path, text) in before.iter().chain(after) {
+            let hash = Hash::of(text.as_bytes());
+            texts.insert(hash, text.clone());
+            known.entry((path, hash)).or_insert_with(|| (kind(path, text), imports(path, text)));
         }
-    });
+        let manifests = [before, after].map(|sources| {
+            let entries = sources.iter().filter_map(|(path, text)| {
+                let source = Hash::of(text.as_bytes());
+                let (kind, imports) = known.get(&(path, source))?;
+                let imports = imports.iter().filter_map(|(specifier, kind)| {
+                    let target = ImportTarget::Module(target(sources, path, specifier)?);
+                    Some(ImportEdge { specifier: specifier.clone(), kind: *kind, target })
+                });
+                let (path, imports) = (path.clone(), imports.collect());
+                Some(ModuleEntry { path, source, kind: *kind, imports })
+            });
+            manifest(entries.collect())
+        });
+        let [before, after] = manifests;
+        Self { before, after, texts }
+    }
+
+    /// Weaves them. A source that does not parse differs as a whole.
+    pub fn weave(&self, tying: Tying) -> Weave {
+        let source = |hash: &Hash| self.texts.get(hash).cloned();
+        let woven = weave(&self.before, &self.after, &source, tying);
+        woven.unwrap_or_else(|_| unreachable!("each source is at hand"))
+    }
+}
+
+fn manifest(modules: Vec<ModuleEntry>) -> AppManifest {
     AppManifest {
         app: "loose".parse().unwrap_or_else(|_| unreachable!("it is a name")),
         functions: BTreeMap::new(),
@@ -102,7 +78,7 @@ fn manifest(modules: &[Module<'_>], (side, sources): (usize, &Sources)) -> AppMa
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
         tags: belay_model::AppTags::default(),
-        modules: entries.collect(),
+        modules,
     }
 }
 
@@ -140,22 +116,6 @@ impl Weave {
     /// The woven texts of one image, by path.
     pub fn sources(&self, image: Arm) -> Sources {
         self.texts(image).into_iter().map(|text| (text.path, text.text.into())).collect()
-    }
-
-    /// Whether an export has two values, or one or an import is there in one version only.
-    fn is_seen_outside(&self) -> bool {
-        let links = |info: HunkInfo| {
-            let texts = [info.before_text, info.after_text];
-            texts.iter().any(|it| ["import", "require", "export"].iter().any(|w| it.contains(w)))
-        };
-        let mut weaves = self.modules.iter().filter_map(|module| module.weave.as_ref());
-        let added = self.hunks.iter().filter(|it| it.hunk.kind == HunkKind::Additive);
-        let common_js = |it: &AppHunk| {
-            let source = self.modules.get(it.module).and_then(WovenModule::sources);
-            source.is_some_and(|(_, new)| new.entry.kind == ModuleKind::CommonJs)
-        };
-        weaves.any(|weave| !weave.output.exposed.is_empty())
-            || added.into_iter().any(|it| common_js(it) || links(self.info(it)))
     }
 
     /// Modules whose weave was not what both versions say, and what it said: they differ as a whole instead, or more of

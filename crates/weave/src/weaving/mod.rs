@@ -59,7 +59,7 @@ mod weaver;
 
 pub(crate) use app::WovenText;
 pub use app::{Weave, weave};
-pub use loose::{Sources, weave_sources};
+pub use loose::{Loose, Sources};
 pub(crate) use module::{IMPORT, WEAVE_MODULE};
 pub use parts::Tying;
 pub(crate) use places::compose;

@@ -34,6 +34,8 @@ pub(super) struct Weaver<'t> {
     pub(super) anchors: OnceCell<BTreeMap<NodeId, NodeId>>,
     /// Statements of the top level, per side, that load what acts on more than itself.
     acting: [BTreeSet<NodeId>; 2],
+    /// By their names here: what each version imports with two values.
+    pub(super) locals: [OnceCell<BTreeMap<&'t str, HunkId>>; 2],
     /// The names that each version exports.
     pub(super) exported: [OnceCell<BTreeSet<String>>; 2],
 }
@@ -53,13 +55,13 @@ impl<'t> Weaver<'t> {
         reading: Reading<'t>,
     ) -> Self {
         let (next, reasons) = (Cell::new(0), RefCell::default());
-        let (anchors, exported) = Default::default();
+        let (anchors, locals, exported) = Default::default();
         let acting = [(Side::Before, before), (Side::After, after)].map(|(side, tree)| {
             let specifiers = reading.elsewhere.acting(side, reading.module);
             let items = tree.node(NodeId::ROOT).children.iter().copied();
             items.filter(|item| specifiers.iter().any(|it| loads(tree, *item, it))).collect()
         });
-        Self { before, after, next, reasons, demoted, reading, anchors, acting, exported }
+        Self { before, after, next, reasons, demoted, reading, anchors, locals, exported, acting }
     }
 
     /// Why two statements of the top level are left to the images, if they are.

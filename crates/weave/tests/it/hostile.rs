@@ -6,7 +6,7 @@ use belay_model::{
     AppManifest, EnvironmentName, FunctionSpec, Hash, ImportEdge, ImportKind, ImportTarget, Limits,
     ModuleEntry, ModuleKind,
 };
-use belay_weave::{Tying, compile, weave_sources};
+use belay_weave::{Loose, Tying, compile};
 use proptest::prelude::*;
 
 fn kind() -> impl Strategy<Value = ModuleKind> {
@@ -336,7 +336,7 @@ fn many_names_are_woven() {
     };
     for (before, after) in [(names(1), names(2)), (functions(0), functions(400))] {
         let sources = |text: &str| BTreeMap::from([("main.mjs".to_owned(), Arc::from(text))]);
-        let weave = weave_sources(&sources(&before), &sources(&after), Tying::Default);
+        let weave = Loose::read(&sources(&before), &sources(&after)).weave(Tying::Default);
         assert!(weave.parts_len() > 0 && weave.mismatches().next().is_none());
     }
 }

@@ -6,7 +6,7 @@
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use belay_model::{Arm, HunkKind, ModuleKind};
-use belay_weave::{Sources, Tying, Weave, same_code, weave_sources};
+use belay_weave::{Loose, Sources, Tying, Weave, same_code};
 
 const DRIVER: &str = r#"
 const { join } = require("path");
@@ -31,7 +31,7 @@ fn read(directory: &Path) -> Sources {
 
 fn woven(directory: &Path) -> (Sources, Sources, Weave) {
     let (before, after) = (read(&directory.join("before")), read(&directory.join("after")));
-    let weave = weave_sources(&before, &after, Tying::Default);
+    let weave = Loose::read(&before, &after).weave(Tying::Default);
     let wrong: Vec<_> = weave.mismatches().collect();
     assert!(wrong.is_empty(), "{wrong:?}");
     (before, after, weave)

@@ -80,10 +80,12 @@ impl<'t> Reader<'t> {
     pub(super) fn length_of(&self, call: NodeId) -> Option<(NodeId, usize)> {
         let tree = self.tree;
         let node = tree.node(call);
-        let made = node.ty == AstType::CallExpression
-            && self.fold.as_ref()?.rendered.origin(node.span.start).is_none()
-            && tree.code(call).starts_with("Object.defineProperty(");
+        if node.ty != AstType::CallExpression {
+            return None;
+        }
         let [_, target, key, getter] = node.children[..] else { return None };
+        let made = self.fold.as_ref()?.rendered.origin(node.span.start).is_none()
+            && tree.code(call).starts_with("Object.defineProperty(");
         let named = tree.node(key).text == Some("length");
         let arm = tree.subtree(getter).filter(|_| made && named).find_map(|id| self.arm(id))??;
         Some((target, tree.code(arm).parse().ok()?))

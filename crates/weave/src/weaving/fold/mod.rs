@@ -35,8 +35,11 @@ pub(crate) fn verify(
     side: Side,
     (lone, ordered): (&Lone, &[&str]),
 ) -> Result<(), String> {
-    let fold = Fold { rendered: woven.1, side, lone, ordered };
-    let folded = Reader::new(woven.0, Some(fold)).read();
+    let mut types: Vec<AstType> = lone.iter().map(|(_, _, ty)| *ty).collect();
+    types.sort_by_key(|ty| *ty as u8);
+    types.dedup();
+    let folded =
+        Reader::new(woven.0, Some(Fold { rendered: woven.1, side, lone, ordered, types })).read();
     let plain = Reader::new(source, None).read();
     compare(&folded, &plain).map(|_| ())
 }
@@ -111,6 +114,8 @@ struct Fold<'f> {
     lone: &'f Lone,
     /// Specifiers of modules that must be loaded in the order of the source, whoever imports them.
     ordered: &'f [&'f str],
+    /// Of what is lone.
+    types: Vec<AstType>,
 }
 
 struct Reader<'t> {
@@ -123,7 +128,8 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn new(tree: &'t Tree<'t>, fold: Option<Fold<'t>>) -> Self {
-        Self { tree, fold, words: Vec::new(), aliases: FxHashMap::default() }
+        let words = Vec::with_capacity(tree.words_max());
+        Self { tree, fold, words, aliases: FxHashMap::default() }
     }
 
     fn read(mut self) -> Vec<Word<'t>> {
@@ -138,9 +144,13 @@ impl<'t> Reader<'t> {
     /// Whether a node is of the other side only.
     fn is_lone(&self, id: NodeId) -> bool {
         let Some(fold) = &self.fold else { return false };
-        let origin = fold.rendered.origin(self.tree.span(id).start);
+        let node = self.tree.node(id);
+        if !fold.types.contains(&node.ty) {
+            return false;
+        }
+        let origin = fold.rendered.origin(node.span.start);
         origin.is_some_and(|(side, start)| {
-            side != fold.side && fold.lone.contains(&(side, start, self.tree.ty(id)))
+            side != fold.side && fold.lone.contains(&(side, start, node.ty))
         })
     }
 
