@@ -2,10 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use belay_model::{AppName, ChangeId, FunctionRef, PartId, ProgramName, Qualifier, VersionNumber};
+use belay_model::{AppName, ChangeId, FunctionRef, ProgramName, Qualifier, VersionNumber};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::exit::EXIT_CODES;
+use crate::{
+    change_named::{self, ChangeParts},
+    exit::EXIT_CODES,
+};
 
 /// Runs functions, fast and isolated, and lets every change be taken back.
 #[derive(Debug, Parser)]
@@ -304,6 +307,7 @@ pub struct Flip {
 #[derive(Debug, Args)]
 pub struct Settle {
     /// A change, such as shop/12. It is settled as a whole.
+    #[arg(value_parser = change_named::whole)]
     pub change: ChangeId,
     #[command(flatten)]
     pub server: Server,
@@ -362,24 +366,6 @@ pub struct Export {
     pub dir: PathBuf,
     #[command(flatten)]
     pub server: Server,
-}
-
-/// `shop/12`, `shop/12:b`, `shop/12:b,c`.
-#[derive(Debug, Clone)]
-pub struct ChangeParts {
-    pub change: ChangeId,
-    /// None: all of them.
-    pub parts: Vec<PartId>,
-}
-
-impl std::str::FromStr for ChangeParts {
-    type Err = belay_model::NameError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (change, parts) = text.split_once(':').map_or((text, None), |(c, p)| (c, Some(p)));
-        let parts = parts.map(|parts| parts.split(',').map(str::parse).collect());
-        Ok(Self { change: change.parse()?, parts: parts.transpose()?.unwrap_or_default() })
-    }
 }
 
 /// List, set or remove the aliases of an app.

@@ -116,10 +116,13 @@ impl Client {
             .map(drop)
     }
 
-    pub async fn deploy(&self, manifest: &AppManifest, yes: bool) -> CliResult<Value> {
+    pub async fn deploy(
+        &self,
+        manifest: &AppManifest,
+        query: &[(&str, String)],
+    ) -> CliResult<Value> {
         let path = ["apps", manifest.app.as_str(), "versions"];
-        let request = self.request(Method::POST, &path).json(manifest);
-        self.json(if yes { request.query(&[("yes", "true")]) } else { request }).await
+        self.json(self.request(Method::POST, &path).query(query).json(manifest)).await
     }
 
     /// The answer as it comes, for streams.
@@ -180,7 +183,7 @@ impl Client {
             "unreachable",
             format!("no Belay server answers at {}", self.shown()),
         );
-        refused.causes.push(cause);
+        refused.causes = Box::new([cause]);
         refused.help("start one with `belay up`, or name another with --control or BELAY_CONTROL")
     }
 
@@ -216,7 +219,8 @@ impl Client {
         };
         CliError {
             help: help.map(Into::into),
-            diagnostics: error.diagnostics,
+            diagnostics: error.diagnostics.into(),
+            parts: error.parts.into(),
             ..CliError::new(exit, &error.code, error.message)
         }
     }
@@ -235,6 +239,8 @@ struct RefusalBody {
     diagnostics: Vec<Diagnostic>,
     #[serde(default)]
     candidates: Vec<String>,
+    #[serde(default)]
+    parts: Vec<String>,
     #[serde(default)]
     help: Option<String>,
 }

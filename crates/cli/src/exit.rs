@@ -44,9 +44,11 @@ pub struct CliError {
     pub code: Box<str>,
     pub message: Box<str>,
     /// From the nearest cause to the first one.
-    pub causes: Vec<String>,
+    pub causes: Box<[String]>,
     pub help: Option<Box<str>>,
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Box<[Diagnostic]>,
+    /// Parts of changes that a deploy asks about.
+    pub parts: Box<[String]>,
     /// What `--json` prints instead of the error: an answer of the server that tells of the failure itself.
     pub document: Option<Box<RawValue>>,
     /// Everything was said already; only the exit status is left to give.
@@ -62,9 +64,10 @@ impl CliError {
             exit,
             code: code.into(),
             message: message.into().into_boxed_str(),
-            causes: Vec::new(),
+            causes: Box::default(),
             help: None,
-            diagnostics: Vec::new(),
+            diagnostics: Box::default(),
+            parts: Box::default(),
             document: None,
             silent: false,
         }
@@ -80,17 +83,14 @@ impl CliError {
 
     /// A deploy that its diagnostics speak for.
     pub fn refused(message: impl Into<String>, diagnostics: Vec<Diagnostic>) -> Self {
-        Self { diagnostics, ..Self::new(Exit::Refused, "refused", message) }
+        Self { diagnostics: diagnostics.into(), ..Self::new(Exit::Refused, "refused", message) }
     }
 
     #[must_use]
     pub fn because(mut self, cause: &dyn Error) -> Self {
-        self.causes.push(cause.to_string());
-        let mut next = cause.source();
-        while let Some(deeper) = next {
-            self.causes.push(deeper.to_string());
-            next = deeper.source();
-        }
+        let chain = std::iter::successors(Some(cause), |cause: &&dyn Error| (*cause).source());
+        let chain = chain.map(ToString::to_string);
+        self.causes = std::mem::take(&mut self.causes).into_iter().chain(chain).collect();
         self
     }
 
@@ -100,7 +100,7 @@ impl CliError {
         self
     }
 
-    /// What `--json` prints unless there is a document: `{"error": {"code", "message", "causes"?, "help"?, "diagnostics"?}}`.
+    /// What `--json` prints unless there is a document: `{"error": {"code", "message", "causes"?, "help"?, "diagnostics"?, "parts"?}}`.
     pub fn to_json(&self) -> Value {
         let mut error = json!({ "code": self.code, "message": self.message });
         if !self.causes.is_empty() {
@@ -111,6 +111,9 @@ impl CliError {
         }
         if !self.diagnostics.is_empty() {
             error["diagnostics"] = json!(self.diagnostics);
+        }
+        if !self.parts.is_empty() {
+            error["parts"] = json!(self.parts);
         }
         json!({ "error": error })
     }

@@ -8,6 +8,7 @@
 //! code (`exit`); what a user did wrong is told with its place and a next step, never with a backtrace.
 
 pub mod args;
+pub mod change_named;
 pub mod client;
 pub mod commands;
 pub mod config;

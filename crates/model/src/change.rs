@@ -10,6 +10,11 @@ use crate::{AppName, Diagnostic, Hash, NameError, VersionNumber};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartId(pub u8);
 
+impl PartId {
+    /// What users may call edits that stay whatever is taken back. They are in no part, so these name none.
+    pub const WORDS_FOR_NONE: [&str; 3] = ["never", "stays", "staying"];
+}
+
 impl fmt::Display for PartId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letter = |n: u8| char::from(b'a' + n % 26);

@@ -23,7 +23,8 @@ pub(crate) async fn run(args: &Blocks, output: Output) -> CliResult {
     let versions = show::items(&report, "versions");
     let rows: Vec<_> = versions.iter().map(row).collect();
     output.table(&["VERSION", "BLOCKS", "SIZE", "SHARED", "OWN", "STORED"], &rows);
-    stored(&report["sources"], output);
+    stored(&report["sources"], versions.len() as u64, output);
+    across(&report["shared"], output);
     from_toml(&report, output);
     let newest = versions.last().map_or(0, |version| number(version, "version"));
     let modules = show::items(&report, "modules").iter();
@@ -54,7 +55,11 @@ fn row(version: &Value) -> Vec<String> {
 }
 
 /// What the sources take, as the server measured it.
-fn stored(sources: &Value, output: Output) {
+fn stored(sources: &Value, shown: u64, output: Output) {
+    let versions = number(sources, "versions");
+    if versions > shown {
+        output.line(styled(DIM, format!("and older ones; the sums are of {versions} versions")));
+    }
     let size = |key| units::about_size(number(sources, key));
     let (whole, saved) = (number(sources, "whole_bytes"), number(sources, "saved_bytes"));
     output.line(format!(
@@ -68,7 +73,26 @@ fn stored(sources: &Value, output: Output) {
         size("saved_bytes"),
         (saved * 100).checked_div(whole).unwrap_or_default(),
     ));
-    output.line(format!("beside them, images and maps: {}\n", size("images_bytes")));
+    output.line(format!("beside them, images and maps: {}", size("images_bytes")));
+}
+
+/// What other apps have, too.
+fn across(shared: &Value, output: Output) {
+    let (apps, left_out) = (show::items(shared, "apps"), number(shared, "left_out"));
+    if !apps.is_empty() {
+        let app = |app: &Value| {
+            format!("{} {}", show::text(app, "app"), units::about_size(number(app, "bytes")))
+        };
+        output.line(format!(
+            "saved by sharing with other apps: {} ({})",
+            units::about_size(number(shared, "saved_bytes")),
+            apps.iter().map(app).collect::<Vec<_>>().join(", "),
+        ));
+    }
+    if left_out > 0 {
+        output.line(styled(DIM, format!("{left_out} apps were too many to compare")));
+    }
+    output.line("");
 }
 
 fn tree(path: &str, module: &Value, newest: u64, output: Output) {

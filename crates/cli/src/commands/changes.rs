@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::{
-    args::{ChangeParts, Changes, Flip, Settle, Show},
+    args::{Changes, Flip, Settle, Show},
+    change_named::ChangeParts,
     client::{Client, read},
     commands::show,
-    exit::CliResult,
+    exit::{CliError, CliResult, Exit},
     output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled},
 };
 
@@ -19,7 +20,7 @@ const CONTEXT: usize = 2;
 
 pub(crate) async fn run(args: &Changes, output: Output) -> CliResult {
     let client = Client::new(&args.server)?;
-    let report = client.get(&["apps", args.app.as_str(), "changes"], &[]).await?;
+    let report = client.list(&["apps", args.app.as_str(), "changes"], "changes").await?;
     output.json(&report);
     let now = show::now_ms();
     let rows: Vec<_> = show::items(&report, "changes").iter().map(|item| row(item, now)).collect();
@@ -41,7 +42,7 @@ fn row(change: &Value, now: u64) -> Vec<String> {
 /// Its arms, and how much of it has none.
 fn parts_cell(change: &Value) -> String {
     let arms = Some(arms(change)).filter(|arms| !arms.is_empty());
-    arms.into_iter().chain(staying(change)).collect::<Vec<_>>().join(", ")
+    arms.into_iter().chain(staying(change, "staying")).collect::<Vec<_>>().join(", ")
 }
 
 fn runs(change: &Value) -> bool {
@@ -62,15 +63,15 @@ fn arms(change: &Value) -> String {
 }
 
 /// `2 edits stay`: how many of a change are in no part.
-fn staying(change: &Value) -> Option<String> {
-    match change["staying"].as_u64().unwrap_or(0) {
+fn staying(change: &Value, key: &str) -> Option<String> {
+    match change[key].as_u64().unwrap_or(0) {
         0 => None,
         1 => Some("1 edit stays".to_owned()),
         count => Some(format!("{count} edits stay")),
     }
 }
 
-/// The command that goes back behind what stays.
+/// The command that goes back behind what stays of a change.
 fn way_back(change: &Value) -> String {
     let (from, app) = (show::text(change, "from"), show::text(change, "id"));
     let version = from.split('+').next().unwrap_or(from);
@@ -82,7 +83,15 @@ pub(crate) async fn show_change(args: &Show, output: Output) -> CliResult {
     let client = Client::new(&args.server)?;
     let ChangeParts { change, parts } = &args.change;
     let version = change.version.to_string();
-    let detail = client.get(&["apps", change.app.as_str(), "changes", &version], &[]).await?;
+    let path = ["apps", change.app.as_str(), "changes", &version];
+    let mut detail = client.get(&path, &[]).await?;
+    if let Some(unknown) = parts.iter().find(|part| !has_part(&detail, &part.to_string())) {
+        let message = format!("change {change} has no part {unknown}");
+        return Err(CliError::new(Exit::NotFound, "unknown-part", message)
+            .help(format!("`belay show {change}` lists its parts")));
+    }
+    let programs = client.list(&[&path[..], &["programs"]].concat(), "programs").await?;
+    detail["programs"] = programs["programs"].clone();
     output.json(&detail);
     if output.is_json() {
         return Ok(());
@@ -104,6 +113,10 @@ pub(crate) async fn show_change(args: &Show, output: Output) -> CliResult {
         stays(&detail, output);
     }
     Ok(())
+}
+
+fn has_part(detail: &Value, part: &str) -> bool {
+    show::items(detail, "parts").iter().any(|other| show::text(other, "part") == part)
 }
 
 /// What no part has.
@@ -260,8 +273,10 @@ pub(crate) async fn flip(args: &Flip, verb: Verb, output: Output) -> CliResult {
     let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
     let named = if parts.is_empty() { String::new() } else { format!(":{}", parts.join(",")) };
     tell_done(done, &format!("{change}{named}"), &answer, output);
-    if let (Verb::TakeBack, true, Some(staying)) = (verb, parts.is_empty(), staying(&answer)) {
-        let (note, way_back) = (styled(WARN, "note"), way_back(&answer));
+    // Of the change that was named, which need not be the one that runs.
+    let stays = &answer["stays"];
+    if let (Verb::TakeBack, Some(staying)) = (verb, staying(stays, "edits")) {
+        let (note, way_back) = (styled(WARN, "note"), way_back(stays));
         output.line(format!("  {note}: {staying} (`@rollback never`); {way_back}"));
     }
     let settled = show::words(&answer, "settled");
@@ -295,11 +310,16 @@ pub(super) async fn tell_live(
     version: VersionNumber,
     output: Output,
 ) -> CliResult {
-    let changes = client.get(&["apps", app, "changes"], &[]).await?;
-    let id = format!("{app}/{version}");
-    let change = show::items(&changes, "changes").iter().find(|c| show::text(c, "id") == id);
-    if let Some(change) = change.filter(|change| runs(change)) {
-        output.line(format!("  {id} runs {}: {}", show::text(change, "program"), arms(change)));
+    let number = version.to_string();
+    let change = match client.get(&["apps", app, "changes", &number], &[]).await {
+        Ok(change) => change,
+        // Nothing ran before it, or nothing differed.
+        Err(error) if error.exit == Exit::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if runs(&change) {
+        let id = format!("{app}/{version}");
+        output.line(format!("  {id} runs {}: {}", show::text(&change, "program"), arms(&change)));
     }
     Ok(())
 }
@@ -327,7 +347,7 @@ pub(super) fn deployed(change: &Value, output: Output) {
             styled(WARN, "note")
         ));
     }
-    if let Some(staying) = staying(change) {
+    if let Some(staying) = staying(change, "staying") {
         let note = styled(WARN, "note");
         output.line(format!(
             "  {note}: {staying} whatever is taken back (`@rollback never`); `belay show {id}` lists what"
@@ -345,5 +365,19 @@ pub(super) fn deployed(change: &Value, output: Output) {
             _ => continue,
         };
         output.line(format!("  {}: {text}", styled(WARN, "note")));
+    }
+    settled(change, output);
+}
+
+/// What of the change before a deploy touched.
+fn settled(change: &Value, output: Output) {
+    let part = |settled: &Value| {
+        let arm = if settled["arm"] == "before" { " (taken back)" } else { "" };
+        format!("{}{arm}", show::text(settled, "part"))
+    };
+    let parts: Vec<_> = show::items(change, "settled").iter().map(part).collect();
+    if !parts.is_empty() {
+        let (note, parts) = (styled(WARN, "note"), parts.join(", "));
+        output.line(format!("  {note}: touched, and settled as it was: {parts}"));
     }
 }

@@ -4,7 +4,7 @@
 //! unless all of it worked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -34,6 +34,43 @@ struct Upload {
     bytes_sent: u64,
 }
 
+/// What the user agreed to: whatever is asked, or what was shown.
+#[derive(Default)]
+struct Consent {
+    all: bool,
+    lose: BTreeSet<String>,
+    bring_back: BTreeSet<String>,
+}
+
+impl Consent {
+    /// Whether a refusal is a question, about something that was not agreed to yet.
+    fn may_cover(&self, refusal: &CliError) -> bool {
+        let agreed = match &*refusal.code {
+            "way-back-lost" => &self.lose,
+            "comes-back" => &self.bring_back,
+            _ => return false,
+        };
+        refusal.parts.iter().any(|part| !agreed.contains(part))
+    }
+
+    fn cover(&mut self, refusal: &CliError) {
+        let agreed = match &*refusal.code {
+            "way-back-lost" => &mut self.lose,
+            _ => &mut self.bring_back,
+        };
+        agreed.extend(refusal.parts.iter().cloned());
+    }
+
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let list = |parts: &BTreeSet<String>| parts.iter().cloned().collect::<Vec<_>>().join(",");
+        let mut query = Vec::new();
+        query.extend(self.all.then(|| ("yes", "true".to_owned())));
+        query.extend((!self.lose.is_empty()).then(|| ("lose", list(&self.lose))));
+        query.extend((!self.bring_back.is_empty()).then(|| ("bring_back", list(&self.bring_back))));
+        query
+    }
+}
+
 pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     let client = Client::new(&args.server)?;
     let start = Instant::now();
@@ -45,21 +82,21 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     progress.step("uploading");
     let sent = upload(&client, &sources).await?;
     let uploaded = start.elapsed();
-    progress.step("building");
-    let answer = match build(&client, &manifest, &sources, args.yes).await {
-        Err(error)
-            if matches!(&*error.code, "way-back-lost" | "comes-back") && output.can_ask() =>
-        {
-            progress.clear();
-            let question = format!("{}\nDeploy all the same? [y/N] ", error.message);
-            if !output.ask(&question) {
-                let message = format!("{} was not deployed; nothing has changed", manifest.app);
-                return Err(CliError::failed("declined", message));
+    let mut consent = Consent { all: args.yes, ..Consent::default() };
+    let answer = loop {
+        progress.step("building");
+        match build(&client, &manifest, &sources, &consent).await {
+            // Asked again if by now there is more to it than was shown.
+            Err(error) if output.can_ask() && consent.may_cover(&error) => {
+                progress.clear();
+                if !output.ask(&format!("{}\nDeploy all the same? [y/N] ", error.message)) {
+                    let message = format!("{} was not deployed; nothing has changed", manifest.app);
+                    return Err(CliError::failed("declined", message));
+                }
+                consent.cover(&error);
             }
-            progress.step("building");
-            build(&client, &manifest, &sources, true).await
+            answer => break answer,
         }
-        answer => answer,
     };
     let answer = answer.map_err(|error| nothing_changed(error, &manifest))?;
     let health = client.get(&["health"], &[]).await?;
@@ -79,13 +116,13 @@ async fn build(
     client: &Client,
     manifest: &AppManifest,
     sources: &BTreeMap<Hash, Vec<u8>>,
-    yes: bool,
+    consent: &Consent,
 ) -> CliResult<Value> {
-    match client.deploy(manifest, yes).await {
+    match client.deploy(manifest, &consent.query()).await {
         // What the server had was garbage, as of a removed app, and has been collected since it was asked.
         Err(error) if &*error.code == "missing-blobs" => {
             upload(client, sources).await?;
-            client.deploy(manifest, yes).await
+            client.deploy(manifest, &consent.query()).await
         }
         answer => answer,
     }
@@ -127,7 +164,7 @@ fn nothing_changed(error: CliError, manifest: &AppManifest) -> CliError {
     if error.diagnostics.is_empty() {
         return error;
     }
-    refusal(manifest.app.as_str(), error.diagnostics)
+    refusal(manifest.app.as_str(), error.diagnostics.into_vec())
 }
 
 async fn upload(client: &Client, sources: &BTreeMap<Hash, Vec<u8>>) -> CliResult<Upload> {

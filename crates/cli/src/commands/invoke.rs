@@ -93,7 +93,7 @@ fn not_json(argument: &str, text: &str, error: &serde_json::Error) -> CliError {
     let message = format!("the event is not JSON: {}", reason(error));
     let (line, column) = (clamp(error.line()), clamp(error.column()));
     let label = Label::at_line(place, text, line.max(1), column.max(1), "");
-    let diagnostics = vec![Diagnostic::error("bad-event", message).at(label)];
+    let diagnostics = [Diagnostic::error("bad-event", message).at(label)].into();
     CliError { diagnostics, ..CliError::usage("nothing was called") }
         .help("quote it for the shell: '{\"name\": \"Ada\"}'")
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Bench, Server};
+use crate::support::{Bench, Server, Terminal};
 
 const SHOP: &str = "\
 export async function price(n) {
@@ -56,8 +56,8 @@ fn changes_effective_versions_are_shown_and_exported() {
     assert!(told("2+1 ", &format!("took back {wrong}")), "{shown}");
     assert!(told("2+2 ", &format!("restored {wrong}")), "{shown}");
     assert!(told("2+3 ", "-a -b  took back a b"), "{shown}");
-    let changes = bench.run(&["changes", "shop", "--json"]).ok().json();
-    assert_eq!(changes["changes"][0]["programs"].as_array().unwrap().len(), 4);
+    let detail = bench.run(&["show", "shop/2", "--json"]).ok().json();
+    assert_eq!(detail["programs"].as_array().unwrap().len(), 4);
 
     assert_eq!(exported(&bench, "now", &[]), SHOP);
     assert_eq!(exported(&bench, "first", &["--at", "2"]), second());
@@ -106,6 +106,9 @@ fn changes_whose_way_back_would_be_lost_refuse_a_deploy_that_nobody_confirms() {
     assert_eq!(told["error"]["code"], Value::from("way-back-lost"));
     let deployed = bench.run(&["deploy", "shop.js", "--yes"]).ok().stdout;
     assert!(deployed.contains("shop version 3"), "{deployed}");
+    let right = if wrong == "a" { "b" } else { "a" };
+    let settled = format!("note: touched, and settled as it was: shop/2:{right}\n");
+    assert!(deployed.contains(&settled), "{deployed}");
 
     // What was lost is told, and what is left is switched.
     let both = bench.run(&["take-back", "shop/2:a,b"]);
@@ -138,4 +141,103 @@ fn changes_say_what_of_them_stays() {
     let listed = bench.run(&["changes", "shop"]).ok().stdout;
     assert!(listed.contains("-a, 1 edit stays"), "{listed}");
     assert_eq!(exported(&bench, "now", &[]), second.replace("n + 2", "n * 2"));
+}
+
+const QUESTION: &str = "Deploy all the same? [y/N] ";
+
+#[test]
+fn changes_whose_way_back_would_be_lost_are_asked_about_on_a_terminal() {
+    let server = Server::start();
+    let bench = server.bench();
+    let wrong = both_versions(&bench);
+    let right = if wrong == "a" { "b" } else { "a" };
+    bench.write("shop.js", &second().replace("? 4", "? 5"));
+    for no in ["n\n", "\n", "yess\n"] {
+        let mut terminal = Terminal::run(&bench, &["deploy", "shop.js"]);
+        let shown = terminal.asked(QUESTION);
+        let told = format!("the deploy touches what change shop/2 brought ({right})");
+        assert!(shown.contains(&told), "{shown}");
+        terminal.answer(no);
+        let ended = terminal.ended();
+        assert_eq!(ended.code, 1, "{}", ended.shown());
+        assert!(ended.stdout.contains("shop was not deployed; nothing has changed"));
+    }
+    assert_eq!(bench.run(&["changes", "shop", "--json"]).ok().json()["changes"][0]["id"], "shop/2");
+    let mut terminal = Terminal::run(&bench, &["deploy", "shop.js"]);
+    terminal.asked(QUESTION);
+    terminal.answer("y\n");
+    let ended = terminal.ended().ok();
+    assert!(ended.stdout.contains("shop version 3"), "{}", ended.shown());
+    assert!(!ended.stdout.contains(QUESTION), "once is enough: {}", ended.shown());
+}
+
+/// While somebody thinks it over, there may come to be more to lose than was shown.
+#[test]
+fn changes_that_nobody_was_asked_about_are_not_lost() {
+    let server = Server::start();
+    let bench = server.bench();
+    both_versions(&bench);
+    bench.run(&["take-back", "shop/2:b"]).ok();
+    bench.write("shop.js", &second().replace("? 4", "? 5").replace("n + 2", "n + 3"));
+    for (answer, version) in [("n\n", "2"), ("y\n", "3")] {
+        let mut terminal = Terminal::run(&bench, &["deploy", "shop.js"]);
+        let shown = terminal.asked(QUESTION);
+        assert!(shown.contains("brought (a):"), "{shown}");
+        bench.run(&["restore", "shop/2:b"]).ok();
+        terminal.answer("y\n");
+        let shown = terminal.asked(QUESTION);
+        assert!(shown.contains("brought (a, b):"), "{shown}");
+        terminal.answer(answer);
+        terminal.ended();
+        let live = bench.run(&["alias", "shop", "live"]).ok().stdout;
+        assert!(live.ends_with(&format!("{version}\n")), "{live}");
+        if version == "2" {
+            bench.run(&["take-back", "shop/2:b"]).ok();
+        }
+    }
+}
+
+#[test]
+fn changes_that_are_misnamed_are_told_how_they_are_named() {
+    let server = Server::start();
+    let bench = server.bench();
+    both_versions(&bench);
+    let never = bench.run(&["take-back", "shop/2:never"]);
+    assert_eq!(never.code, 2);
+    let told = "edits tagged `@rollback never` are in no part: they stay, whatever is taken back";
+    assert!(never.stderr.contains(told), "{}", never.shown());
+    let app = bench.run(&["take-back", "shop"]);
+    assert!(app.stderr.contains("`belay changes shop` lists them"), "{}", app.shown());
+    let part = bench.run(&["settle", "shop/2:a"]);
+    assert!(part.stderr.contains("a change is settled as a whole: shop/2"), "{}", part.shown());
+    for command in ["take-back", "show"] {
+        let unknown = bench.run(&[command, "shop/2:z"]);
+        assert_eq!(unknown.code, 6, "{}", unknown.shown());
+        let told =
+            "error: change shop/2 has no part z\n  help: `belay show shop/2` lists its parts\n";
+        assert!(unknown.stderr.ends_with(told), "{}", unknown.shown());
+    }
+    let first = bench.run(&["show", "shop/1"]);
+    assert!(first.stderr.contains("version 1 of app shop brought no change"), "{}", first.shown());
+}
+
+/// What stays is told of the change that was named, also where a later one runs.
+#[test]
+fn changes_are_told_what_stays_of_themselves() {
+    let server = Server::start();
+    let bench = server.bench();
+    let tag = "  /** @rollback never */\n";
+    let of = |days: u32| {
+        let code = SHOP.replace("  const days", &format!("{tag}  const days"));
+        code.replace("? 3", &format!("? {days}")).replace("n * 2", "n + 2")
+    };
+    bench.write("shop.js", SHOP).run(&["deploy", "shop.js"]).ok();
+    bench.write("shop.js", &of(4)).run(&["deploy", "shop.js"]).ok();
+    let third =
+        of(5).replace("  return days;", "  if (!to) throw new Error('where to?');\n  return days;");
+    bench.write("shop.js", &third).run(&["deploy", "shop.js"]).ok();
+    let taken = bench.run(&["take-back", "shop/2"]).ok().stdout;
+    assert!(taken.contains("shop/3 runs 3+1"), "{taken}");
+    let note = "note: 1 edit stays (`@rollback never`); `belay alias shop live 1` makes version 1 run again, as a whole\n";
+    assert!(taken.contains(note), "{taken}");
 }

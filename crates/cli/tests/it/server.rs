@@ -180,6 +180,22 @@ fn tags_stand_beside_the_blocks() {
 }
 
 #[test]
+fn blocks_tell_what_other_apps_have_too() {
+    let server = Server::start();
+    let bench = server.bench();
+    let code = "export async function f() {\n  return 1;\n}\n";
+    bench.write("shop.js", code);
+    bench.run(&["deploy", "shop.js", "--name", "one"]).ok();
+    let alone = bench.run(&["blocks", "one"]).ok().stdout;
+    assert!(!alone.contains("other apps"), "{alone}");
+    bench.run(&["deploy", "shop.js", "--name", "two"]).ok();
+    let told = bench.run(&["blocks", "one"]).ok().stdout;
+    let length = code.len();
+    let line = format!("saved by sharing with other apps: {length} B (two {length} B)\n");
+    assert!(told.contains(&line), "{told}");
+}
+
+#[test]
 fn a_graph_is_a_tree_for_each_function() {
     let server = Server::start();
     let bench = server.bench();

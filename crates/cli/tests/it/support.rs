@@ -179,3 +179,53 @@ pub(crate) fn up(data: &Path, more: &[&str]) -> Command {
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
+
+/// A command on a terminal, as people run it: all three streams are one.
+pub(crate) struct Terminal {
+    child: Child,
+}
+
+impl Terminal {
+    pub(crate) fn run(bench: &Bench, args: &[&str]) -> Self {
+        let command = bench.command(&[]);
+        let words = [&[env!("CARGO_BIN_EXE_belay")], args].concat().join(" ");
+        // It gives the command a terminal, and hands on what is typed and what is shown.
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--flush", "--command", &words, "/dev/null"]);
+        script.current_dir(bench.dir.path()).env_clear().env("PATH", "/usr/bin:/bin");
+        for (name, value) in command.get_envs() {
+            script.envs(value.map(|value| (name, value)));
+        }
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Self { child: script.spawn().unwrap() }
+    }
+
+    /// Waits until this is asked; what was shown since the last time.
+    pub(crate) fn asked(&mut self, question: &str) -> String {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(question.as_bytes()) {
+            let mut byte = [0];
+            let read = stdout.read(&mut byte).unwrap();
+            let shown = String::from_utf8_lossy(&bytes);
+            assert_eq!(read, 1, "it ended without asking {question:?}: {shown}");
+            bytes.push(byte[0]);
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    pub(crate) fn answer(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(line.as_bytes()).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// What was shown from then on, and how it ended.
+    pub(crate) fn ended(mut self) -> Ended {
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        drop(self.child.stdin.take());
+        let code = self.child.wait().unwrap().code().unwrap();
+        Ended { code, stdout, stderr: String::new() }
+    }
+}

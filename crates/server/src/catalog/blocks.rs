@@ -13,20 +13,29 @@ use belay_model::{
 use belay_weave::{Block, BlockKind};
 use serde::Serialize;
 
-use super::{Catalog, CatalogError, blocking::on_big_stack, stored::StoredSources};
+use super::{
+    Catalog, CatalogError,
+    across::SharedWithApps,
+    blocking::on_big_stack,
+    stored::{Measured, StoredSources},
+};
 use crate::routes::AppRoutes;
 
 /// Versions that are compared, the newest ones.
-const VERSIONS_MAX: usize = 20;
+pub(super) const VERSIONS_MAX: usize = 20;
+/// Versions whose sources are measured, the newest ones.
+const MEASURED_MAX: usize = 1_000;
 
-/// The newest versions of an app as blocks.
+/// The newest versions of an app as blocks, and what all of them take on disk.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct BlocksReport {
     app: AppName,
-    /// Oldest first.
+    /// Oldest first; at most 20.
     versions: Vec<VersionBlocks>,
-    /// What their sources take on disk.
+    /// What the sources of all versions take on disk; of an app with more than 1000, those of the newest.
     sources: StoredSources,
+    /// What of that other apps have, too.
+    shared: SharedWithApps,
     /// What `belay.toml` says of all functions of the version that is shown.
     tags: AppTags,
     /// What it says of single ones.
@@ -42,7 +51,7 @@ pub(super) struct VersionBlocks {
     bytes: u64,
     /// Bytes of those that an earlier one of these versions has too.
     shared_bytes: u64,
-    /// What its sources added to what those of the earlier ones take on disk.
+    /// What its sources added to what those of all earlier ones take on disk.
     stored_bytes: u64,
 }
 
@@ -94,28 +103,42 @@ impl Catalog {
         let mut versions: Vec<Version> = Vec::new();
         let mut sources: HashMap<Hash, Arc<str>> = HashMap::new();
         let mut said = None;
-        for version in routes.versions.values().rev().take(VERSIONS_MAX) {
+        for (index, version) in routes.versions.values().rev().take(MEASURED_MAX).enumerate() {
             let manifest = self.manifest(&version.record).await?;
             let (record, modules) = (&version.record, manifest.modules.clone());
-            // So that what is measured is not a moment between a deploy and what follows it.
-            self.cut_sources(&modules).await;
-            for module in &modules {
-                if !sources.contains_key(&module.source) {
-                    let read = self.inner.builder.text(module.path.clone(), module.source);
-                    sources.extend([read.await?]);
+            if index < VERSIONS_MAX {
+                // So that what is measured is not a moment between a deploy and what follows it.
+                self.cut_sources(&modules).await;
+                self.read_sources(&modules, &mut sources).await?;
+                if said.is_none() || record.version == routes.live {
+                    said = Some(Said::new(record.version, manifest, self.tags(record).await?));
                 }
-            }
-            if said.is_none() || record.version == routes.live {
-                said = Some(Said::new(record.version, manifest, self.tags(record).await?));
             }
             versions.push((record.version, modules));
         }
         versions.reverse();
-        let stored = self.stored_sources(&versions, &images(&routes, &versions)).await?;
+        let measured = self.stored_sources(&versions, &images(&routes, &versions)).await?;
+        let shared = self.shared_with_apps(app, &measured.files).await?;
         let (app, said) = (app.clone(), said.ok_or(CatalogError::BuildPanicked)?);
-        let work =
-            move || Report::of(&versions, &trees(&versions, &sources)).finish(app, said, stored);
+        let work = move || {
+            let newest = &versions[versions.len().saturating_sub(VERSIONS_MAX)..];
+            Report::of(newest, &trees(newest, &sources)).finish(app, said, measured, shared)
+        };
         on_big_stack("belay-blocks", work).await.map_err(|_| CatalogError::BuildPanicked)
+    }
+
+    async fn read_sources(
+        &self,
+        modules: &[ModuleEntry],
+        sources: &mut HashMap<Hash, Arc<str>>,
+    ) -> Result<(), CatalogError> {
+        for module in modules {
+            if !sources.contains_key(&module.source) {
+                let read = self.inner.builder.text(module.path.clone(), module.source);
+                sources.extend([read.await?]);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -196,10 +219,12 @@ impl<'a> Report<'a> {
         mut self,
         app: AppName,
         said: Said,
-        (sources, added): (StoredSources, Vec<u64>),
+        measured: Measured,
+        shared: SharedWithApps,
     ) -> BlocksReport {
-        for (version, added) in self.counted.iter_mut().zip(added) {
-            version.stored_bytes = added;
+        // More versions are measured than compared: both lists end with the newest one.
+        for (version, added) in self.counted.iter_mut().rev().zip(measured.added.iter().rev()) {
+            version.stored_bytes = *added;
         }
         let shown = self.versions.iter().find(|(version, _)| *version == said.version);
         let module = |module: &ModuleEntry| {
@@ -214,7 +239,8 @@ impl<'a> Report<'a> {
             modules,
             tags: said.app,
             functions: said.functions,
-            sources,
+            sources: measured.total,
+            shared,
             versions: self.counted,
         }
     }

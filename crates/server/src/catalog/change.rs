@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use belay_fabric::{CommitError, Expect, KeyRange, Transaction};
+use belay_fabric::{CommitError, Expect, KeyRange, Record, Revision, Transaction};
 use belay_model::{AppName, Outcome, Qualifier, VersionNumber};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
     AppRecord, Catalog, CatalogError, Happening, What,
-    record::{self, APPS, CHANGES, DEPLOYS, FORMAT, SECRETS, SecretRecord, VERSIONS, secret_key},
+    record::{
+        self, APPS, CHANGES, DEPLOYS, FLIPS, FORMAT, SECRETS, SecretRecord, VERSIONS, secret_key,
+    },
 };
 use crate::{routes::AppRoutes, telemetry::Timestamp};
 
@@ -33,8 +35,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         check_alias(alias)?;
         if alias == LIVE {
-            let _turn = self.turn_of_known(app).await?;
-            return self.move_live(&*self.app(app)?, version).await;
+            return self.move_live(app, version).await;
         }
         let what = What::AliasSet { alias: alias.to_owned(), version };
         let change = |record: &mut AppRecord| point(record, app, alias, version);
@@ -106,7 +107,8 @@ impl Catalog {
         if let Outcome::Err(error) = self.inner.services.host.erase_kv(app).await {
             tracing::warn!(%app, %error, "the kv file of a removed app cannot be erased");
         }
-        for collection in [&VERSIONS, &SECRETS, &CHANGES] {
+        // Flips before changes: nobody looks for flips without one.
+        for collection in [&VERSIONS, &SECRETS, &FLIPS, &CHANGES] {
             loop {
                 let range = KeyRange::prefix(format!("{app}/")).limit(REMOVE_BATCH);
                 let records = self.inner.store.list(collection, range).await?;
@@ -161,10 +163,9 @@ impl Catalog {
         plan: impl Fn(Option<AppRecord>) -> Result<(Transaction, T), CatalogError>,
     ) -> Result<T, CatalogError> {
         for _ in 0..ATTEMPTS {
-            let found = self.inner.store.get(&APPS, app.as_str()).await?;
-            let expect = found.as_ref().map_or(Expect::Absent, |r| Expect::Revision(r.revision));
-            let old = found.map(|r| record::decode(&r.key, &r.value)).transpose()?;
+            let (old, revision) = self.app_record(app).await?.unzip();
             let (transaction, planned) = plan(old)?;
+            let expect = revision.map_or(Expect::Absent, Expect::Revision);
             let transaction = transaction.check(&APPS, app.as_str(), expect);
             match self.inner.store.commit(transaction).await {
                 Ok(_) => return Ok(planned),
@@ -173,6 +174,18 @@ impl Catalog {
             }
         }
         Err(CatalogError::Contended)
+    }
+
+    /// The record of an app as it is stored, and since when.
+    pub(super) async fn app_record(
+        &self,
+        app: &AppName,
+    ) -> Result<Option<(AppRecord, Revision)>, CatalogError> {
+        let found = self.inner.store.get(&APPS, app.as_str()).await?;
+        let read = |found: Record| {
+            Ok::<_, CatalogError>((record::decode(&found.key, &found.value)?, found.revision))
+        };
+        found.map(read).transpose()
     }
 
     async fn note(

@@ -5,14 +5,16 @@
 //! when it is done, behind its back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use belay_engine::FunctionImage;
 use belay_fabric::{Expect, Transaction};
-use belay_model::{AppManifest, AppName, Diagnostic, FunctionName, Hash, PartId, VersionNumber};
+use belay_model::{
+    AppManifest, AppName, Arm, ChangeId, Diagnostic, FunctionName, Hash, PartId, VersionNumber,
+};
 use serde::Serialize;
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
@@ -21,7 +23,7 @@ use super::{
     AppRecord, AppShared, BuildLine, Catalog, CatalogError, FunctionRecord, Happening,
     VersionRecord, What,
     build::{Purpose, Work},
-    changes::{PartNote, PlannedChange},
+    changes::{PartNote, PlannedChange, brought},
     load::Parts,
     manifest::{check, encode_manifest},
     maps,
@@ -31,8 +33,26 @@ use super::{
 };
 use crate::telemetry::Timestamp;
 
-/// How often a deploy plans what it changes, while others change the app.
-const PLANS_MAX: usize = 3;
+/// What whoever deploys agrees to. Parts are named as they are shown, such as `shop/12:b`.
+#[derive(Debug, Clone, Default)]
+pub struct Consent {
+    /// Whatever is asked.
+    pub all: bool,
+    /// That these cannot be taken back any more.
+    pub lose: BTreeSet<String>,
+    /// That these, which were taken back, run again and stay.
+    pub bring_back: BTreeSet<String>,
+}
+
+impl Consent {
+    pub(super) fn loses(&self, change: &ChangeId, parts: &[PartId]) -> bool {
+        self.all || parts.iter().all(|part| self.lose.contains(&format!("{change}:{part}")))
+    }
+
+    pub(super) fn brings_back(&self, parts: &[String]) -> bool {
+        self.all || parts.iter().all(|part| self.bring_back.contains(part))
+    }
+}
 
 /// What a deploy answers.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -64,11 +84,23 @@ pub struct DeployedChange {
     #[schema(value_type = Vec<String>)]
     pub parts: Vec<PartId>,
     pub notes: Vec<PartNote>,
+    /// Parts of the change before that it touched: they stay as they are, and cannot be switched any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<SettledPart>,
     /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
     pub staying: usize,
     /// Why nothing finer than the whole can be switched, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whole: Option<String>,
+}
+
+/// A part that a deploy settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct SettledPart {
+    /// Such as `shop/11:b`.
+    pub part: String,
+    /// Where it was.
+    pub arm: Arm,
 }
 
 /// Milliseconds.
@@ -94,12 +126,10 @@ struct Stored {
 
 impl Catalog {
     /// Deploys `manifest` and makes it live.
-    ///
-    /// `yes`: even if something that an unsettled change brought could not be taken back any more.
     pub async fn deploy(
         &self,
         manifest: AppManifest,
-        yes: bool,
+        consent: &Consent,
     ) -> Result<DeployResult, CatalogError> {
         let _blobs_stay = self.inner.collecting.read().await;
         let manifest = Arc::new(manifest);
@@ -116,7 +146,7 @@ impl Catalog {
         let stored = self.store_blobs(&encoded, &work).await?;
 
         let weaving = Instant::now();
-        let (_turn, change) = self.plan_in_turn(&manifest, &work, yes).await?;
+        let (_turn, change) = self.plan_in_turn(&manifest, &work, consent).await?;
         // Someone may have deployed the same in the meantime.
         if let Some(unchanged) = self.unchanged(&manifest.app, &stored.manifest) {
             return Ok(unchanged);
@@ -149,39 +179,20 @@ impl Catalog {
     }
 
     /// The turn of the app, with what the deploy changes of the state in which it was taken.
-    ///
-    /// Weaving and making images take their time, and who takes something back meanwhile does not wait for that: what
-    /// was planned for another state is planned again, the last time in the turn.
     async fn plan_in_turn(
         &self,
         manifest: &Arc<AppManifest>,
         work: &Work,
-        yes: bool,
+        consent: &Consent,
     ) -> Result<(OwnedMutexGuard<()>, Option<PlannedChange>), CatalogError> {
-        let app = &manifest.app;
-        for tries_left in (0..PLANS_MAX).rev() {
-            let mut turn = None;
-            if tries_left == 0 {
-                turn = Some(self.turn(app).await);
-            }
-            let seen = self.app(app).ok();
-            let number = seen.as_ref().map_or(VersionNumber::FIRST, |app| app.latest().next());
-            let change = self.plan_change(manifest, work, number, yes).await?;
-            let turn = match turn {
-                Some(turn) => turn,
-                None => self.turn(app).await,
-            };
-            let now = self.app(app).ok();
-            let same = match (&seen, &now) {
-                (Some(seen), Some(now)) => Arc::ptr_eq(seen, now),
-                (None, None) => true,
-                _ => false,
-            };
-            if same || tries_left == 0 {
+        let mut planning = self.planning(&manifest.app);
+        loop {
+            let seen = planning.begin().await?;
+            let change = self.plan_change(&seen, manifest, work, consent).await?;
+            if let Some(turn) = planning.end().await? {
                 return Ok((turn, change));
             }
         }
-        Err(CatalogError::Contended)
     }
 
     pub(super) fn unchanged(&self, app: &AppName, manifest: &Hash) -> Option<DeployResult> {
@@ -236,6 +247,9 @@ impl Catalog {
         self.change_record(name, |old| {
             let mut app = next_record(old, at_ms);
             app.change = change.map(|change| change.record.version);
+            if let Some(change) = change {
+                brought(&mut app, &change.record);
+            }
             if change.is_some_and(|change| change.record.version != app.live) {
                 // Someone else deployed in between.
                 return Err(CatalogError::Contended);
@@ -248,8 +262,7 @@ impl Catalog {
                 .put(&VERSIONS, key, record::encode(&version))
                 .put(&APPS, name.as_str(), record::encode(&app))
                 .append(&DEPLOYS, record::encode(&Happening { at_ms, app: name.clone(), what }));
-            let records =
-                change.into_iter().flat_map(|c| std::iter::once(&c.record).chain(&c.superseded));
+            let records = change.into_iter().flat_map(PlannedChange::records);
             let transaction = records.fold(transaction, |t, change| {
                 t.put(&CHANGES, version_key(name, change.version), record::encode(change))
             });
@@ -280,11 +293,11 @@ impl Catalog {
         routes.image.fill(image);
         let versions = versions.insert(version.version, routes);
         let mut faces = Vec::new();
-        if let Some(PlannedChange { record, superseded, faces: made, .. }) = change {
-            for record in std::iter::once(record).chain(superseded) {
-                changes.insert_mut(record.version, Arc::new(record));
+        if let Some(change) = change {
+            for record in change.records() {
+                changes.insert_mut(record.version, Arc::new(record.clone()));
             }
-            faces = made;
+            faces = change.faces;
         }
         self.publish_app(app, shared, versions, changes, faces)
     }
@@ -341,6 +354,7 @@ fn deployed(app: &AppName, change: &PlannedChange) -> DeployedChange {
         from: record.from.to_string(),
         parts: (0..).map(PartId).take(record.parts.len()).collect(),
         notes: change.notes.clone(),
+        settled: change.settled(app),
         staying: record.staying,
         whole: record.whole.clone(),
     }

@@ -24,6 +24,10 @@ pub enum CatalogError {
     UnknownSecret { app: AppName, name: String },
     #[error("app {app} has no change {app}/{change}")]
     UnknownChange { app: AppName, change: VersionNumber },
+    #[error(
+        "version {version} of app {app} brought no change: nothing ran before it, or nothing differed"
+    )]
+    NoChange { app: AppName, version: VersionNumber },
     #[error("change {app}/{change} has no part {part}")]
     UnknownPart { app: AppName, change: VersionNumber, part: PartId },
     #[error("app {app} has no effective version {program}")]

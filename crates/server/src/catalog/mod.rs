@@ -5,15 +5,16 @@
 //!
 //! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
 //! - [`deploy`]: a manifest becomes a version; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
-//! - [`changes`]: what a deploy changes, and which arms of it run;
+//! - [`changes`]: what a deploy changes, and which arms of it run; [`planning`]: what takes long is not done in turn;
 //! - [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
-//!   share what they have in common, [`stored`]: and what that saves;
+//!   share what they have in common, [`stored`] and [`across`]: and what that saves, within an app and between apps;
 //! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed; [`rebuild`]: images after an upgrade.
 //!
 //! Invariants: changes of one app happen one after another (and each is checked against the record it was based on,
 //! should another process ever write too); the numbers of versions have no gaps; a version never changes, though its
 //! image may be made anew; a refused change changes nothing; the values of secrets are neither listed nor logged.
 
+mod across;
 mod blocking;
 mod blocks;
 mod build;
@@ -30,6 +31,7 @@ mod load;
 mod manifest;
 mod maps;
 mod pieces;
+mod planning;
 mod rebuild;
 mod record;
 mod rewritten;
@@ -50,10 +52,10 @@ pub use self::{
     blocks::BlocksReport,
     build::{BuildLine, Builder},
     changes::{
-        Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, PartNote,
-        PartNoteKind,
+        Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, Named, PartNote,
+        PartNoteKind, find_change,
     },
-    deploy::{DeployResult, DeployTimings, DeployedChange},
+    deploy::{Consent, DeployResult, DeployTimings, DeployedChange, SettledPart},
     engines::Engines,
     error::{CatalogError, ImageError},
     graph::GraphReport,

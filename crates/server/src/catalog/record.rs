@@ -6,6 +6,7 @@
 //! | `versions` | `app/number`, ten digits | [`VersionRecord`] |
 //! | `secrets` | `app/name` | [`SecretRecord`] |
 //! | `changes` | `app/number`, ten digits | [`ChangeRecord`] |
+//! | `flips` | `app/number/flip`, ten digits each | [`FlipRecord`] |
 //!
 //! The log `deploys` has a [`Happening`] for every change of these. Values are JSON with a `format` number; a reader
 //! refuses a higher one. A new field must have a default, or the number rises. Described for people in
@@ -26,6 +27,7 @@ pub(super) const APPS: Collection = Collection::constant("apps");
 pub(super) const VERSIONS: Collection = Collection::constant("versions");
 pub(super) const SECRETS: Collection = Collection::constant("secrets");
 pub(super) const CHANGES: Collection = Collection::constant("changes");
+pub(super) const FLIPS: Collection = Collection::constant("flips");
 pub(super) const DEPLOYS: LogName = LogName::constant("deploys");
 
 /// The format of all records that this build writes.
@@ -46,12 +48,12 @@ pub struct AppRecord {
     /// The change whose program runs, if that is not simply the live version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<VersionNumber>,
-    /// What was taken back and stays so until it is restored.
+    /// What was taken back, oldest first; bounded, see `changes/verdicts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_back: Vec<TakenBack>,
 }
 
-/// A part that was taken back: its edits start switched off wherever they are met again.
+/// A part that was taken back: its edits start switched off wherever they are met again, until it is restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenBack {
     /// The change in which it happened.
@@ -59,6 +61,9 @@ pub struct TakenBack {
     pub part: PartId,
     pub edits: Vec<EditId>,
     pub at_ms: u64,
+    /// Its change was settled since then: a deploy may bring it again, but `live` does not go back behind it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
 }
 
 /// Two versions of an app in one program, and which arms it is at.
@@ -93,8 +98,8 @@ pub struct ChangeRecord {
     /// Once settled, blob: the manifest of the program that stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<Hash>,
-    /// All flips, oldest first.
-    #[serde(default)]
+    /// The first flips, oldest first, which an older Belay kept here. All others are records of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<FlipRecord>,
 }
 
@@ -142,6 +147,9 @@ impl FaceRecord {
 /// Arms that were flipped together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlipRecord {
+    /// Absent in the record of a change.
+    #[serde(default)]
+    pub format: u32,
     pub at_ms: u64,
     /// The effective version from then on is `version+flips`.
     pub flips: u32,
@@ -213,6 +221,15 @@ pub enum What {
 /// The ten digits keep the order of the keys that of the numbers.
 pub(super) fn version_key(app: &AppName, version: VersionNumber) -> String {
     format!("{app}/{:010}", version.get())
+}
+
+/// Of the flips of a change; that of one goes on with its number.
+pub(super) fn flips_key(app: &AppName, version: VersionNumber) -> String {
+    format!("{}/", version_key(app, version))
+}
+
+pub(super) fn flip_key(app: &AppName, version: VersionNumber, flip: u32) -> String {
+    format!("{}{flip:010}", flips_key(app, version))
 }
 
 pub(super) fn secret_key(app: &AppName, name: &str) -> String {

@@ -114,7 +114,7 @@ impl Builder {
         let hash = engine.hash();
         let engines = [engine.clone(), engine];
         let woven = self.weave_again(pair, bindings).await?;
-        if !is_cut_as(&woven, change) {
+        if !is_cut_as(&woven.parts(), change) {
             // The arms are of other parts than these: better no answer than that of another program.
             let app = pair.after.app.clone();
             return Err(CatalogError::Rewoven { app, change: change.version });

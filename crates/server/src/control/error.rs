@@ -36,6 +36,9 @@ pub struct ErrorDetail {
     /// Hashes of sources that have to be uploaded first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// Parts of changes that a deploy asks about, such as `shop/12:b`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
@@ -58,6 +61,7 @@ impl ApiError {
             diagnostics: Vec::new(),
             candidates: Vec::new(),
             missing: Vec::new(),
+            parts: Vec::new(),
             help: None,
         });
         Self { status, detail, retry_after_s: None }
@@ -85,6 +89,11 @@ impl ApiError {
     pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "the control plane failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+    }
+
+    fn parts(mut self, parts: Vec<String>) -> Self {
+        self.detail.parts = parts;
+        self
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -123,12 +132,18 @@ impl From<CatalogError> for ApiError {
             CatalogError::UnknownVersion { .. } => Self::not_found("unknown-version", message),
             CatalogError::UnknownAlias { .. } => Self::not_found("unknown-alias", message),
             CatalogError::UnknownSecret { .. } => Self::not_found("unknown-secret", message),
-            CatalogError::UnknownChange { .. } => Self::not_found("unknown-change", message),
-            CatalogError::UnknownPart { .. } => Self::not_found("unknown-part", message),
+            CatalogError::UnknownChange { app, .. } | CatalogError::NoChange { app, .. } => {
+                Self::not_found("unknown-change", message)
+                    .help(format!("`belay changes {app}` lists those that there are"))
+            }
+            CatalogError::UnknownPart { app, change, .. } => {
+                Self::not_found("unknown-part", message)
+                    .help(format!("`belay show {app}/{change}` lists its parts"))
+            }
             CatalogError::UnknownProgram { app, .. } => Self::not_found("unknown-program", message)
-                .help(format!("`belay changes {app} --json` lists those that there are")),
+                .help(format!("`belay changes {app}` lists the changes, and `belay show` the effective versions of one")),
             CatalogError::Rewoven { .. } => Self::new(StatusCode::CONFLICT, "rewoven", message)
-                .help("`belay restore` what was taken back of it and deploy again, or ask for a version by its number"),
+                .help("`belay restore` what was taken back of it if it runs, or deploy again, or ask for a version by its number"),
             CatalogError::NotOneSource(diagnostic) => {
                 let mut refused = Self::new(StatusCode::CONFLICT, "not-one-source", message);
                 refused.detail.diagnostics = vec![*diagnostic];
@@ -150,12 +165,17 @@ impl From<CatalogError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "parts-gone", message)
                     .help(format!("name those that are left: {app}/{now}:{}", left.join(",")))
             }
-            CatalogError::WayBackLost { .. } => {
+            CatalogError::WayBackLost { app, change, parts } => {
+                let parts = parts.iter().map(|part| format!("{app}/{change}:{part}"));
                 Self::new(StatusCode::CONFLICT, "way-back-lost", message)
+                    .parts(parts.collect())
                     .help("deploy with `--yes` if what runs of it is to stay")
             }
-            CatalogError::ComesBack { .. } => Self::new(StatusCode::CONFLICT, "comes-back", message)
-                .help("remove the tag, or deploy with `--yes` if it is to run again"),
+            CatalogError::ComesBack { parts } => {
+                Self::new(StatusCode::CONFLICT, "comes-back", message)
+                    .parts(parts)
+                    .help("remove the tag, or deploy with `--yes` if it is to run again")
+            }
             CatalogError::Invalid(_) => Self::bad_request(message),
             CatalogError::Contended => Self::new(StatusCode::CONFLICT, "contended", message),
             CatalogError::Store(error) => error.into(),

@@ -1,17 +1,19 @@
 //! Changes: list, look at, take back, restore, settle; and what runs in effect.
 
 use axum::{Json, extract::State};
-use belay_model::{AppName, Arm, HunkInfo, PartId, PartInfo, ProgramName, VersionNumber};
+use belay_model::{
+    AppName, Arm, HunkInfo, NameError, PartId, PartInfo, ProgramName, VersionNumber,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
     ApiError, Control, ErrorBody,
-    input::{Body, InPath, InQuery},
+    input::{Body, InPath, InQuery, Page},
 };
 use crate::{
     catalog::{
-        CatalogError, ChangeRecord, ChangeState, Contents, EffectiveProgram, EffectiveVersion,
-        Flipped,
+        ChangeRecord, ChangeState, Contents, EffectiveProgram, EffectiveVersion, Flipped, Named,
+        find_change,
     },
     routes::AppRoutes,
     telemetry::ArmReading,
@@ -33,8 +35,6 @@ pub(super) struct ChangeInfo {
     running: bool,
     created_ms: u64,
     parts: Vec<PartArm>,
-    /// The effective versions that it made, oldest first. Each can be had as sources.
-    programs: Vec<ProgramInfo>,
     /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
     staying: usize,
     /// Why nothing finer than the whole can be switched, if so.
@@ -70,7 +70,7 @@ struct PartArm {
 
 /// An effective version: what the deploy made, or a flip.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct ProgramInfo {
+pub(super) struct ProgramInfo {
     /// Such as `12+1`.
     program: String,
     /// Since when it is.
@@ -115,6 +115,16 @@ impl ProgramInfo {
 pub(super) struct ChangeList {
     /// Newest first.
     changes: Vec<ChangeInfo>,
+    /// The `after` of the next request; absent at the end.
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ProgramList {
+    /// Oldest first.
+    programs: Vec<ProgramInfo>,
+    /// The `after` of the next request; absent at the end.
+    next: Option<String>,
 }
 
 /// A change with what its parts hold, and what requests did in them.
@@ -147,8 +157,7 @@ struct PartCounters {
 pub(super) struct Parts {
     /// All parts of the change if empty.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
-    parts: Vec<PartId>,
+    parts: Vec<String>,
 }
 
 /// What taking back or restoring came to.
@@ -157,10 +166,24 @@ pub(super) struct FlipResult {
     /// The change that runs.
     #[serde(flatten)]
     info: ChangeInfo,
+    /// The change that was named as a whole, if something of it stays whatever is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stays: Option<Stays>,
     /// Parts of the change that was named as a whole, such as `shop/12:b`, which a later deploy settled: they stay as
     /// they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     settled: Vec<String>,
+}
+
+/// What of a change cannot be taken back, and how to go back behind it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Stays {
+    /// Such as `shop/12`.
+    id: String,
+    /// How many edits are in no part (`@rollback never`).
+    edits: usize,
+    /// What ran before the change, such as `11` or `11+2`.
+    from: String,
 }
 
 impl ChangeInfo {
@@ -174,10 +197,6 @@ impl ChangeInfo {
             carried_from: record.carried_from.map(part_name),
         });
         let program = ProgramName { version: change.version, flips: change.flips };
-        let programs = change.programs().map(|version| {
-            let last = version.name == program;
-            ProgramInfo::of(version, running && last)
-        });
         Self {
             id: format!("{app}/{}", change.version),
             app: app.clone(),
@@ -193,7 +212,6 @@ impl ChangeInfo {
             running,
             created_ms: change.created_ms,
             parts: parts.collect(),
-            programs: programs.collect(),
             staying: change.staying,
             whole: change.whole.clone(),
         }
@@ -201,19 +219,52 @@ impl ChangeInfo {
 }
 
 /// The changes of an app, newest first.
-#[utoipa::path(get, path = "/apps/{app}/changes", tag = "changes", params(("app" = String, Path)),
+#[utoipa::path(get, path = "/apps/{app}/changes", tag = "changes", params(("app" = String, Path), Page),
     responses((status = 200, body = ChangeList), (status = 404, body = ErrorBody)))]
 pub(super) async fn list(
     State(control): State<Control>,
     InPath(app): InPath<AppName>,
+    InQuery(page): InQuery<Page>,
 ) -> Result<Json<ChangeList>, ApiError> {
     let routes = control.catalog.app(&app)?;
-    let changes = routes
-        .changes
-        .values()
-        .rev()
-        .map(|change| ChangeInfo::of(&app, change, routes.runs(change)));
-    Ok(Json(ChangeList { changes: changes.collect() }))
+    let after = page.after.as_deref().map(str::parse::<VersionNumber>).transpose()?;
+    let (changes, next) = page.cut(
+        routes.changes.values().rev(),
+        |change| change.version.to_string(),
+        |change, _| after.is_none_or(|after| change.version < after),
+    );
+    let changes = changes.into_iter().map(|c| ChangeInfo::of(&app, c, routes.runs(c))).collect();
+    Ok(Json(ChangeList { changes, next }))
+}
+
+/// The effective versions that a change made, oldest first. Each can be had as sources.
+#[utoipa::path(get, path = "/apps/{app}/changes/{change}/programs", tag = "changes",
+    params(("app" = String, Path), ("change" = u32, Path), Page),
+    responses((status = 200, body = ProgramList), (status = 404, body = ErrorBody)))]
+pub(super) async fn programs(
+    State(control): State<Control>,
+    InPath((app, change)): InPath<(AppName, VersionNumber)>,
+    InQuery(page): InQuery<Page>,
+) -> Result<Json<ProgramList>, ApiError> {
+    let routes = control.catalog.app(&app)?;
+    let record = find_change(&routes, change)?;
+    let after = page.after.as_deref().map(program_name).transpose()?;
+    let wanted = page.size() + 1;
+    let after = after.map(|after| after.flips);
+    let mut found = control.catalog.programs(&app, record, after, wanted).await?;
+    let more = found.len() == wanted;
+    found.truncate(page.size());
+    let next = found.last().filter(|_| more).map(|last| last.name.to_string());
+    let now = ProgramName { version: change, flips: record.flips };
+    let runs = |program: &EffectiveVersion| routes.runs(record) && program.name == now;
+    let programs = found.into_iter().map(|program| (runs(&program), program));
+    let programs = programs.map(|(runs, program)| ProgramInfo::of(program, runs)).collect();
+    Ok(Json(ProgramList { programs, next }))
+}
+
+/// In a query a plus that nobody encoded is a space.
+fn program_name(text: &str) -> Result<ProgramName, NameError> {
+    text.replace(' ', "+").parse()
 }
 
 /// One change, part by part.
@@ -225,8 +276,7 @@ pub(super) async fn get(
     InPath((app, change)): InPath<(AppName, VersionNumber)>,
 ) -> Result<Json<ChangeDetail>, ApiError> {
     let routes = control.catalog.app(&app)?;
-    let unknown = || CatalogError::UnknownChange { app: app.clone(), change };
-    let record = routes.changes.get(&change).ok_or_else(unknown)?;
+    let record = find_change(&routes, change)?;
     let Contents { parts, staying } = control.catalog.contents(record).await?;
     let contents = parts
         .into_iter()
@@ -276,11 +326,32 @@ async fn flip(
     Body(Parts { parts }): Body<Parts>,
     arm: Arm,
 ) -> Result<Json<FlipResult>, ApiError> {
+    let parts = parts.iter().map(|part| part_named(&app, change, part));
+    let parts = parts.collect::<Result<Vec<PartId>, ApiError>>()?;
     let (catalog, name) = (control.catalog, app.clone());
     let flip = async move { catalog.flip(&name, change, &parts, arm).await };
-    let Flipped { change: now, settled } = control.changes.make(flip).await?;
-    let settled = settled.into_iter().map(|part| format!("{app}/{change}:{part}")).collect();
-    Ok(Json(FlipResult { info: ChangeInfo::of(&app, &now, true), settled }))
+    let Flipped { change: now, whole } = control.changes.make(flip).await?;
+    let stays = whole.as_ref().filter(|whole| whole.staying > 0).map(|whole| Stays {
+        id: format!("{app}/{change}"),
+        edits: whole.staying,
+        from: whole.from.to_string(),
+    });
+    let settled = whole.into_iter().flat_map(|Named { settled, .. }| settled);
+    let settled = settled.map(|part| format!("{app}/{change}:{part}")).collect();
+    Ok(Json(FlipResult { info: ChangeInfo::of(&app, &now, true), stays, settled }))
+}
+
+/// What stays has no letter, though `belay show` has a word for it.
+fn part_named(app: &AppName, change: VersionNumber, part: &str) -> Result<PartId, ApiError> {
+    if PartId::WORDS_FOR_NONE.contains(&part) {
+        let message = format!(
+            "`{part}` is no part of {app}/{change}: edits tagged `@rollback never` stay, whatever is taken back"
+        );
+        return Err(ApiError::bad_request(message).help(format!(
+            "`belay show {app}/{change}` lists them, and what goes back behind them: `belay alias {app} live N`"
+        )));
+    }
+    Ok(part.parse()?)
 }
 
 /// Keeps what runs of a change, and drops the rest: its parts cannot be switched any more.
@@ -316,7 +387,6 @@ pub(super) async fn effective(
     InPath(app): InPath<AppName>,
     InQuery(query): InQuery<EffectiveQuery>,
 ) -> Result<Json<EffectiveProgram>, ApiError> {
-    // In a query a plus that nobody encoded is a space.
-    let at = query.at.map(|at| at.replace(' ', "+").parse()).transpose()?;
+    let at = query.at.as_deref().map(program_name).transpose()?;
     Ok(Json(control.catalog.effective(&app, at).await?))
 }

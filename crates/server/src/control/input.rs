@@ -57,6 +57,11 @@ impl Page {
         100
     }
 
+    /// How many there are at most.
+    pub(super) fn size(&self) -> usize {
+        self.limit.clamp(1, Self::LIMIT_MAX)
+    }
+
     /// The part of `all` that was asked for, and what to ask for next. `after` compares as the list is sorted.
     pub(super) fn cut<T>(
         &self,
@@ -64,7 +69,7 @@ impl Page {
         key: impl Fn(&T) -> String,
         is_behind: impl Fn(&T, &str) -> bool,
     ) -> (Vec<T>, Option<String>) {
-        let limit = self.limit.clamp(1, Self::LIMIT_MAX);
+        let limit = self.size();
         let behind = |item: &T| self.after.as_ref().is_none_or(|after| is_behind(item, after));
         let mut page: Vec<T> = all.filter(behind).take(limit + 1).collect();
         let more = page.len() > limit;

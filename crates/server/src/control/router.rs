@@ -110,6 +110,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(versions::blocks))
         .routes(routes!(flips::list))
         .routes(routes!(flips::get))
+        .routes(routes!(flips::programs))
         .routes(routes!(flips::take_back))
         .routes(routes!(flips::restore))
         .routes(routes!(flips::settle))

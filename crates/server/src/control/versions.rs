@@ -11,7 +11,7 @@ use super::{
     input::{Body, InPath, InQuery, Page},
 };
 use crate::{
-    catalog::{BlocksReport, CatalogError, DeployResult, GraphReport},
+    catalog::{BlocksReport, CatalogError, Consent, DeployResult, GraphReport},
     routes::{AppRoutes, VersionRoutes},
 };
 
@@ -66,9 +66,23 @@ impl VersionInfo {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeployQuery {
-    /// Deploy even if something that an unsettled change brought could not be taken back any more.
+    /// Deploy whatever would be asked.
     #[serde(default)]
     yes: bool,
+    /// Deploy even if these parts could not be taken back any more, such as `shop/12:a,shop/12:b`.
+    #[serde(default)]
+    lose: String,
+    /// Deploy even if these parts, which were taken back, run again and stay.
+    #[serde(default)]
+    bring_back: String,
+}
+
+impl From<DeployQuery> for Consent {
+    fn from(query: DeployQuery) -> Self {
+        let parts = |list: &str| list.split(',').map(str::to_owned).collect();
+        let (lose, bring_back) = (parts(&query.lose), parts(&query.bring_back));
+        Self { all: query.yes, lose, bring_back }
+    }
 }
 
 /// Deploys a new version of an app, which is live from then on. Its sources must have been uploaded as blobs.
@@ -78,7 +92,7 @@ pub(super) struct DeployQuery {
         (status = 201, body = DeployResult, description = "Deployed, and live"),
         (status = 200, body = DeployResult, description = "This is the live version already"),
         (status = 400, body = ErrorBody, description = "No manifest, or that of another app"),
-        (status = 409, body = ErrorBody, description = "Sources are missing, or a way back would be lost"),
+        (status = 409, body = ErrorBody, description = "Sources are missing, or a way back would be lost; `parts` says of what"),
         (status = 413, body = ErrorBody),
         (status = 422, body = ErrorBody, description = "Refused, with diagnostics; nothing has changed")))]
 pub(super) async fn deploy(
@@ -92,7 +106,8 @@ pub(super) async fn deploy(
         return Err(ApiError::bad_request(message));
     }
     let catalog = control.catalog;
-    let deploy = async move { catalog.deploy(manifest, query.yes).await };
+    let consent = Consent::from(query);
+    let deploy = async move { catalog.deploy(manifest, &consent).await };
     let deployed = control.changes.make(deploy).await?;
     let status = if deployed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(deployed)))

@@ -280,7 +280,7 @@ async fn a_deploy_takes_over_what_it_does_not_touch_and_asks_about_the_rest() {
         "nothing changed"
     );
 
-    let deployed = server.deploy(&app).await;
+    let deployed = server.deploy_anyway(&app).await;
     assert_eq!((total(&server).await, days(&server).await), (json!(13), json!(5)));
     let carried = deployed["change"]["notes"].as_array().unwrap();
     let about = format!("shop/2:{wrong}");
@@ -301,7 +301,7 @@ async fn three_versions() -> (Server, String, String) {
     let (server, wrong) = both_versions().await;
     let right = if wrong == "a" { "b" } else { "a" }.to_owned();
     let code = second().sources.values().next().unwrap().replace("? 4", "? 5");
-    server.deploy(&shop(&code)).await;
+    server.deploy_anyway(&shop(&code)).await;
     (server, wrong, right)
 }
 
@@ -435,6 +435,36 @@ async fn text_at(server: &Server, program: &str) -> String {
     body["files"][0]["text"].as_str().unwrap().to_owned()
 }
 
+/// A list whose pages have two items at most.
+async fn in_pages(server: &Server, path: &str, key: &str) -> Vec<Value> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let (status, page) = server.get(&format!("{path}?limit=2{after}")).await;
+        assert_eq!(status, OK, "{page:#}");
+        let items = page[key].as_array().unwrap();
+        assert!((1..=2).contains(&items.len()), "{page:#}");
+        all.extend(items.iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return all,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_listed_in_pages() {
+    let server = Server::start().await;
+    for n in 0..6 {
+        server.deploy_anyway(&App::of("shop", &format!("return {n};"))).await;
+    }
+    let (_, list) = server.get("apps/shop/changes").await;
+    let all = list["changes"].as_array().unwrap();
+    let ids: Vec<_> = all.iter().map(|change| change["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["shop/6", "shop/5", "shop/4", "shop/3", "shop/2"]);
+    assert_eq!(in_pages(&server, "apps/shop/changes", "changes").await, *all);
+    assert_eq!(server.get("apps/shop/changes?after=x").await.0, StatusCode::BAD_REQUEST);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_effective_version_is_listed_and_can_be_had_for_good() {
     let (server, wrong) = both_versions().await;
@@ -442,8 +472,9 @@ async fn every_effective_version_is_listed_and_can_be_had_for_good() {
     flip(&server, "take-back", 2, &[]).await;
     flip(&server, "restore", 2, &[]).await;
     flip(&server, "take-back", 2, &[&wrong]).await;
-    let (_, detail) = server.get("apps/shop/changes/2").await;
-    let programs = detail["programs"].as_array().unwrap();
+    let (_, listed) = server.get("apps/shop/changes/2/programs").await;
+    assert_eq!(listed["next"], Value::Null);
+    let programs = listed["programs"].as_array().unwrap();
     let part = |at: usize, part: &str| {
         let parts = programs[at]["parts"].as_array().unwrap();
         parts.iter().find(|p| p["part"] == part).unwrap()["arm"].as_str().unwrap().to_owned()
@@ -467,6 +498,7 @@ async fn every_effective_version_is_listed_and_can_be_had_for_good() {
     assert_eq!(programs[0]["flipped"], Value::Null);
     assert_eq!(programs[2]["flipped"], json!({ "parts": [right], "arm": "before" }));
     assert!(programs[4]["at_ms"].as_u64() >= programs[0]["at_ms"].as_u64());
+    assert_eq!(in_pages(&server, "apps/shop/changes/2/programs", "programs").await, *programs);
 
     let both = second().sources.values().next().unwrap().clone();
     let had = async |server: &Server| {
@@ -481,7 +513,7 @@ async fn every_effective_version_is_listed_and_can_be_had_for_good() {
     had(&server).await;
     // A part that was taken back before starts so: that is the effective version 3.
     let code = both.replace("? 4", "? 5");
-    server.deploy(&shop(&code)).await;
+    server.deploy_anyway(&shop(&code)).await;
     assert_eq!(text_at(&server, "3").await, SHOP.replace("? 3", "? 5"));
     flip(&server, "restore", 3, &[]).await;
     assert_eq!(text_at(&server, "3+0").await, SHOP.replace("? 3", "? 5"));
@@ -807,6 +839,20 @@ async fn what_cannot_be_flipped_says_why() {
     assert_eq!(post("9/take-back", json!([])).await.1["error"]["code"], "unknown-change");
     assert_eq!(post("2/take-back", json!(["z"])).await.1["error"]["code"], "unknown-part");
     assert_eq!(post("2/take-back", json!(["1"])).await.0, StatusCode::BAD_REQUEST);
+    // The first version has no change.
+    let (_, first) = post("1/take-back", json!([])).await;
+    assert_eq!(first["error"]["code"], "unknown-change");
+    let told =
+        "version 1 of app shop brought no change: nothing ran before it, or nothing differed";
+    assert_eq!(first["error"]["message"], told);
+    // What stays has a word, but no letter.
+    for word in ["never", "stays"] {
+        let (status, stays) = post("2/take-back", json!([word])).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        let message = stays["error"]["message"].as_str().unwrap();
+        assert!(message.contains("`@rollback never` stay, whatever is taken back"), "{message}");
+        assert!(stays["error"]["help"].as_str().unwrap().contains("belay show shop/2"));
+    }
     flip_settle(&server, 2).await;
     let (status, settled) = post("2/take-back", json!([])).await;
     assert_eq!((status, &settled["error"]["code"]), (StatusCode::CONFLICT, &json!("not-live")));

@@ -50,6 +50,33 @@ async fn a_setting_is_known_beside_others() {
     assert_eq!(server.call("shop.f", &json!(0)).await, true);
 }
 
+/// Restoring what runs already says that all of it is innocent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_back_in_part_is_lifted_by_restoring_the_larger_part() {
+    for restored in [false, true] {
+        let server = Server::start().await;
+        let of = |timeout_ms: u64, hosts: &[&str]| {
+            let limits = Limits { timeout_ms, ..Limits::default() };
+            let mut app = App::of("shop", "return context.getRemainingTimeInMillis() > 2000;")
+                .limited("f", "main.js", limits);
+            app.manifest.egress.allow = hosts.iter().map(|host| (*host).to_owned()).collect();
+            app
+        };
+        server.deploy(&of(5_000, &[])).await;
+        server.deploy(&of(1_000, &[])).await;
+        taken_back(&server, 2, &[]).await;
+        let deployed = server.deploy(&of(1_000, &["example.com"])).await;
+        assert_eq!(kinds(&deployed), ["was_taken_back_in_part"], "{deployed:#}");
+        if restored {
+            assert_eq!(flip(&server, "restore", 3, &[]).await.0, StatusCode::OK);
+        }
+        server.deploy_anyway(&of(5_000, &[])).await;
+        let deployed = server.deploy_anyway(&of(1_000, &[])).await;
+        let told: &[&str] = if restored { &[] } else { &["stays_taken_back"] };
+        assert_eq!(kinds(&deployed), told, "{deployed:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_back_does_not_come_back_as_what_stays() {
     let server = Server::start().await;
@@ -69,7 +96,7 @@ async fn what_was_taken_back_does_not_come_back_as_what_stays() {
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("shop/2:a"), "{message}");
     assert_eq!(server.call("shop.price", &json!({ "n": 10 })).await, 10);
-    let deployed = server.deploy(&tagged).await;
+    let deployed = server.deploy_anyway(&tagged).await;
     assert_eq!(deployed["change"]["staying"], 1, "{deployed:#}");
     assert_eq!(server.call("shop.price", &json!({ "n": 10 })).await, 20);
 }
@@ -110,7 +137,7 @@ async fn taking_back_goes_on_beside_a_deploy() {
     server.deploy(&of(1, 1)).await;
     server.deploy(&of(2, 1)).await;
     for (round, arm) in [(3, "take-back"), (4, "restore"), (5, "take-back")] {
-        let deploying = tokio::spawn(server.deploy(&of(2, round)));
+        let deploying = tokio::spawn(server.deploy_anyway(&of(2, round)));
         loop {
             for verb in ["restore", "take-back"] {
                 assert_eq!(flip(&server, verb, 2, &["a"]).await.0, StatusCode::OK);
@@ -157,4 +184,112 @@ async fn a_request_under_way_keeps_its_arms() {
     server.call("shop.go", &json!(0)).await;
     assert_eq!(waiting.await.unwrap(), (StatusCode::OK, json!([2, 2])));
     assert_eq!(server.call("shop.f", &json!(0)).await, json!([3, 3]));
+}
+
+/// A number that is counted up when the module is loaded, and one that is when a request comes.
+fn counting(start: u32, step: u32) -> App {
+    let code = format!(
+        "let loaded = {start};\nfor (let i = 0; i < 3; i++) loaded += {step};\nlet count = 0;\n\
+         const seen = [];\n\
+         export async function f(event) {{\n  count += {step};\n  loaded += 1;\n  seen.push(event);\n  \
+         globalThis.left = (globalThis.left ?? 0) + {step};\n  \
+         return [count, loaded, seen.length, globalThis.left];\n}}\n"
+    );
+    App::new("shop").module("shop.js", &code, &[]).function("f", "shop.js")
+}
+
+/// State of modules does not outlive a request: not in either arm, whether woven or by two images, nor from one arm to
+/// the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_state_of_modules_outlives_a_request_in_either_arm() {
+    let server = Server::start().await;
+    server.deploy(&counting(0, 1)).await;
+    let deployed = server.deploy(&counting(0, 10)).await;
+    let after = json!([10, 31, 1, 10]);
+    let before = json!([1, 4, 1, 1]);
+    for _ in 0..3 {
+        for _ in 0..5 {
+            assert_eq!(server.call("shop.f", &json!(1)).await, after, "{deployed:#}");
+        }
+        taken_back(&server, 2, &[]).await;
+        for _ in 0..5 {
+            assert_eq!(server.call("shop.f", &json!(1)).await, before, "{deployed:#}");
+        }
+        assert_eq!(flip(&server, "restore", 2, &[]).await.0, StatusCode::OK);
+    }
+    let (_, detail) = server.get("apps/shop/changes/2").await;
+    let parts = detail["contents"].as_array().unwrap();
+    assert!(parts.iter().any(|part| part["image"] == true), "{detail:#}");
+}
+
+/// What runs in parts that are woven alone: the counters are only counted up by requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_state_of_modules_outlives_a_request_of_a_woven_app() {
+    let server = Server::start().await;
+    let of = |step: u32| {
+        App::new("shop")
+            .module(
+                "shop.js",
+                &format!(
+                    "let count = 0;\nexport async function f() {{\n  count += {step};\n  return count;\n}}\n"
+                ),
+                &[],
+            )
+            .function("f", "shop.js")
+    };
+    server.deploy(&of(1)).await;
+    server.deploy(&of(10)).await;
+    let (_, detail) = server.get("apps/shop/changes/2").await;
+    assert_eq!(detail["contents"][0]["image"], false, "{detail:#}");
+    for _ in 0..3 {
+        for (verb, count) in [("take-back", 1), ("restore", 10)] {
+            assert_eq!(flip(&server, verb, 2, &[]).await.0, StatusCode::OK);
+            for _ in 0..5 {
+                assert_eq!(server.call("shop.f", &json!(0)).await, count);
+            }
+        }
+    }
+}
+
+/// What differs between two images is held as anything else is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_two_images_stays_taken_back() {
+    let server = Server::start().await;
+    let of = |first: u32, last: u32, ship: u32| {
+        let code = format!(
+            "const table = [];\nfor (let n = {first}; n < {last}; n++) table.push(n);\n\
+             export async function price() {{\n  return table.length;\n}}\n\
+             export async function ship() {{\n  return {ship};\n}}\n"
+        );
+        let app = App::new("shop").module("shop.js", &code, &[]);
+        app.function("price", "shop.js").function("ship", "shop.js")
+    };
+    server.deploy(&of(0, 10, 1)).await;
+    server.deploy(&of(5, 10, 1)).await;
+    let (_, detail) = server.get("apps/shop/changes/2").await;
+    assert_eq!(detail["contents"][0]["image"], true, "{detail:#}");
+    taken_back(&server, 2, &[]).await;
+    assert_eq!(server.call("shop.price", &json!(0)).await, 10);
+    // It goes on where it is not touched.
+    let deployed = server.deploy(&of(5, 10, 2)).await;
+    assert_eq!(kinds(&deployed), ["carried"], "{deployed:#}");
+    assert_eq!(server.call("shop.price", &json!(0)).await, 10);
+    assert_eq!(server.call("shop.ship", &json!(0)).await, 2);
+    // It is gone, and comes again.
+    server.deploy(&of(0, 10, 2)).await;
+    let deployed = server.deploy(&of(5, 10, 2)).await;
+    assert!(kinds(&deployed).contains(&"stays_taken_back"), "{deployed:#}");
+    assert_eq!(server.call("shop.price", &json!(0)).await, 10);
+    let server = Server::start_in(server.stop().await, |_| {}).await;
+    assert_eq!(server.call("shop.price", &json!(0)).await, 10);
+    let notes = deployed["change"]["notes"].as_array().unwrap();
+    let stays = notes.iter().find(|note| note["kind"] == "stays_taken_back").unwrap();
+    let part = stays["part"].as_str().unwrap();
+    assert_eq!(flip(&server, "restore", 5, &[part]).await.0, StatusCode::OK);
+    assert_eq!(server.call("shop.price", &json!(0)).await, 5);
+    // What is restored is lifted.
+    server.deploy_anyway(&of(0, 10, 2)).await;
+    let deployed = server.deploy_anyway(&of(5, 10, 2)).await;
+    assert!(!kinds(&deployed).contains(&"stays_taken_back"), "{deployed:#}");
+    assert_eq!(server.call("shop.price", &json!(0)).await, 5);
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{
     child::ChildServer,
     data_support::Reply,
-    support::{App, Server, answer, client, deploy},
+    support::{App, Server, YES, answer, client, deploy},
 };
 
 fn quick(config: &mut PlatformConfig) {
@@ -121,7 +121,7 @@ async fn no_acknowledged_event_is_lost_by_a_kill() {
     for round in 0..5 {
         let child = ChildServer::start(dir.path());
         if round == 0 {
-            let (status, _) = deploy(client(), child.control, App::of("shop", body)).await;
+            let (status, _) = deploy(client(), child.control, App::of("shop", body), YES).await;
             assert!(status.is_success());
         }
         acknowledged.extend(send_until_killed(child, round).await);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     child::ChildServer,
-    support::{App, answer, client, deploy},
+    support::{App, YES, answer, client, deploy},
 };
 
 const ROUNDS: u32 = 10;
@@ -122,7 +122,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
     check(&client, &server, &told).await;
     assert!(told.deployed.is_some_and(|(version, _)| version > 1), "the work came somewhere");
     assert!(!told.events.is_empty());
-    let (status, _) = deploy(client.clone(), server.control, numbered(0)).await;
+    let (status, _) = deploy(client.clone(), server.control, numbered(0), YES).await;
     assert_eq!(status, StatusCode::CREATED);
     let calls = (0..4).map(|_| client.post(format!("http://{}/fn/shop.f", server.http)).send());
     assert!(join_all(calls).await.iter().all(Result::is_ok));

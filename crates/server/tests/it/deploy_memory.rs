@@ -8,7 +8,7 @@ use belay_fabric::{Blobs, Collection, Store, Transaction};
 use belay_host::{HostOptions, HostShared};
 use belay_model::Hash;
 use belay_server::{
-    catalog::{Catalog, CatalogError, Engines, IdlePolicy, Services},
+    catalog::{Catalog, CatalogError, Consent, Engines, IdlePolicy, Services},
     telemetry::Telemetry,
 };
 use serde_json::{Value, json};
@@ -152,7 +152,7 @@ async fn what_a_failed_removal_left_is_not_in_the_way_of_a_deploy() {
     for source in app.sources.values() {
         catalog.blobs().put(source.as_bytes()).await.unwrap();
     }
-    catalog.deploy(app.manifest.clone(), false).await.unwrap();
+    catalog.deploy(app.manifest.clone(), &Consent::default()).await.unwrap();
     let (versions, key) = (Collection::constant("versions"), "shop/0000000001");
     let left = store.get(&versions, key).await.unwrap().unwrap();
     catalog.remove(&app.manifest.app).await.unwrap();
@@ -162,7 +162,7 @@ async fn what_a_failed_removal_left_is_not_in_the_way_of_a_deploy() {
         for source in app.sources.values() {
             catalog.blobs().put(source.as_bytes()).await.unwrap();
         }
-        match catalog.deploy(app.manifest.clone(), false).await {
+        match catalog.deploy(app.manifest.clone(), &Consent::default()).await {
             // The garbage of the removed app is being collected.
             Err(CatalogError::MissingBlobs(_)) => {}
             deployed => break deployed.unwrap(),

@@ -168,3 +168,50 @@ async fn sources_that_an_older_belay_stored_whole_run_and_are_cut() {
     assert!(!whole.exists());
     assert_eq!(on_disk(&blobs, &[&app]).1, in_pieces);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_apps_have_too_is_told() {
+    let (shop, other) = (large("shop", 1), large("other", 2));
+    let server = Server::start().await;
+    server.deploy(&shop).await;
+    let alone = blocks(&server, "shop").await;
+    let none = json!({ "saved_bytes": 0, "pieces": 0, "compared": 0, "left_out": 0, "apps": [] });
+    assert_eq!(alone["shared"], none);
+    server.deploy(&other).await;
+    server.deploy(&App::of("small", "return 1;")).await;
+    for app in ["other", "small"] {
+        blocks(&server, app).await;
+    }
+    let blobs = blobs(&server);
+    let (pieces, both) = on_disk(&blobs, &[&shop, &other]);
+    let report = blocks(&server, "shop").await;
+    let (own, shared) = (&report["sources"], &report["shared"]);
+    // Each by itself would take its own; what both take is less by what is shared.
+    let theirs = blocks(&server, "other").await["sources"]["stored_bytes"].clone();
+    let sum = own["stored_bytes"].as_u64().unwrap() + theirs.as_u64().unwrap();
+    let saved = sum - both;
+    assert_eq!(shared["saved_bytes"], saved, "{report:#}");
+    assert!(saved * 10 > sum * 4, "nearly all of one of them: {saved} of {sum}");
+    let told = json!([{ "app": "other", "bytes": saved, "pieces": shared["pieces"] }]);
+    assert_eq!((&shared["apps"], &shared["compared"]), (&told, &json!(2)));
+    assert!(shared["pieces"].as_u64().unwrap() < pieces as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_versions_are_summed_and_the_newest_are_compared() {
+    let server = Server::start().await;
+    for n in 1..=23 {
+        server.deploy_anyway(&App::of("shop", &format!("return {n};"))).await;
+    }
+    let report = blocks(&server, "shop").await;
+    let versions = report["versions"].as_array().unwrap();
+    let shown: Vec<_> =
+        versions.iter().map(|version| version["version"].as_u64().unwrap()).collect();
+    assert_eq!(shown, (4..=23).collect::<Vec<_>>());
+    assert_eq!(report["sources"]["versions"], 23);
+    let lengths = (1..=23).map(|n| App::of("shop", &format!("return {n};")));
+    let lengths: usize = lengths.flat_map(|app| app.sources.into_values()).map(|s| s.len()).sum();
+    assert_eq!(report["sources"]["whole_bytes"], lengths);
+    assert_eq!(report["sources"]["stored_bytes"], lengths);
+    assert!(versions.iter().all(|version| version["stored_bytes"].as_u64() > Some(0)));
+}

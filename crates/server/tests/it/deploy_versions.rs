@@ -43,7 +43,7 @@ async fn the_same_again_changes_nothing() {
         (OK, &json!(1), &json!(true))
     );
     assert_eq!(server.deploy(&app.clone().env("A", "1")).await["version"], 2, "env is part of it");
-    assert_eq!(server.deploy(&app).await["version"], 3, "as before, but not as it is live");
+    assert_eq!(server.deploy_anyway(&app).await["version"], 3, "as before, but not as it is live");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +66,7 @@ async fn formatting_comments_and_types_are_no_new_version() {
         "main.ts",
         belay_model::Limits { cpu_ms: 100, ..Default::default() },
     );
-    assert_eq!(server.deploy(&limited).await["version"], 3, "limits are part of it");
+    assert_eq!(server.deploy_anyway(&limited).await["version"], 3, "limits are part of it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +116,7 @@ async fn versions_share_their_blocks() {
 async fn a_number_runs_exactly_that_version() {
     let server = Server::start().await;
     for n in 1..=3 {
-        server.deploy(&App::of("shop", &format!("return {n};"))).await;
+        server.deploy_anyway(&App::of("shop", &format!("return {n};"))).await;
     }
     server.put("apps/shop/aliases/blue", &json!({"version": 2})).await;
     let mut seen = Vec::new();
@@ -176,7 +176,7 @@ async fn a_bare_name_must_be_unique() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deploys_at_the_same_time_all_get_numbers() {
     let server = Server::start().await;
-    let deploys = (0..8).map(|n| server.deploy(&App::of("shop", &format!("return {n};"))));
+    let deploys = (0..8).map(|n| server.deploy_anyway(&App::of("shop", &format!("return {n};"))));
     let mut versions: Vec<u64> = futures_util::future::join_all(deploys)
         .await
         .iter()
@@ -194,7 +194,10 @@ async fn a_restart_keeps_everything() {
     let server = Server::start().await;
     for n in 1..=3 {
         server
-            .deploy(&App::of("shop", &format!("return [{n}, await context.secrets.get('key')];")))
+            .deploy_anyway(&App::of(
+                "shop",
+                &format!("return [{n}, await context.secrets.get('key')];"),
+            ))
             .await;
     }
     server.deploy(&App::of("other", "return await context.kv.put('a', 1), 'put';")).await;
@@ -216,7 +219,7 @@ async fn a_restart_keeps_everything() {
     assert_eq!(server.call("shop.f", &json!(null)).await, json!([2, "hush"]));
     let (_, blue) = server.post("functions/shop.f/invocations?qualifier=blue", &json!(null)).await;
     assert_eq!(blue["result"], json!([1, "hush"]));
-    assert_eq!(server.deploy(&App::of("shop", "return 4;")).await["version"], 4);
+    assert_eq!(server.deploy_anyway(&App::of("shop", "return 4;")).await["version"], 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,11 @@
 )]
 
 mod changes;
+mod changes_live;
+mod changes_load;
+mod changes_old;
+mod changes_store;
+mod changes_support;
 mod changes_tags;
 mod changes_taken;
 mod child;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    panic::Location,
     path::{Path, PathBuf},
     sync::Once,
 };
@@ -92,29 +93,25 @@ impl Server {
         answer(self.api(Method::DELETE, path)).await
     }
 
-    /// Deploys as a client does, and wants it to succeed.
+    /// Deploys as a client does, and wants it to succeed, with nothing to ask about.
     #[track_caller]
     pub(crate) fn deploy(&self, app: &App) -> impl Future<Output = Value> + use<> {
-        let deploy = deploy(self.client.clone(), self.control, app.clone());
-        async move {
-            let (status, body) = deploy.await;
-            assert!(status.is_success(), "{status} {body:#}");
-            body
-        }
+        succeed(deploy(self.client.clone(), self.control, app.clone(), ""))
+    }
+
+    /// As [`Self::deploy`], with a yes to whatever is asked.
+    #[track_caller]
+    pub(crate) fn deploy_anyway(&self, app: &App) -> impl Future<Output = Value> + use<> {
+        succeed(deploy(self.client.clone(), self.control, app.clone(), YES))
     }
 
     pub(crate) async fn try_deploy(&self, app: &App) -> (StatusCode, Value) {
-        deploy(self.client.clone(), self.control, app.clone()).await
+        deploy(self.client.clone(), self.control, app.clone(), YES).await
     }
 
     /// As [`Self::try_deploy`], without the yes to whatever is asked.
     pub(crate) async fn try_deploy_asking(&self, app: &App) -> (StatusCode, Value) {
-        for (hash, source) in &app.sources {
-            let put = self.api(Method::PUT, &format!("blobs/{hash}")).body(source.clone());
-            assert_eq!(answer(put).await.0, StatusCode::OK);
-        }
-        let manifest = serde_json::to_value(&app.manifest).unwrap();
-        self.post(&format!("apps/{}/versions", app.manifest.app), &manifest).await
+        deploy(self.client.clone(), self.control, app.clone(), "").await
     }
 
     /// Calls a function through the control plane; the whole answer.
@@ -166,15 +163,30 @@ pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     (status, body.unwrap_or_else(|error| panic!("{status}: {error} in {text:?}")))
 }
 
+/// The query of a deploy that is confirmed, whatever it loses.
+pub(crate) const YES: &str = "?yes=true";
+
+/// Says where it was asked for: the future does not know.
+#[track_caller]
+fn succeed(deploy: impl Future<Output = (StatusCode, Value)>) -> impl Future<Output = Value> {
+    let place = Location::caller();
+    async move {
+        let (status, body) = deploy.await;
+        assert!(status.is_success(), "{place}: {status} {body:#}");
+        body
+    }
+}
+
 /// Uploads what is missing, then deploys; anew if what was there has been collected as garbage in between.
 pub(crate) async fn deploy(
     client: reqwest::Client,
     control: SocketAddr,
     app: App,
+    query: &'static str,
 ) -> (StatusCode, Value) {
-    let deployed = upload_and_deploy(&client, control, &app).await;
+    let deployed = upload_and_deploy(&client, control, &app, query).await;
     match deployed.1["error"]["code"].as_str() {
-        Some("missing-blobs") => upload_and_deploy(&client, control, &app).await,
+        Some("missing-blobs") => upload_and_deploy(&client, control, &app, query).await,
         _ => deployed,
     }
 }
@@ -183,6 +195,7 @@ async fn upload_and_deploy(
     client: &reqwest::Client,
     control: SocketAddr,
     app: &App,
+    query: &str,
 ) -> (StatusCode, Value) {
     let base = format!("http://{control}/api/v1");
     let hashes: Vec<_> = app.manifest.modules.iter().map(|module| module.source).collect();
@@ -193,8 +206,7 @@ async fn upload_and_deploy(
         let put = client.put(format!("{base}/blobs/{}", hash.as_str().unwrap())).body(source);
         assert_eq!(answer(put).await.0, StatusCode::OK);
     }
-    // Tests that want to be asked say so themselves.
-    let url = format!("{base}/apps/{}/versions?yes=true", app.manifest.app);
+    let url = format!("{base}/apps/{}/versions{query}", app.manifest.app);
     answer(client.post(url).json(&app.manifest)).await
 }
 

@@ -51,8 +51,7 @@ impl Catalog {
         };
         let program = match change {
             Some(change) => {
-                let programs = change.programs().find(|program| program.name == name);
-                let arms = programs.ok_or_else(unknown)?.arms;
+                let arms = self.arms_at(app, &change, name.flips).await?.ok_or_else(unknown)?;
                 self.program_at(&routes, &change, &arms).await?
             }
             // What the version runs as is what it was deployed as.

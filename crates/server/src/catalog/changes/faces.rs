@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use belay_model::{AppManifest, Arm, Hash, HunkInfo, PartInfo};
-use serde::{Deserialize, Serialize};
+use belay_model::{AppManifest, Arm, Hash};
 
+use super::contents::Contents;
 use crate::{
     catalog::{
         AppRecord, AppShared, Catalog, CatalogError, ChangeRecord, FunctionRecord, VersionRecord,
@@ -12,28 +12,12 @@ use crate::{
         load,
         manifest::encode_manifest,
         maps,
-        record::{self, FaceRecord},
+        record::FaceRecord,
         woven::{FaceWork, Pair, WovenWork},
     },
     routes::EffectiveRoutes,
     telemetry::ChangeCounters,
 };
-
-/// What a change holds, part by part, and what is in no part because it stays whatever is taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contents {
-    pub parts: Vec<PartInfo>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub staying: Vec<HunkInfo>,
-}
-
-/// The contents of a change as they are, or as they were kept when nothing could stay.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Stored {
-    Now(Contents),
-    Parts(Vec<PartInfo>),
-}
 
 impl Catalog {
     pub(super) async fn store_change(
@@ -42,10 +26,8 @@ impl Catalog {
         woven: &WovenWork,
         faces: &[FaceWork],
     ) -> Result<(Hash, Hash, Vec<FaceRecord>), CatalogError> {
-        let details = record::encode(&Contents {
-            parts: woven.parts.clone(),
-            staying: woven.staying.clone(),
-        });
+        let details = Contents { parts: woven.parts.clone(), staying: woven.staying.clone() };
+        let details = details.encode();
         let manifest = encode_manifest(&pair.before)?;
         let blobs = &self.inner.blobs;
         let (before, details) = tokio::try_join!(blobs.put(&manifest), blobs.put(&details))?;
@@ -96,17 +78,6 @@ impl Catalog {
         let routes = Arc::new(routes);
         self.publish(|all| all.with_app(routes.clone()));
         Ok(())
-    }
-
-    /// What a change holds.
-    pub async fn contents(&self, change: &ChangeRecord) -> Result<Contents, CatalogError> {
-        let bytes = self.inner.blobs.get(&change.details).await?;
-        let bytes = bytes.ok_or_else(|| CatalogError::damaged("details", "the blob is missing"))?;
-        let read = serde_json::from_slice::<Stored>(&bytes).map(|stored| match stored {
-            Stored::Now(contents) => contents,
-            Stored::Parts(parts) => Contents { parts, staying: Vec::new() },
-        });
-        read.map_err(|error| CatalogError::damaged("details", error))
     }
 }
 

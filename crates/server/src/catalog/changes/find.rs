@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use belay_model::{AppName, PartId, VersionNumber};
+use belay_model::{AppName, PartId, ProgramName, VersionNumber};
 
 use super::parts::parts_of;
 use crate::{
@@ -19,8 +19,30 @@ pub(super) struct Found {
     pub(super) change: Arc<ChangeRecord>,
     /// Of the change that runs.
     pub(super) parts: Vec<PartId>,
-    /// Of the change that was named: what went on nowhere. None where parts were named.
-    pub(super) settled: Vec<PartId>,
+    /// The change that was named, if that was named as a whole.
+    pub(super) whole: Option<Named>,
+}
+
+/// A change that a command names as a whole.
+pub struct Named {
+    /// How many edits are in no part, because they stay whatever is taken back.
+    pub staying: usize,
+    /// What ran before it.
+    pub from: ProgramName,
+    /// Parts that a later deploy settled: they stay as they are.
+    pub settled: Vec<PartId>,
+}
+
+/// The change that a version brought.
+pub fn find_change(
+    app: &AppRoutes,
+    change: VersionNumber,
+) -> Result<&Arc<ChangeRecord>, CatalogError> {
+    let name = || app.name().clone();
+    app.changes.get(&change).ok_or_else(|| match app.versions.get(&change) {
+        Some(_) => CatalogError::NoChange { app: name(), version: change },
+        None => CatalogError::UnknownChange { app: name(), change },
+    })
 }
 
 /// The parts of the running change that `named` parts of `change` are now; all that are left if none is named.
@@ -30,8 +52,7 @@ pub(super) fn find_parts(
     named: &[PartId],
 ) -> Result<Found, CatalogError> {
     let name = app.name();
-    let unknown = || CatalogError::UnknownChange { app: name.clone(), change };
-    let record = app.changes.get(&change).ok_or_else(unknown)?;
+    let record = find_change(app, change)?;
     if record.parts.is_empty() && named.is_empty() {
         let (app, from) = (name.clone(), record.from.version);
         return Err(CatalogError::AllStays { app, change, from });
@@ -60,7 +81,21 @@ pub(super) fn find_parts(
         return Err(CatalogError::PartsGone { app, change, gone: settled, now, left });
     }
     let parts = here.into_iter().map(|(_, (_, part))| part).collect();
-    Ok(Found { change: running, parts, settled })
+    let (staying, from) = (record.staying, record.from);
+    let whole = named.is_empty().then_some(Named { staying, from, settled });
+    Ok(Found { change: running, parts, whole })
+}
+
+/// The change that is named, if it is the one that runs and is not settled yet.
+pub(super) fn find_whole(
+    app: &AppRoutes,
+    change: VersionNumber,
+) -> Result<Arc<ChangeRecord>, CatalogError> {
+    let name = app.name();
+    find_change(app, change)?;
+    let running = app.running_change().filter(|running| running.version == change);
+    let live = running.filter(|running| running.state == ChangeState::Live);
+    live.ok_or_else(|| why_not(app, name, change, std::iter::once(change)))
 }
 
 /// Why no part of a change can be switched, whose parts end at `ends`.

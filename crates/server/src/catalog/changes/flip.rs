@@ -6,13 +6,14 @@ use belay_fabric::Transaction;
 use belay_model::{AppName, Arm, PartId, VersionNumber};
 
 use super::{
-    find::{Found, find_parts},
-    parts::{arm_of, edits, lift},
+    find::{Found, Named, find_parts},
+    parts::arm_of,
+    verdicts::{hold, lift},
 };
 use crate::{
     catalog::{
-        Catalog, CatalogError, ChangeRecord, FlipRecord, Happening, What,
-        record::{self, APPS, CHANGES, DEPLOYS, TakenBack, version_key},
+        AppRecord, Catalog, CatalogError, ChangeRecord, FlipRecord, Happening, What,
+        record::{self, APPS, CHANGES, DEPLOYS, FLIPS, FORMAT, flip_key, version_key},
     },
     routes::AppRoutes,
     telemetry::Timestamp,
@@ -22,8 +23,8 @@ use crate::{
 pub struct Flipped {
     /// The change that runs, with its arms of now.
     pub change: Arc<ChangeRecord>,
-    /// Parts of the change that was named, as a whole, which a later deploy settled: they stay as they are.
-    pub settled: Vec<PartId>,
+    /// The change that was named, if that was named as a whole.
+    pub whole: Option<Named>,
 }
 
 impl Catalog {
@@ -38,17 +39,21 @@ impl Catalog {
         self.app(app)?;
         let _turn = self.turn(app).await;
         let routes = self.app(app)?;
-        let Found { change, parts, settled } = find_parts(&routes, change, parts)?;
-        let moving: Vec<PartId> =
-            parts.into_iter().filter(|part| arm_of(&change, *part) != arm).collect();
+        let Found { change, parts, whole } = find_parts(&routes, change, parts)?;
+        let moving = parts.iter().copied().filter(|part| arm_of(&change, *part) != arm);
+        let moving: Vec<PartId> = moving.collect();
         if moving.is_empty() {
-            return Ok(Flipped { change, settled });
+            if arm == Arm::After {
+                self.lift_from(app, &change, &parts).await?;
+            }
+            return Ok(Flipped { change, whole });
         }
-        let new = Arc::new(flipped(&change, &moving, arm));
+        let (new, flip) = flipped(&change, &moving, arm);
+        let new = Arc::new(new);
         if arm == Arm::Before {
             self.publish_arms(app, &new);
         }
-        let committed = self.commit_flip(app, &new, &moving, arm).await;
+        let committed = self.commit_flip(app, &new, &flip).await;
         if committed.is_err() {
             // What is refused changes nothing; said again, it must not look as if it were done.
             self.publish_arms(app, &change);
@@ -57,34 +62,51 @@ impl Catalog {
         if arm == Arm::After {
             self.publish_arms(app, &new);
         }
-        Ok(Flipped { change: new, settled })
+        Ok(Flipped { change: new, whole })
+    }
+
+    /// What runs already may have something that was taken back before it was tied to more.
+    async fn lift_from(
+        &self,
+        app: &AppName,
+        change: &ChangeRecord,
+        parts: &[PartId],
+    ) -> Result<(), CatalogError> {
+        let Some((record, _)) = self.app_record(app).await? else { return Ok(()) };
+        let lifted = |mut record: AppRecord| {
+            lift(&mut record, change, parts);
+            record
+        };
+        if lifted(record.clone()) == record {
+            return Ok(());
+        }
+        self.change_record(app, |old| {
+            let record = old.ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })?;
+            let record = record::encode(&lifted(record));
+            Ok((Transaction::new().put(&APPS, app.as_str(), record), ()))
+        })
+        .await
     }
 
     async fn commit_flip(
         &self,
         app: &AppName,
         change: &ChangeRecord,
-        parts: &[PartId],
-        arm: Arm,
+        flip: &FlipRecord,
     ) -> Result<(), CatalogError> {
-        let at_ms = Timestamp::now().0;
-        let what = match arm {
-            Arm::Before => What::TakenBack { change: change.version, parts: parts.to_vec() },
-            Arm::After => What::Restored { change: change.version, parts: parts.to_vec() },
+        let FlipRecord { at_ms, parts, .. } = flip.clone();
+        let what = match flip.arm {
+            Arm::Before => What::TakenBack { change: change.version, parts },
+            Arm::After => What::Restored { change: change.version, parts },
         };
         let happening = Happening { at_ms, app: app.clone(), what };
         self.change_record(app, |old| {
             let mut record = old.ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })?;
-            match arm {
-                Arm::Before => record.taken_back.extend(parts.iter().map(|part| TakenBack {
-                    version: change.version,
-                    part: *part,
-                    edits: edits(change, *part),
-                    at_ms,
-                })),
-                Arm::After => lift(&mut record, change, parts),
+            match flip.arm {
+                Arm::Before => hold(&mut record, change, &flip.parts, at_ms),
+                Arm::After => lift(&mut record, change, &flip.parts),
             }
-            let transaction = Transaction::new()
+            let transaction = with_flip(Transaction::new(), app, change, flip)
                 .put(&CHANGES, version_key(app, change.version), record::encode(change))
                 .put(&APPS, app.as_str(), record::encode(&record))
                 .append(&DEPLOYS, record::encode(&happening));
@@ -107,8 +129,12 @@ impl Catalog {
     }
 }
 
-/// The change with parts at another arm, which makes another program of it.
-pub(super) fn flipped(change: &ChangeRecord, parts: &[PartId], arm: Arm) -> ChangeRecord {
+/// The change with parts at another arm, which makes another program of it; and the record of that.
+pub(super) fn flipped(
+    change: &ChangeRecord,
+    parts: &[PartId],
+    arm: Arm,
+) -> (ChangeRecord, FlipRecord) {
     let mut new = ChangeRecord { flips: change.flips + 1, ..change.clone() };
     for part in parts {
         if let Some(record) = new.parts.get_mut(usize::from(part.0)) {
@@ -116,7 +142,15 @@ pub(super) fn flipped(change: &ChangeRecord, parts: &[PartId], arm: Arm) -> Chan
         }
     }
     let arms = new.parts.iter().map(|part| part.arm).collect();
-    let at_ms = Timestamp::now().0;
-    new.history.push(FlipRecord { at_ms, flips: new.flips, parts: parts.to_vec(), arm, arms });
-    new
+    let (at_ms, flips, parts) = (Timestamp::now().0, new.flips, parts.to_vec());
+    (new, FlipRecord { format: FORMAT, at_ms, flips, parts, arm, arms })
+}
+
+pub(super) fn with_flip(
+    transaction: Transaction,
+    app: &AppName,
+    change: &ChangeRecord,
+    flip: &FlipRecord,
+) -> Transaction {
+    transaction.put(&FLIPS, flip_key(app, change.version, flip.flips), record::encode(flip))
 }

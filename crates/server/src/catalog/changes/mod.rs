@@ -7,13 +7,15 @@
 //! - [`plan`]: what a deploy changes, and what goes on in it from the change before;
 //! - [`find`]: which parts a name leads to now; [`flip`]: take back and restore; [`settle`]: drop the other arms;
 //! - [`live`]: a version that is live again runs with its change;
-//! - [`history`]: the programs that it made; [`resolve`]: the one in which each part is at some arm; [`effective`]: the
-//!   sources of what runs or ran;
-//! - [`faces`]: the images of a change, stored and served; [`parts`]: reading a record.
+//! - [`verdicts`]: what was taken back, and stays so; [`history`]: the programs that it made;
+//! - [`resolve`]: the program in which each part is at some arm; [`effective`]: the sources of what runs or ran;
+//! - [`faces`]: the images of a change, stored and served; [`contents`]: what it holds, for people; [`parts`]: reading a
+//!   record.
 //!
 //! Invariants: taking back takes effect in memory first, then in the store, then is acknowledged; restoring is durable
 //! first; a request keeps the arms that it started with.
 
+mod contents;
 mod effective;
 mod faces;
 mod find;
@@ -24,12 +26,14 @@ mod parts;
 mod plan;
 mod resolve;
 mod settle;
+mod verdicts;
 
-pub(super) use parts::is_cut_as;
+pub(super) use self::{parts::is_cut_as, verdicts::brought};
 
 pub use self::{
+    contents::Contents,
     effective::{EffectiveFile, EffectiveProgram},
-    faces::Contents,
+    find::{Named, find_change},
     flip::Flipped,
     history::EffectiveVersion,
     plan::{PartNote, PartNoteKind},

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use belay_model::{Arm, EditId, PartId, PartInfo};
-use belay_weave::Weave;
 
-use crate::catalog::{AppRecord, ChangeRecord, PartRecord};
+use crate::catalog::{ChangeRecord, PartRecord};
 
 /// The edits of a part, sorted.
 pub(super) fn edits_of(part: &PartInfo) -> Vec<EditId> {
@@ -51,11 +50,17 @@ pub(super) fn twin_of(
     })
 }
 
+/// Whether a part is some of `others` together, and nothing else.
+pub(super) fn is_made_of(part: &[EditId], others: &[Vec<EditId>]) -> bool {
+    let own: BTreeSet<&EditId> = part.iter().collect();
+    let touching = others.iter().filter(|other| other.iter().any(|edit| own.contains(edit)));
+    own == touching.flatten().collect()
+}
+
 /// Whether a weave that was made again has the parts of the change. By an older Belay, edits that are the same were not
 /// numbered.
-pub(in crate::catalog) fn is_cut_as(woven: &Weave, change: &ChangeRecord) -> bool {
+pub(in crate::catalog) fn is_cut_as(parts: &[PartInfo], change: &ChangeRecord) -> bool {
     let anywhere = |edits: &[EditId]| edits.iter().map(EditId::anywhere).collect::<BTreeSet<_>>();
-    let parts = woven.parts();
     parts
         .iter()
         .map(|part| anywhere(&edits_of(part)))
@@ -65,16 +70,6 @@ pub(in crate::catalog) fn is_cut_as(woven: &Weave, change: &ChangeRecord) -> boo
 /// The edits of all parts.
 pub(super) fn all_edits(change: &ChangeRecord) -> BTreeSet<EditId> {
     change.parts.iter().flat_map(|part| part.edits.iter().cloned()).collect()
-}
-
-/// What was taken back is no longer held against these parts.
-pub(super) fn lift(record: &mut AppRecord, change: &ChangeRecord, parts: &[PartId]) {
-    let all = all_edits(change);
-    let lifted: Vec<EditId> = parts.iter().flat_map(|part| edits(change, *part)).collect();
-    for verdict in &mut record.taken_back {
-        verdict.edits.retain(|kept| !lifted.iter().any(|edit| is_same(kept, edit, &all)));
-    }
-    record.taken_back.retain(|verdict| !verdict.edits.is_empty());
 }
 
 #[cfg(test)]
@@ -97,6 +92,15 @@ mod tests {
         assert!(is_same(&one, &two, &BTreeSet::from([two.clone()])), "it moved");
         assert!(is_same(&one.anywhere(), &two, &all), "an older Belay did not number them");
         assert!(!is_same(&one, &other, &BTreeSet::from([other.clone()])));
+    }
+
+    #[test]
+    fn a_part_may_be_several_others() {
+        let [a, b, c] = ["a", "b", "c"].map(|text| edit(text, 0));
+        let others = [vec![a.clone()], vec![b.clone()], vec![c.clone()]];
+        assert!(is_made_of(&[a.clone(), b.clone()], &others));
+        assert!(!is_made_of(&[a.clone(), b.clone()], &others[..1]), "one is gone");
+        assert!(!is_made_of(&[a.clone(), b.clone()], &[vec![a], vec![b, c]]), "one is more");
     }
 
     #[test]

@@ -6,18 +6,23 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use belay_model::{
-    AppManifest, AppName, Arm, EditId, HunkInfo, PartId, PartInfo, ProgramName, VersionNumber,
+    AppManifest, AppName, Arm, ChangeId, EditId, HunkInfo, PartId, PartInfo, ProgramName,
+    VersionNumber,
 };
 use serde::Serialize;
 
-use super::parts::{arm_of, edits_of, is_same, parts_of, twin_of};
+use super::{
+    parts::{arm_of, edits, edits_of, is_made_of, is_same, parts_of, twin_of},
+    verdicts::held,
+};
 use crate::{
     catalog::{
-        AppRecord, Catalog, CatalogError, ChangeRecord, ChangeState, PartRecord,
+        Catalog, CatalogError, ChangeRecord, ChangeState, Consent, PartRecord, SettledPart,
         build::Work,
         manifest::read_manifest,
-        record::{self, APPS, FORMAT, TakenBack},
-        woven::{Bindings, FaceWork, Pair},
+        planning::Seen,
+        record::{FORMAT, TakenBack},
+        woven::{Bindings, FaceWork, Pair, WovenWork},
     },
     routes::AppRoutes,
     telemetry::Timestamp,
@@ -26,13 +31,39 @@ use crate::{
 /// For so long a deploy asks before what a change brought could not be taken back any more: the rollback window.
 const WINDOW_MS: u64 = 15 * 60 * 1_000;
 
+/// Changes that do not run and whose images are kept all the same; those of older ones are made anew if need be.
+const IMAGES_KEPT: usize = 8;
+
 /// What a deploy changes, ready to be committed with its version.
 pub(in crate::catalog) struct PlannedChange {
     pub(in crate::catalog) record: ChangeRecord,
     /// The change whose place it takes.
     pub(in crate::catalog) superseded: Option<ChangeRecord>,
+    /// Changes that ran long ago, whose images are not kept any more.
+    pub(in crate::catalog) old: Vec<ChangeRecord>,
     pub(in crate::catalog) faces: Vec<FaceWork>,
     pub(in crate::catalog) notes: Vec<PartNote>,
+}
+
+impl PlannedChange {
+    /// All that it writes.
+    pub(in crate::catalog) fn records(&self) -> impl Iterator<Item = &ChangeRecord> {
+        std::iter::once(&self.record).chain(&self.superseded).chain(&self.old)
+    }
+
+    /// What went on nowhere.
+    pub(in crate::catalog) fn settled(&self, app: &AppName) -> Vec<SettledPart> {
+        let parts = self
+            .superseded
+            .iter()
+            .flat_map(|change| parts_of(change).map(|(id, part)| (change.version, id, part)));
+        let gone = parts.filter(|(.., part)| part.carried_to.is_none());
+        let told = |(version, id, part): (VersionNumber, PartId, &PartRecord)| SettledPart {
+            part: format!("{app}/{version}:{id}"),
+            arm: part.arm,
+        };
+        gone.map(told).collect()
+    }
 }
 
 /// What a deploy says of one part.
@@ -61,36 +92,40 @@ struct Base {
     from: ProgramName,
     before: AppManifest,
     superseded: Option<ChangeRecord>,
+    /// The edits of a part that goes on if its edits run at load in the new program, too: that is what ties them.
+    tied_at_load: Option<Vec<EditId>>,
+}
+
+/// The parts of a change that a new version has as they are.
+struct Untouched {
+    parts: BTreeSet<PartId>,
+    /// The one of them whose edits are tied since they run when modules are loaded, which a weave alone does not tell.
+    tied_at_load: Option<PartId>,
 }
 
 impl Catalog {
     /// What deploying `after`, which `plain` was made of, changes. `None` if nothing ran before, or nothing differs.
     pub(in crate::catalog) async fn plan_change(
         &self,
+        seen: &Seen,
         after: &Arc<AppManifest>,
         plain: &Work,
-        version: VersionNumber,
-        yes: bool,
+        consent: &Consent,
     ) -> Result<Option<PlannedChange>, CatalogError> {
-        let Ok(app) = self.app(&after.app) else { return Ok(None) };
-        let Some(base) = self.base(&app, after, yes).await? else { return Ok(None) };
-        let label = format!("v{}", base.from.version);
-        let pair = Pair { before: Arc::new(base.before), after: after.clone(), label };
-        let Some(mut woven) = self.inner.builder.weave(&pair, plain).await? else {
+        let Some(app) = &seen.routes else { return Ok(None) };
+        let Some((base, pair, mut woven)) = self.weave_on(app, after, plain, consent).await? else {
             return Ok(None);
         };
-        let taken = self.stored_app(&after.app).await?.map(|record| record.taken_back);
-        let taken = taken.unwrap_or_default();
-        if !yes {
-            self.check_staying(&app, &woven.staying, &taken).await?;
-        }
+        let taken = seen.record.iter().flat_map(|record| held(&record.taken_back));
+        let taken: Vec<TakenBack> = taken.cloned().collect();
+        self.check_staying(app, &woven.staying, &taken, consent).await?;
         let (parts, notes) =
             self.first_arms(&after.app, &woven.parts, base.superseded.as_ref(), &taken);
         let faces = std::mem::take(&mut woven.faces);
         let (before, details, stored) = self.store_change(&pair, &woven, &faces).await?;
         let record = ChangeRecord {
             format: FORMAT,
-            version,
+            version: app.latest().next(),
             from: base.from,
             created_ms: Timestamp::now().0,
             state: ChangeState::Live,
@@ -107,7 +142,42 @@ impl Catalog {
             history: Vec::new(),
         };
         let superseded = base.superseded.map(|old| supersede(old, &record));
-        Ok(Some(PlannedChange { record, superseded, faces, notes }))
+        let old = without_images(app, superseded.as_ref());
+        Ok(Some(PlannedChange { record, superseded, old, faces, notes }))
+    }
+
+    /// Weaves the new version with what runs.
+    async fn weave_on(
+        &self,
+        app: &AppRoutes,
+        after: &Arc<AppManifest>,
+        plain: &Work,
+        consent: &Consent,
+    ) -> Result<Option<(Base, Pair, WovenWork)>, CatalogError> {
+        let mut at_load = true;
+        loop {
+            let Some(base) = self.base(app, after, consent, at_load).await? else {
+                return Ok(None);
+            };
+            let label = format!("v{}", base.from.version);
+            let before = Arc::new(base.before.clone());
+            let pair = Pair { before, after: after.clone(), label };
+            let Some(woven) = self.inner.builder.weave(&pair, plain).await? else {
+                return Ok(None);
+            };
+            let has = |edits: &Vec<EditId>| {
+                let all = |part: &PartInfo| {
+                    let there = edits_of(part);
+                    edits.iter().all(|edit| there.contains(edit))
+                };
+                woven.parts.iter().any(all)
+            };
+            if base.tied_at_load.as_ref().is_none_or(has) {
+                return Ok(Some((base, pair, woven)));
+            }
+            // They do not run at load any more, which takes that part apart: it is touched.
+            at_load = false;
+        }
     }
 
     /// What was taken back must not come back as what stays, unless it is asked for.
@@ -116,9 +186,11 @@ impl Catalog {
         app: &AppRoutes,
         staying: &[HunkInfo],
         taken: &[TakenBack],
+        consent: &Consent,
     ) -> Result<(), CatalogError> {
         let mut parts = Vec::new();
-        for verdict in taken.iter().filter(|_| !staying.is_empty()) {
+        let asked = !staying.is_empty() && !consent.all;
+        for verdict in taken.iter().filter(|_| asked) {
             let Some(change) = app.changes.get(&verdict.version) else { continue };
             let contents = self.contents(change).await?;
             let part = contents.parts.iter().find(|part| part.id == verdict.part);
@@ -130,12 +202,8 @@ impl Catalog {
                 parts.push(format!("{}/{}:{}", app.name(), verdict.version, verdict.part));
             }
         }
-        if parts.is_empty() { Ok(()) } else { Err(CatalogError::ComesBack { parts }) }
-    }
-
-    async fn stored_app(&self, app: &AppName) -> Result<Option<AppRecord>, CatalogError> {
-        let found = self.inner.store.get(&APPS, app.as_str()).await?;
-        found.map(|r| record::decode(&r.key, &r.value)).transpose()
+        parts.dedup();
+        if consent.brings_back(&parts) { Ok(()) } else { Err(CatalogError::ComesBack { parts }) }
     }
 
     /// The program that the new version is compared with.
@@ -143,26 +211,29 @@ impl Catalog {
         &self,
         app: &AppRoutes,
         after: &Arc<AppManifest>,
-        yes: bool,
+        consent: &Consent,
+        at_load: bool,
     ) -> Result<Option<Base>, CatalogError> {
         let Some(live) = app.live() else { return Ok(None) };
         let from = app.program();
         let Some(change) = app.running_change() else {
             let before = self.manifest(&live.record).await?;
-            return Ok(Some(Base { from, before, superseded: None }));
+            return Ok(Some(Base { from, before, superseded: None, tied_at_load: None }));
         };
         if let Some(settled) = &change.settled {
             let before = read_manifest(&self.inner.blobs, settled).await?;
-            return Ok(Some(Base { from, before, superseded: None }));
+            return Ok(Some(Base { from, before, superseded: None, tied_at_load: None }));
         }
-        let untouched = self.untouched(app, &change, after).await?;
+        let Untouched { parts: untouched, tied_at_load } =
+            self.untouched(app, &change, after, at_load).await?;
         let lost: Vec<PartId> = parts_of(&change)
             .filter(|(part, record)| record.arm == Arm::After && !untouched.contains(part))
             .map(|(part, _)| part)
             .collect();
         let age_ms = Timestamp::now().0.saturating_sub(change.created_ms);
-        if !lost.is_empty() && !yes && age_ms < WINDOW_MS {
-            let (app, change) = (app.name().clone(), change.version);
+        let id = ChangeId { app: app.name().clone(), version: change.version };
+        if age_ms < WINDOW_MS && !consent.loses(&id, &lost) {
+            let ChangeId { app, version: change } = id;
             return Err(CatalogError::WayBackLost { app, change, parts: lost });
         }
         // What goes on is woven again from where it came from; the rest stays as it is now.
@@ -177,25 +248,32 @@ impl Catalog {
             resolved => resolved?,
         };
         self.store_sources(&before).await?;
-        let before = before.manifest;
-        Ok(Some(Base { from, before, superseded: Some(ChangeRecord::clone(&change)) }))
+        let tied_at_load = tied_at_load.map(|part| edits(&change, part));
+        let superseded = Some(ChangeRecord::clone(&change));
+        Ok(Some(Base { from, before: before.manifest, superseded, tied_at_load }))
     }
 
-    /// The parts of a live change that a new version has as they are.
+    /// The parts of a live change that a new version has as they are. `at_load`: whatever runs when modules are loaded
+    /// is taken to do so in the new version, too.
     async fn untouched(
         &self,
         app: &AppRoutes,
         change: &ChangeRecord,
         after: &Arc<AppManifest>,
-    ) -> Result<BTreeSet<PartId>, CatalogError> {
+        at_load: bool,
+    ) -> Result<Untouched, CatalogError> {
         let old = self.pair(app, change).await?;
         let pair = Pair { after: after.clone(), ..old };
         let probe = self.inner.builder.weave_again(&pair, Bindings::default()).await?;
         let there: Vec<Vec<EditId>> = probe.parts().iter().map(edits_of).collect();
         let all: Vec<Vec<EditId>> = change.parts.iter().map(|part| part.edits.clone()).collect();
-        let same =
-            parts_of(change).filter(|(_, part)| twin_of(&part.edits, &all, &there).is_some());
-        Ok(same.map(|(part, _)| part).collect())
+        let same = |part: &PartRecord| twin_of(&part.edits, &all, &there).is_some();
+        let tied = change.face_part.filter(|_| at_load && !change.frozen.is_empty());
+        let tied_at_load = parts_of(change)
+            .find(|(id, part)| tied == Some(*id) && !same(part) && is_made_of(&part.edits, &there))
+            .map(|(id, _)| id);
+        let same = parts_of(change).filter(|(_, part)| same(part)).map(|(id, _)| id);
+        Ok(Untouched { parts: same.chain(tied_at_load).collect(), tied_at_load })
     }
 
     /// The arms that parts begin with: as before where they go on, as before the change where they were taken back.
@@ -251,6 +329,18 @@ impl Catalog {
         });
         (records.collect(), notes)
     }
+}
+
+/// Changes that ran so long ago that their images are not kept. Should `live` be moved back to one of them, they are
+/// made anew.
+fn without_images(app: &AppRoutes, superseded: Option<&ChangeRecord>) -> Vec<ChangeRecord> {
+    let now = superseded.map(|change| change.version);
+    let past = app.changes.values().rev().filter(|change| {
+        let past = change.state != ChangeState::Settled && Some(change.version) != now;
+        past && !change.faces.is_empty()
+    });
+    let old = past.skip(IMAGES_KEPT);
+    old.map(|change| ChangeRecord { faces: Vec::new(), ..ChangeRecord::clone(change) }).collect()
 }
 
 /// Whether an edit is one that stays, or within it: what stays is cut into statements, whatever the edit was.

@@ -53,7 +53,8 @@ impl Catalog {
         let pair = self.pair(app, change).await?;
         let bindings = Bindings { frozen: change.frozen.clone(), whole: change.whole.is_some() };
         let woven = self.inner.builder.weave_again(&pair, bindings).await?;
-        if !is_cut_as(&woven, change) && parts_of(change).any(|(part, _)| arm(part) == Arm::Before)
+        if !is_cut_as(&woven.parts(), change)
+            && parts_of(change).any(|(part, _)| arm(part) == Arm::Before)
         {
             // The arms are of other parts than these: better no program than another one.
             return Err(CatalogError::Rewoven { app: app.name().clone(), change: change.version });

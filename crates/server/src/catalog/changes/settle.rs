@@ -1,22 +1,22 @@
 //! Settling: what runs of a change stays, the other arms are dropped.
+//!
+//! What stays of it may have to be built; that is planned before the turn is taken.
 
 use std::sync::Arc;
 
 use belay_fabric::Transaction;
 use belay_model::{AppName, Arm, VersionNumber};
 
-use super::{
-    faces::plain_face,
-    find::{Found, find_parts},
-    parts::{arm_of, lift},
-};
+use super::{faces::plain_face, find::find_whole, parts::arm_of, verdicts};
 use crate::{
     catalog::{
         Catalog, CatalogError, ChangeRecord, ChangeState, Happening, What,
         build::Purpose,
         manifest::encode_manifest,
         record::{self, APPS, CHANGES, DEPLOYS, version_key},
+        woven::FaceWork,
     },
+    routes::AppRoutes,
     telemetry::Timestamp,
 };
 
@@ -28,47 +28,23 @@ impl Catalog {
         change: VersionNumber,
     ) -> Result<ChangeRecord, CatalogError> {
         let _blobs_stay = self.inner.collecting.read().await;
-        self.app(app)?;
-        let _turn = self.turn(app).await;
-        let routes = self.app(app)?;
-        let found = find_parts(&routes, change, &[])?;
-        if found.change.version != change {
-            // Its parts go on in another one, which is more than was named.
-            return Err(CatalogError::NotLive {
-                app: app.clone(),
-                change,
-                state: "was superseded",
-            });
-        }
-        let Found { change, parts, .. } = found;
-        let mut new = ChangeRecord { state: ChangeState::Settled, ..ChangeRecord::clone(&change) };
-        let kept = change.parts.iter().all(|part| part.arm == Arm::After);
-        let mut face = None;
-        if kept {
-            new.faces.clear();
-            new.settled = routes.versions.get(&change.version).map(|v| v.record.manifest);
-        } else {
-            let program = self.resolve(&routes, &change, &|part| arm_of(&change, part)).await?;
-            self.store_sources(&program).await?;
-            let manifest = Arc::new(program.manifest);
-            let work = self.inner.builder.build(&manifest, Purpose::Rebuild).await?;
-            let made = plain_face(&manifest, work);
-            new.faces = vec![self.store_face(&made).await?];
-            new.settled = Some(self.inner.blobs.put(&encode_manifest(&manifest)?).await?);
-            face = Some(made);
-        }
-        new.face_part = None;
-        let happening = Happening {
-            at_ms: Timestamp::now().0,
-            app: app.clone(),
-            what: What::Settled { change: new.version },
+        let mut planning = self.planning(app);
+        let (_turn, routes, (new, face)) = loop {
+            let routes = planning.begin().await?.routes(app)?;
+            let planned = self.plan_settled(&routes, change).await?;
+            if let Some(turn) = planning.end().await? {
+                break (turn, routes, planned);
+            }
         };
+        let at_ms = Timestamp::now().0;
+        let what = What::Settled { change: new.version };
+        let happening = Happening { at_ms, app: app.clone(), what };
         let record = self
             .change_record(app, |old| {
                 let mut record =
                     old.ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })?;
-                lift(&mut record, &new, &parts);
-                record.change = (!kept).then_some(new.version);
+                verdicts::settle(&mut record, &new, at_ms);
+                record.change = face.is_some().then_some(new.version);
                 let transaction = Transaction::new()
                     .put(&CHANGES, version_key(app, new.version), record::encode(&new))
                     .put(&APPS, app.as_str(), record::encode(&record))
@@ -80,5 +56,32 @@ impl Catalog {
         let (shared, versions) = (routes.shared.clone(), routes.versions.clone());
         self.publish_app(&record, shared, versions, changes, face.into_iter().collect())?;
         Ok(new)
+    }
+
+    /// The change as it is once it is settled, and the image of what stays where that is not simply its version.
+    async fn plan_settled(
+        &self,
+        routes: &AppRoutes,
+        change: VersionNumber,
+    ) -> Result<(ChangeRecord, Option<FaceWork>), CatalogError> {
+        let change = find_whole(routes, change)?;
+        let mut new = ChangeRecord {
+            state: ChangeState::Settled,
+            face_part: None,
+            faces: Vec::new(),
+            ..ChangeRecord::clone(&change)
+        };
+        if change.parts.iter().all(|part| part.arm == Arm::After) {
+            new.settled = routes.versions.get(&change.version).map(|v| v.record.manifest);
+            return Ok((new, None));
+        }
+        let program = self.resolve(routes, &change, &|part| arm_of(&change, part)).await?;
+        self.store_sources(&program).await?;
+        let manifest = Arc::new(program.manifest);
+        let work = self.inner.builder.build(&manifest, Purpose::Rebuild).await?;
+        let face = plain_face(&manifest, work);
+        new.faces = vec![self.store_face(&face).await?];
+        new.settled = Some(self.inner.blobs.put(&encode_manifest(&manifest)?).await?);
+        Ok((new, Some(face)))
     }
 }
