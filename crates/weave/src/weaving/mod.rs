@@ -1,7 +1,8 @@
 //! Two versions of a module in one text: each difference that can be chosen per request is guarded by a selector.
 //!
 //! - [`align`]: which statement continues which; [`weaver`]: the descent to what differs; [`list`], [`run`],
-//!   [`function`], [`members`], [`program`], [`chain`], [`binding`], [`property`]: one kind of place each;
+//!   [`function`], [`members`], [`program`], [`chain`], [`binding`], [`keeping`], [`property`]: one kind of
+//!   place each;
 //! - [`names`]: names taken from a required module; [`importers`]: imports of names that have two values;
 //! - [`module`], [`modules`]: one module and all of them; [`loose`]: sources that are no app;
 //! - [`elsewhere`]: what other modules would notice of what is there in both arms; [`looks`]: what they
@@ -31,6 +32,7 @@ mod fold;
 mod function;
 mod hunk;
 mod importers;
+mod keeping;
 mod list;
 mod load;
 mod looks;
