@@ -30,17 +30,27 @@ fn version(app: &str, fixture: &Path, name: &str) -> App {
         if path.ends_with(".cjs") {
             module.kind = ModuleKind::CommonJs;
         }
-        let others = modules.iter().map(|(other, _)| other).filter(|other| *other != path);
-        let others =
-            others.map(|other| (format!("./{other}"), ImportTarget::Module(other.clone())));
-        let path = ["path", "node:path"]
-            .map(|name| (name.to_owned(), ImportTarget::Module("node_path.cjs".to_owned())));
+        let others = modules.iter().map(|(other, _)| (format!("./{other}"), other.clone()));
+        let path = ["path", "node:path"].map(|name| (name.to_owned(), "node_path.cjs".to_owned()));
+        let mut imports: Vec<(usize, ImportEdge)> = Vec::new();
         for (specifier, target) in others.chain(path) {
-            for kind in [ImportKind::Import, ImportKind::Dynamic, ImportKind::Require] {
-                let (specifier, target) = (specifier.clone(), target.clone());
-                module.imports.push(ImportEdge { specifier, kind, target });
+            for quote in ['"', '\''] {
+                for (at, _) in code.match_indices(&format!("{quote}{specifier}{quote}")) {
+                    let kind = match &code[..at] {
+                        before if before.ends_with("require(") => ImportKind::Require,
+                        before if before.ends_with("import(") => ImportKind::Dynamic,
+                        _ => ImportKind::Import,
+                    };
+                    let target = ImportTarget::Module(target.clone());
+                    let edge = ImportEdge { specifier: specifier.clone(), kind, target };
+                    if !imports.iter().any(|(_, known)| *known == edge) {
+                        imports.push((at, edge));
+                    }
+                }
             }
         }
+        imports.sort_by_key(|(at, _)| *at);
+        module.imports = imports.into_iter().map(|(_, edge)| edge).collect();
     }
     app = app.module("node_path.cjs", "exports.join = (...names) => names.join('/');", &[]);
     app.manifest.modules.last_mut().unwrap().kind = ModuleKind::CommonJs;

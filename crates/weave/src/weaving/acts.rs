@@ -5,6 +5,9 @@ use oxc::ast::AstType;
 use super::nodes::{at_load, is_function};
 use crate::syntax::{Marks, NodeId, Tree, VariableId};
 
+/// So many variables that are made of each other are followed.
+const KNOWN_MAX: usize = 32;
+
 /// Whether something that is done as a module is loaded may be seen outside of it: something is called for what it does, or
 /// something is assigned that is not the module's own. What a value is made by is taken to make that value.
 pub(super) fn is_act(tree: &Tree<'_>, id: NodeId) -> bool {
@@ -15,12 +18,15 @@ pub(super) fn is_act(tree: &Tree<'_>, id: NodeId) -> bool {
         }
         AstType::AssignmentExpression | AstType::UpdateExpression => {
             let target = node.children.first().copied();
-            target.is_some_and(|target| !is_own_target(tree, target)) && runs_at_load(tree, id)
+            target.is_some_and(|target| !is_own_target(tree, target, &mut Vec::new()))
+                && runs_at_load(tree, id)
         }
         AstType::UnaryExpression => {
             let target = node.children.first().copied();
             let deletes = tree.code(id).starts_with("delete");
-            deletes && target.is_some_and(|it| !is_own(tree, it)) && runs_at_load(tree, id)
+            deletes
+                && target.is_some_and(|it| !is_own(tree, it, &mut Vec::new()))
+                && runs_at_load(tree, id)
         }
         AstType::ThrowStatement => runs_at_load(tree, id),
         AstType::Decorator => true,
@@ -64,7 +70,8 @@ fn is_for_its_effect(tree: &Tree<'_>, id: NodeId) -> bool {
 /// `Object.…`; of a method of a list or map.
 fn is_own_call(tree: &Tree<'_>, call: NodeId) -> bool {
     let Some((&callee, arguments)) = tree.node(call).children.split_first() else { return false };
-    let own_arguments = || arguments.iter().all(|argument| is_own_value(tree, *argument));
+    let own_arguments =
+        || arguments.iter().all(|argument| is_own_value(tree, *argument, &mut Vec::new()));
     if is_function(tree.ty(callee)) {
         return own_arguments();
     }
@@ -76,13 +83,13 @@ fn is_own_call(tree: &Tree<'_>, call: NodeId) -> bool {
         return false;
     }
     if tree.code(object) == "Object" {
-        return arguments.first().is_some_and(|target| is_own(tree, *target));
+        return arguments.first().is_some_and(|target| is_own(tree, *target, &mut Vec::new()));
     }
     is_list(tree, object) && own_arguments()
 }
 
 /// Whether an expression gives something that nothing else has.
-fn is_own_value(tree: &Tree<'_>, id: NodeId) -> bool {
+fn is_own_value(tree: &Tree<'_>, id: NodeId, known: &mut Vec<VariableId>) -> bool {
     let node = tree.node(id);
     match node.ty {
         AstType::NumericLiteral
@@ -100,13 +107,13 @@ fn is_own_value(tree: &Tree<'_>, id: NodeId) -> bool {
         | AstType::ObjectProperty
         | AstType::LogicalExpression
         | AstType::ConditionalExpression => {
-            node.children.iter().all(|inner| is_own_value(tree, *inner))
+            node.children.iter().all(|inner| is_own_value(tree, *inner, known))
         }
         AstType::IdentifierName => true,
         AstType::AssignmentExpression => {
-            node.children.last().is_some_and(|value| is_own_value(tree, *value))
+            node.children.last().is_some_and(|value| is_own_value(tree, *value, known))
         }
-        _ => is_own(tree, id),
+        _ => is_own(tree, id, known),
     }
 }
 
@@ -133,7 +140,7 @@ fn value_of(tree: &Tree<'_>, id: NodeId) -> Option<NodeId> {
 }
 
 /// Whether only what is the module's own is assigned to: a variable always is.
-fn is_own_target(tree: &Tree<'_>, id: NodeId) -> bool {
+fn is_own_target(tree: &Tree<'_>, id: NodeId, known: &mut Vec<VariableId>) -> bool {
     let node = tree.node(id);
     match node.ty {
         AstType::IdentifierReference | AstType::AssignmentTargetPropertyIdentifier => {
@@ -143,12 +150,12 @@ fn is_own_target(tree: &Tree<'_>, id: NodeId) -> bool {
             let names = tree.subtree(id).filter(|id| tree.ty(*id) == AstType::IdentifierReference);
             names.into_iter().all(|name| tree.node(name).variable.is_some())
         }
-        _ => is_own(tree, id),
+        _ => is_own(tree, id, known),
     }
 }
 
 /// Whether an expression leads, by names, to something that the module itself has made.
-fn is_own(tree: &Tree<'_>, id: NodeId) -> bool {
+fn is_own(tree: &Tree<'_>, id: NodeId, known: &mut Vec<VariableId>) -> bool {
     let node = tree.node(id);
     match node.ty {
         AstType::StaticMemberExpression
@@ -156,12 +163,12 @@ fn is_own(tree: &Tree<'_>, id: NodeId) -> bool {
         | AstType::PrivateFieldExpression
         | AstType::TSNonNullExpression
         | AstType::TSAsExpression => {
-            node.children.first().is_some_and(|inner| is_own(tree, *inner))
+            node.children.first().is_some_and(|inner| is_own(tree, *inner, known))
         }
         // Of a CommonJS module it is what is exported.
         AstType::ThisExpression => true,
         AstType::IdentifierReference => match node.variable {
-            Some(variable) => is_own_variable(tree, variable),
+            Some(variable) => is_own_variable(tree, variable, known),
             None => matches!(tree.code(id), "exports" | "module"),
         },
         _ => false,
@@ -169,7 +176,15 @@ fn is_own(tree: &Tree<'_>, id: NodeId) -> bool {
 }
 
 /// Whether all that a variable ever holds was made by the module: a function, a class, a literal, an instance.
-fn is_own_variable(tree: &Tree<'_>, variable: VariableId) -> bool {
+fn is_own_variable(tree: &Tree<'_>, variable: VariableId, known: &mut Vec<VariableId>) -> bool {
+    // All must be, so what was asked before need not be asked again; what is made of itself is what else it is made of.
+    if known.contains(&variable) {
+        return true;
+    }
+    if known.len() == KNOWN_MAX {
+        return false;
+    }
+    known.push(variable);
     let variable = tree.variable(variable);
     let assigned =
         variable.references.iter().filter(|id| tree.node(**id).marks.has(Marks::WRITTEN));
@@ -177,19 +192,19 @@ fn is_own_variable(tree: &Tree<'_>, variable: VariableId) -> bool {
         let parent = tree.node(*id).parent.map(|parent| tree.node(parent));
         parent.is_some_and(|parent| {
             parent.ty == AstType::AssignmentExpression
-                && parent.children.last().is_some_and(|value| is_made(tree, *value))
+                && parent.children.last().is_some_and(|value| is_made(tree, *value, known))
         })
     });
-    assigned && variable.declarations.iter().all(|id| is_made_declared(tree, *id))
+    assigned && variable.declarations.iter().all(|id| is_made_declared(tree, *id, known))
 }
 
-fn is_made_declared(tree: &Tree<'_>, declared: NodeId) -> bool {
+fn is_made_declared(tree: &Tree<'_>, declared: NodeId, known: &mut Vec<VariableId>) -> bool {
     let Some(outer) = tree.node(declared).parent else { return false };
     let node = tree.node(outer);
     match node.ty {
         AstType::Function | AstType::Class => true,
         AstType::VariableDeclarator if node.children.first() == Some(&declared) => {
-            node.children.get(1).is_none_or(|value| is_made(tree, *value))
+            node.children.get(1).is_none_or(|value| is_made(tree, *value, known))
         }
         // A parameter of a function that is called where it is written.
         AstType::FormalParameter => {
@@ -201,19 +216,19 @@ fn is_made_declared(tree: &Tree<'_>, declared: NodeId) -> bool {
             call.is_some_and(|call| {
                 let mut arguments = tree.node(call).children.iter().skip(1);
                 tree.ty(call) == AstType::CallExpression
-                    && arguments.all(|argument| is_own_value(tree, *argument))
+                    && arguments.all(|argument| is_own_value(tree, *argument, known))
             })
         }
         _ => false,
     }
 }
 
-fn is_made(tree: &Tree<'_>, value: NodeId) -> bool {
+fn is_made(tree: &Tree<'_>, value: NodeId, known: &mut Vec<VariableId>) -> bool {
     match tree.ty(value) {
         AstType::NewExpression | AstType::Class => true,
         // Not what somebody else may have as well.
-        AstType::IdentifierReference => is_own(tree, value),
-        _ => is_own_value(tree, value),
+        AstType::IdentifierReference => is_own(tree, value, known),
+        _ => is_own_value(tree, value, known),
     }
 }
 
@@ -239,6 +254,8 @@ mod tests {
             "const table = {}; table.a = 1; table['b'] = 2; for (const n of [1]) table[n] = n;",
             "const list = []; list.push(1); Object.freeze(list);",
             "class A {} A.prototype.x = 1; Object.defineProperty(A, 'y', { value: 1 });",
+            "var own = own || {}; own.x = 1;",
+            "let a = {}, b = a; a = b; b.x = 1;",
             "let E; (function (E) { E[E.a = 0] = 'a'; })(E || (E = {}));",
             "import { register } from './b'; export const go = () => register(1);",
         ] {

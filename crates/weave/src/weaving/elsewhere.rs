@@ -220,7 +220,7 @@ impl Elsewhere {
             };
             let (eager, lazy): (Vec<NodeId>, Vec<NodeId>) =
                 tree.subtree(NodeId::ROOT).filter(required).partition(|id| at_load(tree, *id));
-            let text = |id: NodeId| tree.node(id).text.as_deref().map(str::to_owned);
+            let text = |id: NodeId| tree.node(id).text.map(str::to_owned);
             let eager: BTreeSet<String> = eager.into_iter().filter_map(text).collect();
             lazy.into_iter().filter_map(text).filter(|it| !eager.contains(it)).collect()
         });
@@ -242,15 +242,17 @@ impl Elsewhere {
             let plain =
                 Side::BOTH.map(|side| self.order(&[side], &|module| self.targets(side, module)));
             // Where the old version's imports stand among the new ones is not known here: at either end it must hold.
-            [true, false].into_iter().all(|first| {
-                let woven = self.order(&[Side::After, Side::Before], &|module| {
-                    let [mut old, new] = Side::BOTH.map(|side| self.targets(side, module));
-                    old.retain(|target| !new.contains(target));
-                    if first { [old, new].concat() } else { [new, old].concat() }
-                });
-                plain.iter().all(|plain| self.does_the_same(&woven, plain))
-            })
+            let sides = [Side::After, Side::Before];
+            let ends = [true, false];
+            let woven = ends.map(|first| self.order(&sides, &|it| self.woven_targets(it, first)));
+            woven.iter().all(|woven| plain.iter().all(|plain| self.does_the_same(woven, plain)))
         })
+    }
+
+    fn woven_targets(&self, module: usize, old_first: bool) -> Vec<usize> {
+        let [mut old, new] = Side::BOTH.map(|side| self.targets(side, module));
+        old.retain(|target| !new.contains(target));
+        if old_first { [old, new].concat() } else { [new, old].concat() }
     }
 
     /// In which order modules are loaded that one of `sides` has.

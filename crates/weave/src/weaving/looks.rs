@@ -80,7 +80,7 @@ pub(super) fn has_star(text: &str) -> bool {
 pub(super) fn use_of(tree: &Tree<'_>, specifier: &str, common_js: bool) -> Use {
     let mut used = Use::default();
     let named = |id: &NodeId| {
-        tree.ty(*id) == AstType::StringLiteral && tree.node(*id).text.as_deref() == Some(specifier)
+        tree.ty(*id) == AstType::StringLiteral && tree.node(*id).text == Some(specifier)
     };
     for literal in tree.subtree(NodeId::ROOT).filter(named) {
         let Some(parent) = tree.node(literal).parent else { continue };
@@ -97,18 +97,20 @@ pub(super) fn use_of(tree: &Tree<'_>, specifier: &str, common_js: bool) -> Use {
                     };
                     let local = tree.node(*child).children.last().filter(|_| whole);
                     let variable = local.and_then(|local| tree.node(*local).variable);
-                    variable.into_iter().for_each(|it| note_variable(tree, it, &mut used));
+                    variable
+                        .into_iter()
+                        .for_each(|it| note_variable(tree, it, &mut Vec::new(), &mut used));
                 }
             }
             AstType::ExportAllDeclaration => match tree.node(parent).children.len() {
                 1 => used.star = true,
                 _ => used.whole = true,
             },
-            AstType::CallExpression => note_value(tree, parent, &mut used),
+            AstType::CallExpression => note_value(tree, parent, &mut Vec::new(), &mut used),
             AstType::ImportExpression => {
                 let outer = tree.node(parent).parent;
                 match outer.filter(|outer| tree.ty(*outer) == AstType::AwaitExpression) {
-                    Some(waited) => note_value(tree, waited, &mut used),
+                    Some(waited) => note_value(tree, waited, &mut Vec::new(), &mut used),
                     None => used.whole = true,
                 }
             }
@@ -118,24 +120,27 @@ pub(super) fn use_of(tree: &Tree<'_>, specifier: &str, common_js: bool) -> Use {
     used
 }
 
+/// So many variables that hold the same are followed.
+const KNOWN_MAX: usize = 32;
+
 /// Helpers of compilers that give what they are given.
 const INTEROP: [&str; 4] =
     ["__importStar", "__importDefault", "_interopRequireDefault", "_interopRequireWildcard"];
 
-fn note_value(tree: &Tree<'_>, value: NodeId, used: &mut Use) {
+fn note_value(tree: &Tree<'_>, value: NodeId, known: &mut Vec<VariableId>, used: &mut Use) {
     let Some(parent) = tree.node(value).parent else { return };
     let node = tree.node(parent);
     let first = node.children.first().copied();
     match node.ty {
         AstType::ExpressionStatement => {}
-        AstType::ChainExpression => note_value(tree, parent, used),
+        AstType::ChainExpression => note_value(tree, parent, known, used),
         AstType::StaticMemberExpression if first == Some(value) => used.members = true,
         AstType::CallExpression if first.is_some_and(|it| INTEROP.contains(&tree.code(it))) => {
-            note_value(tree, parent, used);
+            note_value(tree, parent, known, used);
         }
         AstType::VariableDeclarator => match first.map(|target| (target, tree.ty(target))) {
             Some((target, AstType::BindingIdentifier)) => match tree.node(target).variable {
-                Some(variable) => note_variable(tree, variable, used),
+                Some(variable) => note_variable(tree, variable, known, used),
                 None => used.whole = true,
             },
             Some((target, AstType::ObjectPattern)) if is_flat(tree, target) => used.members = true,
@@ -145,12 +150,25 @@ fn note_value(tree: &Tree<'_>, value: NodeId, used: &mut Use) {
     }
 }
 
-fn note_variable(tree: &Tree<'_>, variable: VariableId, used: &mut Use) {
+fn note_variable(
+    tree: &Tree<'_>,
+    variable: VariableId,
+    known: &mut Vec<VariableId>,
+    used: &mut Use,
+) {
+    if known.contains(&variable) {
+        return;
+    }
+    if known.len() == KNOWN_MAX {
+        used.whole = true;
+        return;
+    }
+    known.push(variable);
     for &reference in &tree.variable(variable).references {
         if tree.node(reference).marks.has(Marks::WRITTEN) {
             used.whole = true;
         }
-        note_value(tree, reference, used);
+        note_value(tree, reference, known, used);
     }
 }
 
@@ -216,6 +234,7 @@ mod tests {
             "import * as b from './b'; b.go(); use(b.table);",
             "const b = require('./b'); b.go();",
             "const { a, c: d } = require('./b');",
+            "var b = b; const c = require('./b'), d = c; d.go();",
             "const b = __importDefault(require('./b')); b.default();",
             "const { a } = await import('./b');",
         ] {

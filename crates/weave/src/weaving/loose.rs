@@ -25,6 +25,9 @@ const ENDINGS: [&str; 9] =
 /// Source texts by path.
 pub type Sources = BTreeMap<String, Arc<str>>;
 
+/// What a source is, and what it imports.
+type Read = (ModuleKind, Vec<(String, ImportKind)>);
+
 /// Two versions of the same modules, and what each of them imports.
 #[derive(Debug)]
 pub struct Loose {
@@ -38,8 +41,7 @@ impl Loose {
     /// nothing.
     pub fn read(before: &Sources, after: &Sources) -> Self {
         let mut texts = BTreeMap::new();
-        let mut known: BTreeMap<(&String, Hash), (ModuleKind, Vec<(String, ImportKind)>)> =
-            BTreeMap::new();
+        let mut known: BTreeMap<(&String, Hash), Read> = BTreeMap::new();
         for (path, text) in before.iter().chain(after) {
             let hash = Hash::of(text.as_bytes());
             texts.insert(hash, text.clone());

@@ -148,13 +148,13 @@ pub(super) fn is_pure(tree: &Tree<'_>, id: NodeId) -> bool {
         AstType::CallExpression => is_pure_call(tree, id) && all_arguments(tree, id),
         AstType::SpreadElement => {
             let object = node.parent.is_some_and(|it| tree.ty(it) == AstType::ObjectExpression);
-            all() && (object || node.children.iter().all(|inner| is_read_again(tree, *inner)))
+            all() && (object || node.children.iter().all(|inner| is_read_again(tree, *inner, 0)))
         }
         AstType::NewExpression => {
             let class = node.children.first().map_or("", |class| tree.code(*class));
             matches!(class, "Set" | "Map" | "WeakMap" | "WeakSet" | "RegExp")
                 && all_arguments(tree, id)
-                && node.children.get(1).is_none_or(|argument| is_read_again(tree, *argument))
+                && node.children.get(1).is_none_or(|argument| is_read_again(tree, *argument, 0))
         }
         AstType::Class => is_pure_class(tree, id),
         AstType::UnaryExpression => !tree.code(id).starts_with("delete") && all(),
@@ -175,11 +175,15 @@ pub(super) fn is_pure(tree: &Tree<'_>, id: NodeId) -> bool {
     }
 }
 
+/// So many variables that are declared with one another are followed.
+const FOLLOWED_MAX: usize = 8;
+
 /// Whether iterating over what is pure gives the same a second time: not if it is, or may be, an iterator, as a generator
 /// gives.
-fn is_read_again(tree: &Tree<'_>, id: NodeId) -> bool {
+fn is_read_again(tree: &Tree<'_>, id: NodeId, followed: usize) -> bool {
     let node = tree.node(id);
-    let all = |skip: usize| node.children.iter().skip(skip).all(|it| is_read_again(tree, *it));
+    let all =
+        |skip: usize| node.children.iter().skip(skip).all(|it| is_read_again(tree, *it, followed));
     match node.ty {
         AstType::ArrayExpression | AstType::StringLiteral | AstType::TemplateLiteral => true,
         AstType::ConditionalExpression => all(1),
@@ -194,21 +198,22 @@ fn is_read_again(tree: &Tree<'_>, id: NodeId) -> bool {
         }
         AstType::IdentifierReference => {
             let variable = node.variable.map(|variable| tree.variable(variable));
-            variable.is_some_and(|variable| is_kept_list(tree, variable))
+            let close = followed < FOLLOWED_MAX;
+            variable.is_some_and(|variable| close && is_kept_list(tree, variable, followed + 1))
         }
         _ => false,
     }
 }
 
 /// Whether a variable is imported, or is declared as something that can be iterated over again and never assigned.
-fn is_kept_list(tree: &Tree<'_>, variable: &Variable) -> bool {
+fn is_kept_list(tree: &Tree<'_>, variable: &Variable, followed: usize) -> bool {
     let [declared] = variable.declarations[..] else { return false };
     let assigned = |id: &NodeId| tree.node(*id).marks.has(Marks::WRITTEN);
     let outer = tree.node(declared).parent.map(|outer| tree.node(outer));
     !variable.references.iter().any(assigned)
         && outer.is_some_and(|outer| match outer.ty {
             AstType::VariableDeclarator => {
-                outer.children.get(1).is_some_and(|value| is_read_again(tree, *value))
+                outer.children.get(1).is_some_and(|value| is_read_again(tree, *value, followed))
             }
             AstType::ImportSpecifier | AstType::ImportDefaultSpecifier => true,
             _ => false,

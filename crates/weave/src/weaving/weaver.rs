@@ -255,9 +255,8 @@ impl<'t> Weaver<'t> {
 
 /// Whether a statement of the top level loads a module by this specifier.
 fn loads(tree: &Tree<'_>, item: NodeId, specifier: &str) -> bool {
-    tree.subtree(item).any(|id| {
-        tree.ty(id) == AstType::StringLiteral && tree.node(id).text.as_deref() == Some(specifier)
-    })
+    tree.subtree(item)
+        .any(|id| tree.ty(id) == AstType::StringLiteral && tree.node(id).text == Some(specifier))
 }
 
 /// An arm of a conditional expression, named as the place would name it.

@@ -340,3 +340,24 @@ fn many_names_are_woven() {
         assert!(weave.parts_len() > 0 && weave.mismatches().next().is_none());
     }
 }
+
+/// Variables that are made of each other, in rings and in long rows.
+#[test]
+fn what_is_made_of_itself_is_followed_to_an_end() {
+    let row = |n: usize| format!("let a{n} = [a{}, a{}]; a{n} = a{}; ", n + 1, n + 2, n + 3);
+    let rows: String = (0..400).map(row).collect();
+    let plugin = format!(
+        "import all from './main.mjs'; var own = own || {{}}; own.x = 1; let p = q, q = p; p.x = 1; {rows} a0.x = 1; \
+         const list = [...list, ...a0]; let b = all; let c = b; b = c; export const set = new Set(a0);"
+    );
+    let main = |n: u8| format!("export const main = () => {n};\n");
+    let sources = |all: &[(&str, &str)]| -> BTreeMap<String, Arc<str>> {
+        all.iter().map(|(path, text)| ((*path).to_owned(), Arc::from(*text))).collect()
+    };
+    let after =
+        format!("import {{ set }} from './plugin.mjs';\n{}export const more = set;\n", main(2));
+    let before = sources(&[("main.mjs", &main(1)), ("plugin.mjs", "export const set = 1;\n")]);
+    let after = sources(&[("main.mjs", &after), ("plugin.mjs", &plugin)]);
+    let weave = Loose::read(&before, &after).weave(Tying::Default);
+    assert!(weave.parts_len() > 0 && weave.mismatches().next().is_none());
+}
