@@ -1,11 +1,11 @@
 //! Imports and lists of exports, as words.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use oxc::ast::AstType;
 
 use super::super::{chain::DEFAULT, hunk::Side, nodes::source_of};
-use super::{Fold, Reader, Word};
+use super::{Reader, Word};
 use crate::syntax::NodeId;
 
 /// One name of an import or of a list of exports.
@@ -23,11 +23,12 @@ pub(super) struct Specifier<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Imports and lists of exports: the modules in their order, then all names, however they are spread over statements.
+    /// Imports and lists of exports: the modules, the order of those for which it counts, then all names, however they are
+    /// spread over statements.
     pub(super) fn links(&mut self, links: &[NodeId]) {
-        let mut sources: Vec<String> = Vec::new();
+        let mut sources: BTreeSet<String> = BTreeSet::new();
         let mut names = Vec::new();
-        let mut order: Vec<String> = Vec::new();
+        let mut own: BTreeSet<String> = BTreeSet::new();
         for &link in links {
             let node = self.tree.node(link);
             let source = source_of(self.tree, link).unwrap_or_default();
@@ -40,20 +41,16 @@ impl<'t> Reader<'t> {
             let specifiers = node.children.iter().filter(bound);
             let known = names.len();
             names.extend(specifiers.map(|s| self.specifier(node.ty, &source, *s)));
-            if !order.contains(&source) {
-                order.push(source.clone());
-            }
-            let source = format!("{source} {clauses}");
+            own.insert(source.clone());
             // What imports old values only is beside what imports the new ones.
-            let own = names.len() > known && names[known..].iter().all(|s: &Specifier<'_>| s.kept);
-            if !own && !sources.contains(&source) {
-                sources.push(source);
+            let kept = names.len() > known && names[known..].iter().all(|s: &Specifier<'_>| s.kept);
+            if !kept {
+                sources.insert(format!("{source} {clauses}"));
             }
         }
         self.words.extend(sources.into_iter().map(Word::Link));
-        if !self.loads_in_order(&order) {
-            self.text("another order");
-        }
+        let order = self.load_order(&own);
+        self.words.extend(order.into_iter().map(Word::Link));
         names.sort();
         // Of a name with two values, this side has one; of a name that it does not import, none.
         let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
@@ -74,19 +71,17 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Whether what must be loaded in order is, also where what loads it first is of the other side.
-    fn loads_in_order(&self, order: &[String]) -> bool {
-        let Some(Fold { ordered, .. }) = &self.fold else { return true };
-        let ordered = |source: &String| ordered.contains(&source.as_str());
-        let wanted: Vec<&String> = order.iter().filter(|source| ordered(source)).collect();
+    /// What must be loaded in order, as it is: also where what loads it first is of the other side.
+    fn load_order(&self, own: &BTreeSet<String>) -> Vec<String> {
         let statements = self.tree.node(NodeId::ROOT).children.iter();
-        let mut all: Vec<String> = Vec::new();
+        let mut order: Vec<String> = Vec::new();
         for source in statements.filter_map(|id| source_of(self.tree, *id)) {
-            if wanted.contains(&&source) && !all.contains(&source) {
-                all.push(source);
+            let counts = self.ordered.contains(&&*source) && own.contains(&source);
+            if counts && !order.contains(&source) {
+                order.push(source);
             }
         }
-        wanted.into_iter().eq(&all)
+        order
     }
 
     pub(super) fn specifier(&self, link: AstType, source: &str, id: NodeId) -> Specifier<'t> {

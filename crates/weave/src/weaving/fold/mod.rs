@@ -39,14 +39,14 @@ pub(crate) fn verify(
     types.sort_by_key(|ty| *ty as u8);
     types.dedup();
     let folded =
-        Reader::new(woven.0, Some(Fold { rendered: woven.1, side, lone, ordered, types })).read();
-    let plain = Reader::new(source, None).read();
+        Reader::new(woven.0, Some(Fold { rendered: woven.1, side, lone, types }), ordered).read();
+    let plain = Reader::new(source, None, ordered).read();
     compare(&folded, &plain).map(|_| ())
 }
 
 /// Of two texts that say the same, which variable of the one is which of the other.
 pub(super) fn twins(one: &Tree<'_>, other: &Tree<'_>) -> Option<FxHashMap<VariableId, VariableId>> {
-    compare(&Reader::new(one, None).read(), &Reader::new(other, None).read()).ok()
+    compare(&Reader::new(one, None, &[]).read(), &Reader::new(other, None, &[]).read()).ok()
 }
 
 #[derive(Debug, PartialEq, Eq, Clone)]
@@ -112,8 +112,6 @@ struct Fold<'f> {
     rendered: &'f Rendered,
     side: Side,
     lone: &'f Lone,
-    /// Specifiers of modules that must be loaded in the order of the source, whoever imports them.
-    ordered: &'f [&'f str],
     /// Of what is lone.
     types: Vec<AstType>,
 }
@@ -121,15 +119,17 @@ struct Fold<'f> {
 struct Reader<'t> {
     tree: &'t Tree<'t>,
     fold: Option<Fold<'t>>,
+    /// Specifiers of modules whose order counts, whoever imports them.
+    ordered: &'t [&'t str],
     words: Vec<Word<'t>>,
     /// Variables that are another one in all but name: of `x = class x {}`, the inner one.
     aliases: FxHashMap<VariableId, VariableId>,
 }
 
 impl<'t> Reader<'t> {
-    fn new(tree: &'t Tree<'t>, fold: Option<Fold<'t>>) -> Self {
+    fn new(tree: &'t Tree<'t>, fold: Option<Fold<'t>>, ordered: &'t [&'t str]) -> Self {
         let words = Vec::with_capacity(tree.words_max());
-        Self { tree, fold, words, aliases: FxHashMap::default() }
+        Self { tree, fold, ordered, words, aliases: FxHashMap::default() }
     }
 
     fn read(mut self) -> Vec<Word<'t>> {
