@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use belay_model::{AppManifest, ImportKind, ImportTarget, ModuleKind};
+use belay_model::{AppManifest, Hash, ImportKind, ImportTarget, ModuleKind};
 use oxc::ast::AstType;
 
 use super::{
@@ -46,10 +46,10 @@ pub(crate) struct Elsewhere {
     places: BTreeMap<String, usize>,
     /// Modules of functions, per version: what is loaded first.
     entries: [Vec<usize>; 2],
-    /// What was found of modules: whether they do something to others when they are loaded.
-    acting: RefCell<BTreeMap<(Side, usize), bool>>,
-    /// Specifiers that a module loads only when it is asked to.
-    lazy: RefCell<BTreeMap<(Side, usize), BTreeSet<String>>>,
+    /// What was found of sources: whether they do something to others when they are loaded.
+    acting: RefCell<BTreeMap<Hash, bool>>,
+    /// Specifiers that a source loads only when it is asked to.
+    lazy: RefCell<BTreeMap<Hash, BTreeSet<String>>>,
     in_order: OnceCell<bool>,
 }
 
@@ -192,7 +192,10 @@ impl Elsewhere {
         let eager = edges.iter().filter(|edge| match edge.kind {
             ImportKind::Import => true,
             ImportKind::Dynamic => false,
-            ImportKind::Require => !self.is_lazy(side, module, &edge.specifier),
+            ImportKind::Require => {
+                let source = self.source(side, module);
+                source.is_some_and(|source| !self.is_lazy(source, &edge.specifier))
+            }
         });
         eager.filter_map(|edge| Some((&*edge.specifier, self.target(&edge.target)?))).collect()
     }
@@ -202,13 +205,13 @@ impl Elsewhere {
     }
 
     /// Whether `require` is called in functions only. Packages are taken to call it when they are loaded.
-    fn is_lazy(&self, side: Side, module: usize, specifier: &str) -> bool {
-        let Some(source) = self.source(side, module) else { return false };
-        if !is_own_code(&source.entry.path) {
+    fn is_lazy(&self, source: &Source, specifier: &str) -> bool {
+        if !is_own_code(&source.entry.path) || is_required_first(&source.text, specifier) {
             return false;
         }
+        let hash = source.entry.source;
         let known = |all: &BTreeMap<_, BTreeSet<String>>| {
-            all.get(&(side, module)).map(|lazy| lazy.contains(specifier))
+            all.get(&hash).map(|lazy| lazy.contains(specifier))
         };
         if let Some(known) = known(&self.lazy.borrow()) {
             return known;
@@ -224,7 +227,7 @@ impl Elsewhere {
             let eager: BTreeSet<String> = eager.into_iter().filter_map(text).collect();
             lazy.into_iter().filter_map(text).filter(|it| !eager.contains(it)).collect()
         });
-        self.lazy.borrow_mut().insert((side, module), lazy);
+        self.lazy.borrow_mut().insert(hash, lazy);
         known(&self.lazy.borrow()).unwrap_or_default()
     }
 
@@ -233,8 +236,11 @@ impl Elsewhere {
         *self.in_order.get_or_init(|| {
             let all = 0..self.modules.len();
             let same = |module: usize| {
-                let [old, new] = Side::BOTH.map(|side| self.targets(side, module));
-                old == new || self.modules[module].iter().any(Option::is_none)
+                let [Some(old), Some(new)] = &self.modules[module] else { return true };
+                let alike = old.entry.source == new.entry.source;
+                let [before, after] = [&old.entry.imports, &new.entry.imports];
+                alike && before == after
+                    || self.targets(Side::Before, module) == self.targets(Side::After, module)
             };
             if self.entries[0] == self.entries[1] && all.into_iter().all(same) {
                 return true;
@@ -296,15 +302,30 @@ impl Elsewhere {
     fn module_acts(&self, module: usize) -> bool {
         Side::BOTH.into_iter().any(|side| {
             let Some(source) = self.source(side, module) else { return false };
-            let known = self.acting.borrow().get(&(side, module)).copied();
+            let hash = source.entry.source;
+            let known = self.acting.borrow().get(&hash).copied();
             known.unwrap_or_else(|| {
                 let quiet = source.entry.kind == ModuleKind::Json
                     || self.read(source, |tree| {
                         !tree.subtree(NodeId::ROOT).any(|id| is_act(tree, id))
                     });
-                self.acting.borrow_mut().insert((side, module), !quiet);
+                self.acting.borrow_mut().insert(hash, !quiet);
                 !quiet
             })
         })
     }
+}
+
+/// Whether a text can be seen to require a module in a statement of the top level, such as `const x = require("x")`.
+fn is_required_first(text: &str, specifier: &str) -> bool {
+    ['"', '\''].into_iter().any(|quote| {
+        text.match_indices(&format!("require({quote}{specifier}{quote})")).any(|(at, _)| {
+            let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            let before = &text[line..at];
+            ["const ", "let ", "var "].iter().any(|word| before.starts_with(word))
+                && before.trim_end().ends_with('=')
+                && !before.contains("=>")
+                && !before.contains('(')
+        })
+    })
 }
