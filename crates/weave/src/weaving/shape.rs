@@ -21,18 +21,18 @@ pub(super) fn differs(
     tree: &Tree<'_>,
     [old, new]: [&Tree<'_>; 2],
 ) -> Option<(Side, u32)> {
-    let shapes = |tree: &Tree<'_>, place: &dyn Fn(Span) -> Option<Span>| -> Vec<Shape> {
+    let shapes = |tree: &Tree<'_>, place: &dyn Fn(Span, AstType) -> Option<Span>| -> Vec<Shape> {
         let nodes = tree.subtree(NodeId::ROOT).skip(1);
         let nodes = nodes.filter(|id| tree.ty(*id) != AstType::EmptyStatement);
         let shapes = nodes.filter_map(|id| {
-            let (start, end) = trimmed(&made.text, place(tree.span(id))?)?;
+            let (start, end) = trimmed(&made.text, place(tree.span(id), tree.ty(id))?)?;
             Some((start, end, tree.ty(id) as u8))
         });
         shapes.collect()
     };
-    let mut there = shapes(tree, &Some);
-    let mut wanted = shapes(new, &|span| of_new(made, span));
-    wanted.extend(shapes(old, &|span| of_old(made, span)));
+    let mut there = shapes(tree, &|span, _| Some(span));
+    let mut wanted = shapes(new, &|span, ty| of_new(made, span, ty));
+    wanted.extend(shapes(old, &|span, _| of_old(made, span)));
     there.sort_unstable();
     wanted.sort_unstable();
     let odd = there.iter().zip(&wanted).find(|(there, wanted)| there != wanted);
@@ -43,7 +43,7 @@ pub(super) fn differs(
 }
 
 /// Where a node of the new source is in the text, unless something was put in its place.
-fn of_new(made: &Rendered, span: Span) -> Option<Span> {
+fn of_new(made: &Rendered, span: Span, ty: AstType) -> Option<Span> {
     let own = |origin: &&Origin| origin.side == Side::After;
     let pieces: Vec<&Origin> = made.origins.iter().filter(own).collect();
     let first = pieces.partition_point(|piece| piece.span.end <= span.start);
@@ -65,6 +65,8 @@ fn of_new(made: &Rendered, span: Span) -> Option<Span> {
         None => before(first.at),
     };
     let end = match last.span.end.checked_sub(span.end) {
+        // Nothing closes a case: what is put behind its last statement is in it.
+        Some(0) if ty == AstType::SwitchCase => behind(last.at),
         Some(rest) => end_of(last) - rest,
         None => behind(last.at),
     };
