@@ -32,31 +32,39 @@ fn version(app: &str, fixture: &Path, name: &str) -> App {
         }
         let others = modules.iter().map(|(other, _)| (format!("./{other}"), other.clone()));
         let path = ["path", "node:path"].map(|name| (name.to_owned(), "node_path.cjs".to_owned()));
-        let mut imports: Vec<(usize, ImportEdge)> = Vec::new();
-        for (specifier, target) in others.chain(path) {
-            for quote in ['"', '\''] {
-                for (at, _) in code.match_indices(&format!("{quote}{specifier}{quote}")) {
-                    let kind = match &code[..at] {
-                        before if before.ends_with("require(") => ImportKind::Require,
-                        before if before.ends_with("import(") => ImportKind::Dynamic,
-                        _ => ImportKind::Import,
-                    };
-                    let target = ImportTarget::Module(target.clone());
-                    let edge = ImportEdge { specifier: specifier.clone(), kind, target };
-                    if !imports.iter().any(|(_, known)| *known == edge) {
-                        imports.push((at, edge));
-                    }
-                }
-            }
-        }
-        imports.sort_by_key(|(at, _)| *at);
-        module.imports = imports.into_iter().map(|(_, edge)| edge).collect();
+        module.imports = imports(code, others.chain(path));
     }
     app = app.module("node_path.cjs", "exports.join = (...names) => names.join('/');", &[]);
     app.manifest.modules.last_mut().unwrap().kind = ModuleKind::CommonJs;
     app.manifest.modules.sort_by(|a, b| a.path.cmp(&b.path));
     let main = modules.iter().map(|(path, _)| path).find(|path| path.starts_with("main."));
     app.function("main", main.unwrap())
+}
+
+/// What a module imports of `targets`, by specifier, in the order of its text.
+fn imports(code: &str, targets: impl Iterator<Item = (String, String)>) -> Vec<ImportEdge> {
+    let mut imports: Vec<(usize, ImportEdge)> = Vec::new();
+    for (specifier, target) in targets {
+        let quoted = ['"', '\''].map(|quote| format!("{quote}{specifier}{quote}"));
+        let places = quoted.iter().flat_map(|quoted| code.match_indices(quoted.as_str()));
+        imports.extend(places.map(|(at, _)| {
+            let kind = match &code[..at] {
+                before if before.ends_with("require(") => ImportKind::Require,
+                before if before.ends_with("import(") => ImportKind::Dynamic,
+                _ => ImportKind::Import,
+            };
+            let target = ImportTarget::Module(target.clone());
+            (at, ImportEdge { specifier: specifier.clone(), kind, target })
+        }));
+    }
+    imports.sort_by_key(|(at, _)| *at);
+    let mut edges: Vec<ImportEdge> = Vec::new();
+    for (_, edge) in imports {
+        if !edges.contains(&edge) {
+            edges.push(edge);
+        }
+    }
+    edges
 }
 
 async fn answer(server: &Server, function: &str) -> Value {
