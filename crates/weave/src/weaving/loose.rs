@@ -2,7 +2,8 @@
 //!
 //! The text is the one that the engine runs, but for the way in which guards come to their cells: here `$belay` is a
 //! global, a list of the arms of parts, 1 for *after*; `$belay_arm` is a function that answers 0 for the others, and
-//! `$belay_enter`, `$belay_leave` and `$belay_settable` are functions that need not do anything. Whoever runs the text provides them before any of it is loaded.
+//! `$belay_enter`, `$belay_leave` and `$belay_settable` are functions that need not do anything. Whoever runs the
+//! text provides them before any of it is loaded.
 //!
 //! Of imports, relative ones are resolved, as those between the modules of an app are: where an export has two values,
 //! they choose. Whoever else imports it gets the new value by the export's own name and the old one with `$belay_` before

@@ -2,7 +2,8 @@
 //!
 //! They are left out of the weave: it is made of the new version and of a *base*, the old version with these edits made.
 //! So what stays stands in the woven text as code of both, without a guard, and the fold proves the old arms to be the
-//! base. In the base each name must mean what it meant: what stands in the way of that stays, too. What is told of places in the base is told by the old version's lines.
+//! base. In the base each name must mean what it meant: what stands in the way of that stays, too. What is told of places
+//! in the base is told by the old version's lines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -74,7 +74,8 @@ impl<'t> Weaver<'t> {
         (acts && !self.same(b, a)).then_some(ACTS)
     }
 
-    /// Whether a statement of the top level loads what acts on more than itself, and the other version does not.
+    /// Whether a statement of the top level loads what acts on others, which the other version does not do here, or not in
+    /// this order.
     pub(super) fn acts(&self, side: Side, item: NodeId) -> bool {
         self.acting[usize::from(side == Side::After)].contains(&item)
     }
