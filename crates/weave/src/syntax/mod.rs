@@ -38,8 +38,8 @@ pub(crate) use names::{Export, Exports, assigned, bound, exports, key, name_of};
 pub(crate) use print::Printed;
 pub(crate) use spans::ends_in_long_nodes;
 pub(crate) use tree::{
-    Marks, NodeId, Piece, Tree, Variable, VariableId, is_list, with_made_tree, with_source_tree,
-    with_tree, with_woven_tree,
+    Marks, NodeId, Piece, Tree, Variable, VariableId, is_list, on_stack_of, source_tree,
+    with_made_tree, with_source_tree, with_tree, with_woven_tree,
 };
 
 use crate::limits::SYNTAX_STACK_BYTES;

@@ -1,11 +1,12 @@
 //! From the parser's AST and its scopes to the nodes and variables of a [`super::Tree`].
 
 use oxc::{
+    allocator::Allocator,
     ast::{
         AstKind,
         ast::{
             ClassType, Declaration, FunctionType, ImportOrExportKind, MethodDefinitionKind,
-            PropertyKind, VariableDeclarationKind,
+            Program, PropertyKind, VariableDeclarationKind,
         },
     },
     ast_visit::Visit,
@@ -16,9 +17,10 @@ use std::cell::Cell;
 
 use super::tree::{Marks, Node, NodeId, Variable, VariableId};
 
-pub(super) struct Builder<'s, 'a> {
+pub(super) struct Builder<'s, 'c> {
     scoping: &'s Scoping,
-    nodes: Vec<Node<'a>>,
+    arena: &'c Allocator,
+    nodes: Vec<Node<'c>>,
     open: Vec<NodeId>,
     /// An ES module, which is strict whether it says so or not.
     strict: bool,
@@ -32,8 +34,8 @@ pub(super) struct Builder<'s, 'a> {
 }
 
 /// What was read; the nodes have neither children nor tokens yet.
-pub(super) struct Read<'a> {
-    pub(super) nodes: Vec<Node<'a>>,
+pub(super) struct Read<'c> {
+    pub(super) nodes: Vec<Node<'c>>,
     pub(super) variables: Vec<Variable>,
     /// Where types are, and what else says nothing.
     types: Vec<Span>,
@@ -51,11 +53,12 @@ impl Read<'_> {
     }
 }
 
-impl<'s, 'a> Builder<'s, 'a> {
-    /// Of `size` tokens.
-    pub(super) fn new(scoping: &'s Scoping, size: usize) -> Self {
+impl<'s, 'c> Builder<'s, 'c> {
+    /// Of `size` tokens. `arena` is for what is to outlive the parser's AST.
+    pub(super) fn new(scoping: &'s Scoping, size: usize, arena: &'c Allocator) -> Self {
         Self {
             scoping,
+            arena,
             nodes: Vec::with_capacity(size),
             open: Vec::new(),
             strict: false,
@@ -67,7 +70,7 @@ impl<'s, 'a> Builder<'s, 'a> {
         }
     }
 
-    pub(super) fn read(mut self, program: &oxc::ast::ast::Program<'a>) -> Read<'a> {
+    pub(super) fn read(mut self, program: &Program<'_>) -> Read<'c> {
         self.strict = program.source_type.is_module();
         self.visit_program(program);
         for (number, variable) in (0..).zip(&mut self.variables) {
@@ -120,7 +123,7 @@ impl<'s, 'a> Builder<'s, 'a> {
     }
 }
 
-impl<'a> Visit<'a> for Builder<'_, 'a> {
+impl<'a> Visit<'a> for Builder<'_, '_> {
     fn enter_node(&mut self, kind: AstKind<'a>) {
         if self.in_type > 0 || is_type(kind) || self.strict && is_use_strict(kind) {
             if self.in_type == 0 {
@@ -137,7 +140,7 @@ impl<'a> Visit<'a> for Builder<'_, 'a> {
         };
         let parent = self.open.last().copied();
         let text = match kind {
-            AstKind::StringLiteral(literal) => Some(literal.value.as_str()),
+            AstKind::StringLiteral(literal) => Some(self.arena.alloc_str(&literal.value)),
             _ => None,
         };
         self.nodes.push(Node {

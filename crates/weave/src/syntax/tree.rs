@@ -168,13 +168,27 @@ pub(crate) fn with_source_tree<T>(
     kind: ModuleKind,
     work: impl FnOnce(&Tree<'_>) -> T,
 ) -> Option<T> {
+    let arena = Allocator::default();
+    let tree = source_tree(&arena, path, code, kind)?;
+    Some(on_stack(tree.depth, || work(&tree)))
+}
+
+/// The tree of the source of the module at `path`, to be worked on within [`on_stack_of`].
+pub(crate) fn source_tree<'c>(
+    arena: &'c Allocator,
+    path: &str,
+    code: &'c str,
+    kind: ModuleKind,
+) -> Option<Tree<'c>> {
     let dialect = Dialect::of(path)?;
     let depth = depth::nesting(code, dialect.jsx, dialect.typescript)?;
-    on_stack(depth, || {
-        let arena = Allocator::default();
-        let tree = parse(&arena, code, dialect.source_type(Goal::Known(kind)))?;
-        Some(work(&Tree { depth, ..tree }))
-    })
+    let tree = on_stack(depth, || parse(arena, code, dialect.source_type(Goal::Known(kind))))?;
+    Some(Tree { depth, ..tree })
+}
+
+/// Does work that recurses over two trees.
+pub(crate) fn on_stack_of<T>(one: &Tree<'_>, other: &Tree<'_>, work: impl FnOnce() -> T) -> T {
+    on_stack(one.depth.max(other.depth), work)
 }
 
 /// As [`with_source_tree`], for what nobody has written. The error is places where it breaks a rule that a parser does not
@@ -219,13 +233,15 @@ pub(crate) fn with_woven_tree<T>(
 
 fn parse<'c>(arena: &'c Allocator, code: &'c str, source_type: SourceType) -> Option<Tree<'c>> {
     let options = ParseOptions { preserve_parens: false, ..ParseOptions::default() };
-    let parser = Parser::new(arena, code, source_type).with_options(options);
+    // Gone when the tree is made: it is several times as large.
+    let ast = Allocator::default();
+    let parser = Parser::new(&ast, code, source_type).with_options(options);
     let parsed = parser.with_config(TokensParserConfig).parse();
     if !parsed.diagnostics.is_empty() {
         return None;
     }
     let scoping = SemanticBuilder::new().build(&parsed.program).semantic.into_scoping();
-    let mut read = Builder::new(&scoping, parsed.tokens.len()).read(&parsed.program);
+    let mut read = Builder::new(&scoping, parsed.tokens.len(), arena).read(&parsed.program);
     let tokens = parsed.tokens.iter().map(|token| token.span()).filter(|span| !span.is_empty());
     let tokens = read.without_types(tokens);
     adopt(&mut read.nodes, arena);
@@ -423,6 +439,16 @@ impl<'c> Tree<'c> {
         (0..).map(VariableId).zip(&self.variables)
     }
 
+    fn own_tokens(&self, node: &Node<'_>) -> &[Span] {
+        &self.tokens[node.tokens.0 as usize..node.tokens.1 as usize]
+    }
+
+    /// How many tokens begin within a node.
+    pub(crate) fn tokens_len(&self, id: NodeId) -> u32 {
+        let (first, end) = self.node(id).tokens;
+        end - first
+    }
+
     /// The tokens that begin within `span`.
     pub(crate) fn tokens(&self, span: Span) -> &[Span] {
         let first = self.tokens.partition_point(|token| token.start < span.start);
@@ -449,6 +475,13 @@ impl<'c> Tree<'c> {
         node.ty.hash(&mut hasher);
         if let Some(text) = node.text {
             text.hash(&mut hasher);
+            return hasher.finish();
+        }
+        // A name or a number: most nodes are.
+        if let ([], [token]) = (node.children, self.own_tokens(node))
+            && !matches!(self.sign(*token), b'(' | b')' | b';' | b',')
+        {
+            self.text(*token).hash(&mut hasher);
             return hasher.finish();
         }
         for piece in self.pieces(id) {

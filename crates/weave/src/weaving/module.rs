@@ -9,14 +9,14 @@ use super::{
     chain::tops,
     elsewhere::Elsewhere,
     facts::{HunkFacts, Vocabulary, facts, vocabulary},
-    fold::{Lone, verify},
+    fold::{Lone, Verbatim, verify},
     hunk::{Hunk, HunkId, Output, Refusal, Side},
     importers::{Choices, Closed, Unable, all_unable},
     render::{Rendered, Renderer},
     weaver::Weaver,
 };
 use crate::{
-    syntax::{NodeId, Tree, with_source_tree, with_woven_tree},
+    syntax::{NodeId, Tree, on_stack_of, with_woven_tree},
     tags::Rollbacks,
 };
 
@@ -104,18 +104,18 @@ pub(crate) struct Reading<'r> {
     pub(crate) rollbacks: &'r [Rollbacks; 2],
 }
 
-/// Weaves two versions of a module. Sources that do not parse differ as a whole.
-pub(crate) fn weave_module(reading: Reading<'_>, before: &str, after: &str) -> ModuleWeave {
+/// Weaves two versions of a module. `trees` gives their trees; sources that do not parse differ as a whole.
+pub(crate) fn weave_module<'t, 'c: 't>(
+    reading: Reading<'_>,
+    (before, after): (&str, &str),
+    trees: impl FnOnce() -> Option<(&'t Tree<'c>, &'t Tree<'c>)>,
+) -> ModuleWeave {
     if [before, after].iter().any(|source| source.contains("$belay")) {
         let message = "it uses names that begin with `$belay`".to_owned();
         return whole(reading, (before, after), message);
     }
-    let Reading { path, kind, .. } = reading;
-    let woven = with_source_tree(path, before, kind, |old| {
-        with_source_tree(path, after, kind, |new| weave_trees(reading, old, new))
-    });
-    match woven.flatten() {
-        Some(woven) => woven,
+    match trees() {
+        Some((old, new)) => on_stack_of(old, new, || weave_trees(reading, old, new)),
         None => whole(reading, (before, after), "it cannot be read".to_owned()),
     }
 }
@@ -179,9 +179,10 @@ fn prove(
             .render()
             .ok_or("two of its differences overlap")?;
         let trees = (before, after);
+        let verbatim = Verbatim::new(&rendered, [before, after], &lone);
         let folded = with_woven_tree(path, &rendered.text, kind, trees, |woven| {
             sides.iter().try_for_each(|&side| {
-                verify((woven, &rendered), tree(side), side, (&lone, &ordered))
+                verify((woven, &rendered), tree(side), side, (&lone, &ordered), &verbatim)
                     .map_err(|wrong| format!("{side:?}: {wrong}"))
             })
         });

@@ -1,6 +1,7 @@
 //! The modules of two versions of an app, each woven, and what they tell each other of exports with two values.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -9,6 +10,8 @@ use belay_model::{
     AppManifest, Hash, ImportEdge, ImportKind, ImportTarget, ModuleEntry, ModuleKind,
 };
 
+use oxc::allocator::Allocator;
+
 use super::{
     elsewhere::Elsewhere,
     importers::{Choices, Closed},
@@ -16,6 +19,7 @@ use super::{
 };
 use crate::{
     same_code,
+    syntax::{Tree, source_tree},
     tags::{Rollbacks, rollbacks},
 };
 
@@ -65,10 +69,12 @@ pub(super) fn weave_modules(
     let modules = read(before, after, source)?;
     let places: BTreeMap<String, usize> =
         modules.iter().enumerate().map(|(index, module)| (module.path.clone(), index)).collect();
+    let arena = Allocator::default();
     let mut exchange = Exchange {
         closed: closed(&modules, &places, [before, after]),
         elsewhere: Elsewhere::new(&modules, [before, after]),
         choices: vec![Choices::new(); modules.len()],
+        trees: Trees { arena: &arena, all: modules.iter().map(|_| Default::default()).collect() },
         modules,
         places,
     };
@@ -133,15 +139,41 @@ fn closed(
 }
 
 /// Modules that tell their importers which names have two values, and are told which of them cannot.
-struct Exchange {
+struct Exchange<'c> {
     modules: Vec<WovenModule>,
     places: BTreeMap<String, usize>,
     closed: Vec<Closed>,
     choices: Vec<Choices>,
     elsewhere: Elsewhere,
+    trees: Trees<'c>,
 }
 
-impl Exchange {
+/// The sources that are woven, in both versions, each parsed once in however many rounds.
+struct Trees<'c> {
+    arena: &'c Allocator,
+    all: Vec<[OnceCell<Option<Tree<'c>>>; 2]>,
+}
+
+impl<'c> Trees<'c> {
+    /// Nothing if one of them does not parse.
+    fn of(&self, index: usize, old: &Source, new: &Source) -> Option<(&Tree<'c>, &Tree<'c>)> {
+        let [before, after] = &self.all[index];
+        let new_tree = self.tree(after, new)?;
+        let same = old.entry.source == new.entry.source;
+        Some((if same { new_tree } else { self.tree(before, old)? }, new_tree))
+    }
+
+    fn tree<'t>(
+        &self,
+        known: &'t OnceCell<Option<Tree<'c>>>,
+        Source { entry, text }: &Source,
+    ) -> Option<&'t Tree<'c>> {
+        let read = || source_tree(self.arena, &entry.path, self.arena.alloc_str(text), entry.kind);
+        known.get_or_init(read).as_ref()
+    }
+}
+
+impl Exchange<'_> {
     fn run(&mut self) {
         (0..self.modules.len()).for_each(|index| self.weave(index));
         for _ in 0..ROUNDS_MAX {
@@ -167,7 +199,8 @@ impl Exchange {
     fn weave(&mut self, index: usize) {
         let (closed, choices) = (&self.closed[index], &self.choices[index]);
         let module = &mut self.modules[index];
-        module.weave = weave_one(index, module, closed, choices, &self.elsewhere);
+        let reader = (&self.elsewhere, &self.trees);
+        module.weave = weave_one(index, module, closed, choices, reader);
         let mismatch = module.weave.as_mut().and_then(|weave| weave.mismatch.take());
         module.mismatch = module.mismatch.take().or(mismatch);
     }
@@ -218,7 +251,7 @@ fn weave_one(
     module: &WovenModule,
     exports: &Closed,
     imports: &Choices,
-    elsewhere: &Elsewhere,
+    (elsewhere, trees): (&Elsewhere, &Trees<'_>),
 ) -> Option<ModuleWeave> {
     let (old, new) = module.sources()?;
     let (path, kind) = (&module.path, new.entry.kind);
@@ -236,7 +269,7 @@ fn weave_one(
             .then(|| refuse("JSON is read when the module is loaded"))
             .flatten()
     } else {
-        let woven = weave_module(reading, &old.text, &new.text);
+        let woven = weave_module(reading, (&old.text, &new.text), || trees.of(index, old, new));
         (!woven.output.is_empty() || !woven.unable.is_empty()).then_some(woven)
     }
 }

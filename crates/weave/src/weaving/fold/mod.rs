@@ -11,6 +11,7 @@
 mod functions;
 mod kept;
 mod links;
+mod verbatim;
 mod words;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::syntax::{Marks, NodeId, Tree, VariableId};
 use links::is_link;
+pub(super) use verbatim::Verbatim;
 
 /// Nodes that only one side has: where they begin in its source, and what they are.
 pub(crate) type Lone = HashSet<(Side, u32, AstType)>;
@@ -34,14 +36,19 @@ pub(crate) fn verify(
     source: &Tree<'_>,
     side: Side,
     (lone, ordered): (&Lone, &[&str]),
+    verbatim: &Verbatim<'_>,
 ) -> Result<(), String> {
     let mut types: Vec<AstType> = lone.iter().map(|(_, _, ty)| *ty).collect();
     types.sort_by_key(|ty| *ty as u8);
     types.dedup();
-    let folded =
-        Reader::new(woven.0, Some(Fold { rendered: woven.1, side, lone, types }), ordered).read();
-    let plain = Reader::new(source, None, ordered).read();
-    compare(&folded, &plain).map(|_| ())
+    let fold = Fold { rendered: woven.1, side, lone, types };
+    let read = |verbatim| {
+        let folded = Reader { verbatim, ..Reader::new(woven.0, Some(&fold), ordered) }.read();
+        let plain = Reader { verbatim, ..Reader::new(source, None, ordered) }.read();
+        compare(&folded, &plain).map(|_| ())
+    };
+    // What is the same at two places may be verbatim at one of them only: then each word is read.
+    read(Some(verbatim)).or_else(|_| read(None))
 }
 
 /// Of two texts that say the same, which variable of the one is which of the other.
@@ -56,6 +63,8 @@ enum Word<'t> {
     Text(&'t str),
     /// What was put together: a module and what it is imported with.
     Link(String),
+    /// All of a node but its names, which follow.
+    Verbatim(u64),
     /// What kind of function it is.
     Function(AstType, Marks),
     /// Its name, and what it means.
@@ -101,6 +110,7 @@ fn show(words: &[Word<'_>], at: usize) -> String {
         Word::Open => "‹",
         Word::Close => "›",
         Word::Link(text) => text,
+        Word::Verbatim(_) => "…",
         Word::Function(..) => "function",
         Word::Text(text) | Word::Name(text, _) => text,
     });
@@ -116,9 +126,15 @@ struct Fold<'f> {
     types: Vec<AstType>,
 }
 
+fn is_name(ty: AstType) -> bool {
+    matches!(ty, AstType::IdentifierReference | AstType::BindingIdentifier)
+}
+
 struct Reader<'t> {
     tree: &'t Tree<'t>,
-    fold: Option<Fold<'t>>,
+    fold: Option<&'t Fold<'t>>,
+    /// What need not be read word by word.
+    verbatim: Option<&'t Verbatim<'t>>,
     /// Specifiers of modules whose order counts, whoever imports them.
     ordered: &'t [&'t str],
     words: Vec<Word<'t>>,
@@ -127,9 +143,9 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn new(tree: &'t Tree<'t>, fold: Option<Fold<'t>>, ordered: &'t [&'t str]) -> Self {
+    fn new(tree: &'t Tree<'t>, fold: Option<&'t Fold<'t>>, ordered: &'t [&'t str]) -> Self {
         let words = Vec::with_capacity(tree.words_max());
-        Self { tree, fold, ordered, words, aliases: FxHashMap::default() }
+        Self { tree, fold, verbatim: None, ordered, words, aliases: FxHashMap::default() }
     }
 
     fn read(mut self) -> Vec<Word<'t>> {

@@ -9,7 +9,7 @@ use super::super::{
     names::is_name_list,
     nodes::{is_function, is_loop, is_statement},
 };
-use super::{Reader, Word};
+use super::{Reader, Word, is_name};
 use crate::syntax::{Marks, NodeId, Piece, Tree, is_list};
 
 impl<'t> Reader<'t> {
@@ -104,7 +104,7 @@ impl<'t> Reader<'t> {
 
     pub(super) fn identifier(&mut self, id: NodeId) -> bool {
         let node = self.tree.node(id);
-        let is = matches!(node.ty, AstType::IdentifierReference | AstType::BindingIdentifier);
+        let is = is_name(node.ty);
         if is {
             let name = self.tree.code(id);
             let name = match &self.fold {
@@ -126,6 +126,9 @@ impl<'t> Reader<'t> {
         }
         if let Some((function, _)) = self.length_of(id) {
             return self.node(self.named(function).unwrap_or(function));
+        }
+        if self.verbatim(id) {
+            return;
         }
         let node = self.tree.node(id);
         if let Some(text) = node.text {
