@@ -108,12 +108,14 @@ fn score(old: &Statement<'_>, new: &Statement<'_>, alone: bool) -> f64 {
         let similar = if plain { similarity(old, new) } else { 0.0 };
         return if similar > 0.6 { similar } else { 0.0 };
     }
+    if alone {
+        return 1.0;
+    }
     let similar = similarity(old, new);
     if !old.label.is_empty() {
         return 1.0 + similar;
     }
-    let enough = similar > 0.5 || alone;
-    if enough { similar.max(0.01) } else { 0.0 }
+    if similar > 0.5 { similar } else { 0.0 }
 }
 
 /// The share of tokens that both have: 0 to 1.

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use belay_model::{AppManifest, Hash, ImportKind, ImportTarget, ModuleKind};
+use belay_model::{AppManifest, Hash, ImportEdge, ImportKind, ImportTarget, ModuleKind};
 use oxc::ast::AstType;
 
 use super::{
@@ -50,6 +50,8 @@ pub(crate) struct Elsewhere {
     acting: RefCell<BTreeMap<Hash, bool>>,
     /// Specifiers that a source loads only when it is asked to.
     lazy: RefCell<BTreeMap<Hash, BTreeSet<String>>>,
+    /// What each module loads with itself, in order: places among its edges, and modules.
+    eager: Vec<[OnceCell<Vec<(usize, usize)>>; 2]>,
     in_order: OnceCell<bool>,
 }
 
@@ -68,6 +70,7 @@ impl Elsewhere {
             entries,
             acting: RefCell::default(),
             lazy: RefCell::default(),
+            eager: modules.iter().map(|_| Default::default()).collect(),
             in_order: OnceCell::new(),
         }
     }
@@ -157,12 +160,10 @@ impl Elsewhere {
         if self.is_in_order() {
             return BTreeSet::new();
         }
-        let other = self.imports(side.other(), module);
-        let own = self.imports(side, module);
+        let other = self.targets(side.other(), module);
         let moved = self.are_moved(module);
-        let changed = own
-            .into_iter()
-            .filter(|(_, target)| moved || !other.iter().any(|(_, known)| known == target));
+        let changed =
+            self.imports(side, module).filter(|(_, target)| moved || !other.contains(target));
         let acting = changed.filter(|(_, target)| self.acts_within(*target));
         acting.map(|(specifier, _)| specifier).collect()
     }
@@ -187,36 +188,44 @@ impl Elsewhere {
     }
 
     /// What a module loads with itself, in order.
-    fn imports(&self, side: Side, module: usize) -> Vec<(&str, usize)> {
+    fn imports(&self, side: Side, module: usize) -> impl Iterator<Item = (&str, usize)> {
         let edges = self.source(side, module).map_or(&[][..], |source| &source.entry.imports);
-        let eager = edges.iter().filter(|edge| match edge.kind {
-            ImportKind::Import => true,
-            ImportKind::Dynamic => false,
-            ImportKind::Require => {
-                let source = self.source(side, module);
-                source.is_some_and(|source| !self.is_lazy(source, &edge.specifier))
-            }
-        });
-        eager.filter_map(|edge| Some((&*edge.specifier, self.target(&edge.target)?))).collect()
+        let eager = self.eager(side, module).iter();
+        eager.map(|(edge, target)| (&*edges[*edge].specifier, *target))
     }
 
     fn targets(&self, side: Side, module: usize) -> Vec<usize> {
-        self.imports(side, module).into_iter().map(|(_, target)| target).collect()
+        self.eager(side, module).iter().map(|(_, target)| *target).collect()
     }
 
-    /// Whether `require` is called in functions only. Packages are taken to call it when they are loaded.
-    fn is_lazy(&self, source: &Source, specifier: &str) -> bool {
-        if !is_own_code(&source.entry.path) || is_required_first(&source.text, specifier) {
-            return false;
+    fn eager(&self, side: Side, module: usize) -> &[(usize, usize)] {
+        self.eager[module][usize::from(side == Side::After)].get_or_init(|| {
+            let Some(source) = self.source(side, module) else { return Vec::new() };
+            let lazy = self.lazy(source);
+            let edges = source.entry.imports.iter().enumerate();
+            let eager = edges.filter(|(_, edge)| match edge.kind {
+                ImportKind::Import => true,
+                ImportKind::Dynamic => false,
+                ImportKind::Require => !lazy.contains(&edge.specifier),
+            });
+            eager.filter_map(|(at, edge)| Some((at, self.target(&edge.target)?))).collect()
+        })
+    }
+
+    /// What is required in functions only. Packages are taken to call `require` when they are loaded.
+    fn lazy(&self, source: &Source) -> BTreeSet<String> {
+        let mut required =
+            source.entry.imports.iter().filter(|edge| edge.kind == ImportKind::Require);
+        let first = required_first(&source.text);
+        let known = |edge: &ImportEdge| first.contains(&*edge.specifier);
+        if !is_own_code(&source.entry.path) || required.all(known) {
+            return BTreeSet::new();
         }
         let hash = source.entry.source;
-        let known = |all: &BTreeMap<_, BTreeSet<String>>| {
-            all.get(&hash).map(|lazy| lazy.contains(specifier))
-        };
-        if let Some(known) = known(&self.lazy.borrow()) {
-            return known;
+        if let Some(known) = self.lazy.borrow().get(&hash) {
+            return known.clone();
         }
-        let lazy = self.read(source, |tree| {
+        let lazy: BTreeSet<String> = self.read(source, |tree| {
             let required = |id: &NodeId| {
                 let parent = tree.node(*id).parent.map(|parent| tree.ty(parent));
                 tree.ty(*id) == AstType::StringLiteral && parent == Some(AstType::CallExpression)
@@ -227,8 +236,8 @@ impl Elsewhere {
             let eager: BTreeSet<String> = eager.into_iter().filter_map(text).collect();
             lazy.into_iter().filter_map(text).filter(|it| !eager.contains(it)).collect()
         });
-        self.lazy.borrow_mut().insert(hash, lazy);
-        known(&self.lazy.borrow()).unwrap_or_default()
+        self.lazy.borrow_mut().insert(hash, lazy.clone());
+        lazy
     }
 
     /// Whether what is woven loads, of what does something to others, just what either version loads, and in its order.
@@ -289,7 +298,12 @@ impl Elsewhere {
         let acting = |all: &[usize]| -> Vec<usize> {
             all.iter().copied().filter(|module| self.module_acts(*module)).collect()
         };
-        both == plain || acting(&both) == acting(plain)
+        // What comes first in both, or last, need not be read.
+        let same = |(one, other): &(&usize, &usize)| one == other;
+        let first = both.iter().zip(plain).take_while(same).count();
+        let (both, plain) = (&both[first..], &plain[first..]);
+        let last = both.iter().rev().zip(plain.iter().rev()).take_while(same).count();
+        acting(&both[..both.len() - last]) == acting(&plain[..plain.len() - last])
     }
 
     /// Whether a module, or what it loads, does something to others when it is loaded.
@@ -316,16 +330,23 @@ impl Elsewhere {
     }
 }
 
-/// Whether a text can be seen to require a module in a statement of the top level, such as `const x = require("x")`.
-fn is_required_first(text: &str, specifier: &str) -> bool {
-    ['"', '\''].into_iter().any(|quote| {
-        text.match_indices(&format!("require({quote}{specifier}{quote})")).any(|(at, _)| {
-            let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-            let before = &text[line..at];
-            ["const ", "let ", "var "].iter().any(|word| before.starts_with(word))
+/// What a text can be seen to require in statements of the top level, such as `const x = require("x")`.
+fn required_first(text: &str) -> BTreeSet<&str> {
+    const REQUIRE: &str = "require(";
+    let all = text.match_indices(REQUIRE).filter_map(|(at, _)| {
+        let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let before = &text[line..at];
+        let one_line = ["const ", "let ", "var "].iter().any(|word| before.starts_with(word));
+        // The first one is the end of a pattern of several lines.
+        let first = before == "} = "
+            || one_line
                 && before.trim_end().ends_with('=')
                 && !before.contains("=>")
-                && !before.contains('(')
-        })
-    })
+                && !before.contains('(');
+        let behind = &text[at + REQUIRE.len()..];
+        let quote = behind.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        let (specifier, rest) = behind[1..].split_once(quote)?;
+        (first && rest.starts_with(')')).then_some(specifier)
+    });
+    all.collect()
 }

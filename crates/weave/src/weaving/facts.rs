@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use belay_model::Hash;
 use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
+use rustc_hash::FxHashSet;
 
 use super::{
     hunk::{Hunk, Place, Side},
@@ -86,7 +87,8 @@ pub(crate) struct Vocabulary {
 }
 
 pub(crate) fn vocabulary(tree: &Tree<'_>) -> Vocabulary {
-    let (mut properties, mut globals) = (BTreeSet::new(), BTreeSet::new());
+    // Each name once, before any of them is copied: most occur often.
+    let (mut properties, mut globals) = (FxHashSet::default(), FxHashSet::default());
     for id in tree.subtree(NodeId::ROOT) {
         match meaning(tree, id) {
             Some(Meaning::Property(name)) => drop(properties.insert(name)),
@@ -96,12 +98,9 @@ pub(crate) fn vocabulary(tree: &Tree<'_>) -> Vocabulary {
     }
     let variables = tree.variables().map(|(_, variable)| variable);
     let locals = variables.filter(|variable| variable.scope != NodeId::ROOT);
-    let owned = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect();
-    Vocabulary {
-        properties: owned(properties),
-        globals: owned(globals),
-        locals: locals.map(|variable| variable.name.to_string()).collect(),
-    }
+    let locals = locals.map(|variable| &*variable.name).collect();
+    let owned = |names: FxHashSet<&str>| names.into_iter().map(str::to_owned).collect();
+    Vocabulary { properties: owned(properties), globals: owned(globals), locals: owned(locals) }
 }
 
 pub(crate) fn facts(

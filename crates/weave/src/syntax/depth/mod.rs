@@ -112,13 +112,16 @@ impl<'a> Scan<'a> {
         self.bytes.get(at..).is_some_and(|rest| rest.starts_with(text))
     }
 
-    /// Reads one token, or a stretch of white space.
+    /// Reads one token and the spaces before it, or a stretch of white space.
     fn step(&self, r: &mut Reading) -> Step {
         if r.inner().open == Open::Template {
             return self.template(r);
         }
-        let byte = self.bytes[r.at];
+        r.at += self.bytes[r.at..].iter().take_while(|b| **b == b' ').count();
+        let Some(&byte) = self.bytes.get(r.at) else { return Step::On };
         match byte {
+            // Most of a source is words and spaces.
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' => self.word(r, false),
             _ if is_space(byte) => {
                 let space = self.bytes[r.at..].iter().take_while(|b| is_space(**b));
                 r.at += space.inspect(|b| r.new_line |= matches!(b, b'\n' | b'\r')).count();
@@ -139,7 +142,7 @@ impl<'a> Scan<'a> {
             b'-' if self.starts(r.at, b"-->") => return self.html_comment(r, 3),
             b'0'..=b'9' => self.word(r, true),
             b'`' => r.open(Open::Template, 1),
-            _ if is_word(byte) || matches!(byte, b'#' | b'\\') => self.word(r, false),
+            0x80.. | b'#' | b'\\' => self.word(r, false),
             _ => return self.punctuation(r, byte),
         }
         Step::On
@@ -159,13 +162,19 @@ impl<'a> Scan<'a> {
     }
 
     fn line_end(&self, at: usize) -> usize {
-        let ends = |at: &usize| match self.bytes[*at] {
-            b'\n' | b'\r' => true,
+        let mut end = at;
+        loop {
+            let rest = self.bytes.get(end..).unwrap_or_default();
+            let Some(next) = rest.iter().position(|b| matches!(b, b'\n' | b'\r' | 0xe2)) else {
+                return self.bytes.len();
+            };
+            end += next;
             // U+2028 and U+2029 end lines too.
-            0xe2 => matches!(self.bytes[*at + 1..], [0x80, 0xa8 | 0xa9, ..]),
-            _ => false,
-        };
-        (at..self.bytes.len()).find(ends).unwrap_or(self.bytes.len())
+            if rest[next] != 0xe2 || matches!(rest[next + 1..], [0x80, 0xa8 | 0xa9, ..]) {
+                return end;
+            }
+            end += 1;
+        }
     }
 
     fn block_comment(&self, r: &mut Reading) -> Step {
@@ -405,10 +414,6 @@ impl<'a> Scan<'a> {
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r' | b'\t' | b' ' | 0x0b | 0x0c)
-}
-
-fn is_word(byte: u8) -> bool {
-    is_ascii_word(byte) || byte >= 0x80
 }
 
 fn is_ascii_word(byte: u8) -> bool {
