@@ -39,6 +39,9 @@ const INHERITED: [&str; 8] = [
 /// Exports that loaders look for.
 const LOOKED_FOR_EXPORTS: [&str; 2] = ["then", "__esModule"];
 
+/// What a module loads with itself, in order: places among its edges, and modules.
+type Eager = Vec<(usize, usize)>;
+
 /// All modules of two versions.
 #[derive(Debug)]
 pub(crate) struct Elsewhere {
@@ -50,8 +53,7 @@ pub(crate) struct Elsewhere {
     acting: RefCell<BTreeMap<Hash, bool>>,
     /// Specifiers that a source loads only when it is asked to.
     lazy: RefCell<BTreeMap<Hash, BTreeSet<String>>>,
-    /// What each module loads with itself, in order: places among its edges, and modules.
-    eager: Vec<[OnceCell<Vec<(usize, usize)>>; 2]>,
+    eager: Vec<[OnceCell<Eager>; 2]>,
     in_order: OnceCell<bool>,
 }
 
