@@ -23,8 +23,36 @@ use crate::syntax::{Marks, NodeId, Tree};
 /// Statements of the two versions that need no further weaving.
 pub(super) type Taken = [BTreeSet<NodeId>; 2];
 
-/// Two statements that continue each other, why they cannot be woven in another way, and what hangs together by them.
-type Hanging = ((NodeId, NodeId), Refusal, Result<Chain, Refusal>);
+/// Two statements that continue each other and cannot be woven in another way.
+struct Hanging {
+    pair: (NodeId, NodeId),
+    /// A name of theirs that differs.
+    name: String,
+    /// Why they cannot be woven in another way.
+    reason: Refusal,
+    /// What hangs together by the name. `None` where that is a part of what hangs together by another one: nearly always
+    /// both are bound at once, and it need not be known.
+    chain: Option<Result<Chain, Refusal>>,
+    /// It has at most so many names.
+    len: usize,
+}
+
+impl Hanging {
+    fn new(
+        pair: (NodeId, NodeId),
+        chain: Result<Chain, Refusal>,
+        name: String,
+        reason: Refusal,
+    ) -> Self {
+        let len = chain.as_ref().map_or(0, |chain| chain.names.len());
+        Self { pair, name, reason, chain: Some(chain), len }
+    }
+}
+
+fn put_in_order(all: &mut Vec<Hanging>, hanging: Hanging) {
+    let at = all.partition_point(|other| other.len <= hanging.len);
+    all.insert(at, hanging);
+}
 
 impl Weaver<'_> {
     /// Keeps both values of the names of the top level that cannot be woven in another way.
@@ -32,10 +60,16 @@ impl Weaver<'_> {
         let names: Tops = [tops(self.before, lists.old), tops(self.after, lists.new)];
         let (mut output, mut taken) = (Output::default(), Taken::default());
         self.bind_made(&names, lists, &mut output, &mut taken);
-        for (pair, reason, chain) in self.chains(&names) {
+        let mut hanging = self.hanging(&names);
+        while let Some(Hanging { pair, name, reason, chain, .. }) = hanging.pop() {
             if taken[0].contains(&pair.0) || taken[1].contains(&pair.1) {
                 continue;
             }
+            let Some(chain) = chain else {
+                let chain = self.chain(&name, &names);
+                put_in_order(&mut hanging, Hanging::new(pair, chain, name, reason));
+                continue;
+            };
             let bound = chain.and_then(|chain| {
                 self.bind_chain(chain, &names, lists, &reason, (&mut output, &mut taken))
             });
@@ -46,23 +80,28 @@ impl Weaver<'_> {
         (output, taken)
     }
 
-    /// Of the statements that cannot be woven in another way: why, and what hangs together by a name of theirs. The
-    /// longest chains come first, as they hold others.
-    fn chains(&self, names: &Tops) -> Vec<Hanging> {
-        let mut chains: Vec<Hanging> = Vec::new();
+    /// The statements that cannot be woven in another way, those last by which most hangs together: that holds the rest.
+    fn hanging(&self, names: &Tops) -> Vec<Hanging> {
+        let mut all: Vec<Hanging> = Vec::new();
         // Of each pair of statements, what its first name showed.
         let mut first: BTreeMap<(NodeId, NodeId), Option<usize>> = BTreeMap::new();
+        // Of each name that hangs together with others, how many they are at most.
+        let mut within: BTreeMap<String, usize> = BTreeMap::new();
         for (name, &b) in &names[0] {
             let Some(&a) = names[1].get(name) else { continue };
             if self.left_to_images(b, a).is_some() || !self.differ(name, b, a) {
                 continue;
             }
-            let known = first.get(&(b, a)).map(|at| at.map(|at| &chains[at]));
+            let known = first.get(&(b, a)).map(|at| at.map(|at| &all[at]));
             let reason = match known {
                 Some(None) => continue,
                 // All names of a statement that differ hang together.
-                Some(Some((.., Ok(chain)))) if chain.names.contains(name) => continue,
-                Some(Some((_, reason, _))) => reason.clone(),
+                Some(Some(Hanging { chain: Some(Ok(chain)), .. }))
+                    if chain.names.contains(name) =>
+                {
+                    continue;
+                }
+                Some(Some(known)) => known.reason.clone(),
                 None => match self.node(b, a) {
                     Err(reason) => reason,
                     Ok(_) => {
@@ -71,12 +110,23 @@ impl Weaver<'_> {
                     }
                 },
             };
-            first.entry((b, a)).or_insert(Some(chains.len()));
-            chains.push(((b, a), reason, self.chain(name, names)));
+            first.entry((b, a)).or_insert(Some(all.len()));
+            let (pair, name) = ((b, a), name.clone());
+            all.push(match within.get(&name) {
+                Some(&len) => Hanging { pair, name, reason, chain: None, len },
+                None => {
+                    let hanging = Hanging::new(pair, self.chain(&name, names), name, reason);
+                    for name in hanging.chain.iter().flatten().flat_map(|chain| &chain.names) {
+                        let len = within.entry(name.clone()).or_default();
+                        *len = hanging.len.max(*len);
+                    }
+                    hanging
+                }
+            });
         }
-        let len = |chain: &Result<Chain, Refusal>| chain.as_ref().map_or(0, |c| c.names.len());
-        chains.sort_by_key(|(_, _, chain)| std::cmp::Reverse(len(chain)));
-        chains
+        all.reverse();
+        all.sort_by_key(|hanging| (hanging.len, hanging.chain.is_some()));
+        all
     }
 
     fn bind_chain(

@@ -28,6 +28,9 @@ use crate::syntax::{Marks, NodeId, Tree, VariableId};
 /// By what `export default` exports, which no variable can be called.
 pub(super) const DEFAULT: &str = "default";
 
+/// After so many names were linked in one module, no more are: it is a source that was made to take long.
+const LINKS_MAX: u32 = 200_000;
+
 /// What is bound twice together.
 #[derive(Default)]
 pub(super) struct Chain {
@@ -41,6 +44,20 @@ pub(super) struct Chain {
     joined: BTreeSet<(Side, NodeId)>,
     /// Of each side, the names that are yet to be linked.
     open: [Names; 2],
+}
+
+/// Why a name cannot be linked.
+enum Unlinked {
+    /// Whatever else the chain has.
+    Never(Refusal),
+    /// It may be once the chain has more.
+    NotYet(Refusal),
+}
+
+impl From<Refusal> for Unlinked {
+    fn from(refusal: Refusal) -> Self {
+        Self::Never(refusal)
+    }
 }
 
 impl Chain {
@@ -66,40 +83,52 @@ impl Weaver<'_> {
         chain.add(seed);
         loop {
             let known = (chain.names.len(), chain.items.each_ref().map(BTreeSet::len));
-            let refused = Side::BOTH.map(|side| self.link_all(side, tops, &mut chain));
-            let refusal = refused.into_iter().flatten().next();
+            let old = self.link_all(Side::Before, tops, &mut chain)?;
+            let new = self.link_all(Side::After, tops, &mut chain)?;
             if known == (chain.names.len(), chain.items.each_ref().map(BTreeSet::len)) {
-                return refusal.map_or(Ok(chain), Err);
+                return old.or(new).map_or(Ok(chain), Err);
             }
         }
     }
 
-    /// Links the names that are open on one side; the first reason why one of them cannot be. What is refused may be
-    /// allowed once the chain has more.
-    fn link_all(&self, side: Side, tops: &Tops, chain: &mut Chain) -> Option<Refusal> {
-        let mut refusal = None;
+    /// Links the names that are open on one side; the first reason why one of them cannot be yet.
+    fn link_all(
+        &self,
+        side: Side,
+        tops: &Tops,
+        chain: &mut Chain,
+    ) -> Result<Option<Refusal>, Refusal> {
+        let mut first = None;
         for name in std::mem::take(&mut chain.open[index(side)]) {
-            if let Err(error) = self.link(side, &name, tops, chain) {
-                chain.open[index(side)].insert(name);
-                refusal.get_or_insert(error);
+            self.links.set(self.links.get() + 1);
+            if self.links.get() > LINKS_MAX {
+                return self.refuse(side, NodeId::ROOT, "too much is made of each other");
+            }
+            match self.link(side, &name, tops, chain) {
+                Ok(()) => {}
+                Err(Unlinked::Never(refusal)) => return Err(refusal),
+                Err(Unlinked::NotYet(refusal)) => {
+                    chain.open[index(side)].insert(name);
+                    first.get_or_insert(refusal);
+                }
             }
         }
-        refusal
+        Ok(first)
     }
 
     /// What hangs together with one name in one version, by a single step.
-    fn link(&self, side: Side, name: &str, tops: &Tops, chain: &mut Chain) -> Result<(), Refusal> {
+    fn link(&self, side: Side, name: &str, tops: &Tops, chain: &mut Chain) -> Result<(), Unlinked> {
         if let Some(hunk) = self.imported(side, name) {
             chain.imports.insert(name.to_owned(), hunk);
             return self.follow_all(side, name, chain);
         }
         if self.imported(side.other(), name).is_some() && self.top_variable(side, name).is_some() {
-            return self.refuse(side, NodeId::ROOT, "it is imported in one version only");
+            return Ok(self.refuse(side, NodeId::ROOT, "it is imported in one version only")?);
         }
         let (Some(&item), other) =
             (tops[index(side)].get(name), tops[index(side.other())].get(name))
         else {
-            return self.no_import(side, name);
+            return Ok(self.no_import(side, name)?);
         };
         // What is new is made of new values alone.
         if side == Side::After && other.is_none() {
@@ -109,7 +138,7 @@ impl Weaver<'_> {
         if let Some(twin) = other {
             let (tree, foreign) = (self.tree(side), self.tree(side.other()));
             if is_exported(tree, item) != is_exported(foreign, *twin) {
-                return self.refuse(side, item, "the export is rebound");
+                return Ok(self.refuse(side, item, "the export is rebound")?);
             }
         }
         chain.items[index(side)].insert(item);
@@ -121,7 +150,7 @@ impl Weaver<'_> {
         self.follow_all(side, name, chain)
     }
 
-    fn follow_all(&self, side: Side, name: &str, chain: &mut Chain) -> Result<(), Refusal> {
+    fn follow_all(&self, side: Side, name: &str, chain: &mut Chain) -> Result<(), Unlinked> {
         let Some(variable) = self.top_variable(side, name) else { return Ok(()) };
         for &reference in &self.tree(side).variable(variable).references {
             self.follow(side, reference, chain)?;
@@ -162,7 +191,7 @@ impl Weaver<'_> {
     }
 
     /// Other declarators of one statement that differ go with it.
-    fn join_siblings(&self, side: Side, item: NodeId, chain: &mut Chain) -> Result<(), Refusal> {
+    fn join_siblings(&self, side: Side, item: NodeId, chain: &mut Chain) -> Result<(), Unlinked> {
         let (tree, foreign) = (self.tree(side), self.tree(side.other()));
         for &declarator in declarators(tree, item) {
             let Some(name) = tree.node(declarator).children.first().map(|id| tree.code(*id)) else {
@@ -175,7 +204,8 @@ impl Weaver<'_> {
             let same = twin.is_some_and(|twin| foreign.hash(twin) == tree.hash(declarator));
             if !same && !chain.names.contains(name) {
                 if twin.is_none() {
-                    return self.refuse(side, declarator, "other names are declared");
+                    let refused = self.refuse(side, declarator, "other names are declared");
+                    return refused.map_err(Unlinked::NotYet);
                 }
                 chain.add(name);
             }
@@ -197,15 +227,15 @@ impl Weaver<'_> {
     }
 
     /// What a use of a name at load makes of it.
-    fn follow(&self, side: Side, reference: NodeId, chain: &mut Chain) -> Result<(), Refusal> {
+    fn follow(&self, side: Side, reference: NodeId, chain: &mut Chain) -> Result<(), Unlinked> {
         let tree = self.tree(side);
         let node = tree.node(reference);
         let parent = node.parent.map_or(AstType::Program, |parent| tree.ty(parent));
         if node.marks.has(Marks::WRITTEN) {
-            return self.refuse(side, reference, "it is assigned to");
+            return Ok(self.refuse(side, reference, "it is assigned to")?);
         }
         if use_element(tree, reference) {
-            return self.refuse(side, reference, "it is the name of an element");
+            return Ok(self.refuse(side, reference, "it is the name of an element")?);
         }
         if !at_load(tree, reference) || parent == AstType::ExportSpecifier {
             return Ok(());
@@ -217,7 +247,8 @@ impl Weaver<'_> {
             chain.items[index(side)].insert(item);
             self.join_imports(side, item, chain);
         } else {
-            return self.refuse(side, reference, "it is used when the module is loaded");
+            let refused = self.refuse(side, reference, "it is used when the module is loaded");
+            return refused.map_err(Unlinked::NotYet);
         }
         Ok(())
     }

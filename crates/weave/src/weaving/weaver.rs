@@ -25,6 +25,8 @@ pub(super) struct Weaver<'t> {
     pub(super) before: &'t Tree<'t>,
     pub(super) after: &'t Tree<'t>,
     pub(super) next: Cell<u32>,
+    /// How often a name was linked to a chain.
+    pub(super) links: Cell<u32>,
     /// Why statements of the top level could not be woven.
     pub(super) reasons: RefCell<HashMap<(Side, NodeId), Refusal>>,
     /// Pairs of statements of the top level, by where they begin, that are not to be woven.
@@ -54,14 +56,26 @@ impl<'t> Weaver<'t> {
         demoted: &'t BTreeSet<(u32, u32)>,
         reading: Reading<'t>,
     ) -> Self {
-        let (next, reasons) = (Cell::new(0), RefCell::default());
+        let (next, links, reasons) = (Cell::new(0), Cell::new(0), RefCell::default());
         let (anchors, locals, exported) = Default::default();
         let acting = [(Side::Before, before), (Side::After, after)].map(|(side, tree)| {
             let specifiers = reading.elsewhere.acting(side, reading.module);
             let items = tree.node(NodeId::ROOT).children.iter().copied();
             items.filter(|item| specifiers.iter().any(|it| loads(tree, *item, it))).collect()
         });
-        Self { before, after, next, reasons, demoted, reading, anchors, locals, exported, acting }
+        Self {
+            before,
+            after,
+            next,
+            links,
+            reasons,
+            demoted,
+            reading,
+            anchors,
+            locals,
+            exported,
+            acting,
+        }
     }
 
     /// Why two statements of the top level are left to the images, if they are.

@@ -6,7 +6,7 @@ use belay_model::{
     AppManifest, EnvironmentName, FunctionSpec, Hash, ImportEdge, ImportKind, ImportTarget, Limits,
     ModuleEntry, ModuleKind,
 };
-use belay_weave::{Loose, Tying, compile};
+use belay_weave::{Loose, Tying, Weave, compile};
 use proptest::prelude::*;
 
 fn kind() -> impl Strategy<Value = ModuleKind> {
@@ -334,11 +334,37 @@ fn many_names_are_woven() {
         (0..400 + extra).map(one).collect::<String>()
             + &format!("export function f{}() {{}}\n", 400 + extra)
     };
-    for (before, after) in [(names(1), names(2)), (functions(0), functions(400))] {
-        let sources = |text: &str| BTreeMap::from([("main.mjs".to_owned(), Arc::from(text))]);
-        let weave = Loose::read(&sources(&before), &sources(&after)).weave(Tying::Default);
+    let made = |value: usize| row_of_constants(800, value, "c799");
+    for (before, after) in
+        [(names(1), names(2)), (functions(0), functions(400)), (made(1), made(2))]
+    {
+        let weave = weave_main(&before, &after);
         assert!(weave.parts_len() > 0 && weave.mismatches().next().is_none());
+        assert_eq!(weave.image_part(), None);
     }
+}
+
+/// What one of them comes to would be found anew for each of the others, and in the second pair after each step.
+#[test]
+fn rows_that_cannot_be_bound_are_given_up() {
+    let made = |value| row_of_constants(800, value, "make(c799)");
+    let spread: String = made(2).replace(" + 2;", ", make() ];").replace("= c", "= [ ...c");
+    for after in [made(2), spread] {
+        let weave = weave_main(&made(1), &after);
+        assert!(weave.image_part().is_some() && weave.mismatches().next().is_none());
+    }
+}
+
+/// Constants that are each made of the one before, and what is made of the last one.
+fn row_of_constants(len: usize, value: usize, last: &str) -> String {
+    let one = |n: usize| format!("const c{n} = c{} + {value};\n", n - 1);
+    let rest: String = (1..len).map(one).collect();
+    format!("const c0 = {value};\n{rest}const last = {last};\nexport const get = () => last;\n")
+}
+
+fn weave_main(before: &str, after: &str) -> Weave {
+    let sources = |text: &str| BTreeMap::from([("main.mjs".to_owned(), Arc::from(text))]);
+    Loose::read(&sources(before), &sources(after)).weave(Tying::Default)
 }
 
 /// Variables that are made of each other, in rings and in long rows.
