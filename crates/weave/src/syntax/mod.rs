@@ -11,6 +11,8 @@ mod esm;
 mod imports;
 mod meaning;
 mod names;
+mod parse;
+mod pieces;
 mod print;
 mod reading;
 mod spans;
@@ -35,12 +37,13 @@ pub(crate) use commonjs::CommonJsExports;
 pub(crate) use esm::{EsmExports, Wanted};
 pub(crate) use meaning::{ExpressionKind, read_expression, with_meaning};
 pub(crate) use names::{Export, Exports, assigned, bound, exports, key, name_of};
+pub(crate) use parse::{
+    on_stack_of, source_tree, with_made_tree, with_source_tree, with_tree, with_woven_tree,
+};
+pub(crate) use pieces::Piece;
 pub(crate) use print::Printed;
 pub(crate) use spans::ends_in_long_nodes;
-pub(crate) use tree::{
-    Marks, NodeId, Piece, Tree, Variable, VariableId, is_list, on_stack_of, source_tree,
-    with_made_tree, with_source_tree, with_tree, with_woven_tree,
-};
+pub(crate) use tree::{Marks, NodeId, Tree, Variable, VariableId, is_list};
 
 use crate::limits::SYNTAX_STACK_BYTES;
 
