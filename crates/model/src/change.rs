@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, Diagnostic, Hash, NameError, VersionNumber};
+use crate::{AppName, Diagnostic, Hash, NameError, PARTS_MAX, VersionNumber};
 
 /// A part of one change: `a`, `b`, …, `z`, `aa`, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -200,6 +200,8 @@ pub enum Tie {
     Image,
     /// One runs when the module is loaded, which happens once for an image.
     Load,
+    /// Apart they would be more parts than a change can have.
+    TooMany,
     /// The app asked for all or nothing, or nothing finer could be proven right.
     Whole,
 }
@@ -217,6 +219,7 @@ impl fmt::Display for Tie {
             Self::Settings => f.write_str("they are settings"),
             Self::Image => f.write_str("they differ between the two images"),
             Self::Load => f.write_str("they run when the module is loaded"),
+            Self::TooMany => write!(f, "apart they would be more than {PARTS_MAX} parts"),
             Self::Whole => f.write_str("everything moves together"),
         }
     }

@@ -28,6 +28,6 @@ pub use dependencies::{Packages, dependencies};
 pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};
 pub use limits::SourceLimits;
-pub use map::{MapError, PositionMap, map_frame, map_stack};
+pub use map::{MapError, PositionMap, map_frame, map_frames, map_stack};
 pub use tags::{app_tags, same_tags, tags};
 pub use weaving::{Loose, Sources, Tying, Weave, weave};

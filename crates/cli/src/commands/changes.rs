@@ -355,11 +355,11 @@ pub(super) fn deployed(change: &Value, output: Output) {
     }
     for note in show::items(change, "notes") {
         let (part, about) = (show::text(note, "part"), show::text(note, "about"));
-        let text = match show::text(note, "kind") {
-            "stays_taken_back" => format!(
+        let text = match (show::text(note, "kind"), show::text(note, "arm")) {
+            ("stays_taken_back", _) | ("carried", "before") => format!(
                 "part {part} was taken back as {about} and stays so; `belay restore {id}:{part}` lifts that"
             ),
-            "was_taken_back_in_part" => format!(
+            ("was_taken_back_in_part", _) => format!(
                 "part {part} has what was taken back as {about}; with what it is tied to now it runs"
             ),
             _ => continue,

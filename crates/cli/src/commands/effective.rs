@@ -35,8 +35,8 @@ pub(crate) async fn diff(args: &Diff, output: Output) -> CliResult {
     if patches.is_empty() {
         let name = show::text(&program, "program");
         output.note(match args.at {
-            Some(_) => format!("{name} is what was deployed"),
-            None => format!("what runs is what was deployed: {name}"),
+            Some(_) => format!("the sources of {name} are those that were deployed"),
+            None => format!("the sources of what runs are those that were deployed: {name}"),
         });
     }
     patches.iter().for_each(|patch| output.line(patch.trim_end_matches('\n')));

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::ArcSwapOption;
 use belay_fabric::Blobs;
 use belay_model::Hash;
-use belay_weave::{PositionMap, map_frame};
+use belay_weave::{PositionMap, map_frames};
 use parking_lot::Mutex;
 
 const ZSTD_LEVEL: i32 = 1;
@@ -34,9 +34,7 @@ impl AppMaps {
             return stack;
         }
         match self.get().await {
-            Ok(maps) => {
-                stack.iter().map(|frame| map_frame(frame, &|path| maps.get(path))).collect()
-            }
+            Ok(maps) => map_frames(&stack, &|path| maps.get(path)),
             Err(reason) => {
                 tracing::warn!(hash = %self.hash.lock(), reason, "position maps cannot be read");
                 stack

@@ -110,6 +110,10 @@ fn read(headers: &HeaderMap) -> Option<Vec<ArmOverride>> {
                 _ => return None,
             };
             let (change, part): (ChangeId, PartId) = (change.parse().ok()?, part.parse().ok()?);
+            let twice = |known: &ArmOverride| known.change == change && known.part == part;
+            if all.iter().any(twice) {
+                return None;
+            }
             all.push(ArmOverride { change, part, arm });
         }
     }
@@ -133,7 +137,9 @@ mod tests {
         let said: Vec<_> =
             wanted.iter().map(|o| format!("{}:{} {:?}", o.change, o.part, o.arm)).collect();
         assert_eq!(said, ["shop/12:b After", "shop/12:c Before"]);
-        for wrong in ["", "b=after", "shop/12=after", "shop/12:b", "shop/12:b=on", "shop/0:b=after"]
+        let twice = "shop/12:b=after,shop/12:b=before";
+        for wrong in
+            ["", twice, "b=after", "shop/12=after", "shop/12:b", "shop/12:b=on", "shop/0:b=after"]
         {
             assert!(read(&headers(&[(ARMS, wrong)])).is_none(), "{wrong:?}");
         }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use belay_engine::Start;
+use belay_engine::{LogLine, Start};
 use belay_host::{Finished, Trace, drive};
 use belay_model::{Arm, Category, Failure};
 use rand::RngCore;
@@ -135,7 +135,8 @@ impl Invoker {
         if let Some(chosen) = &invocation.target.chosen {
             chosen.counters.record(&finished.reached, ending);
         }
-        let logs = self.keep_logs(&invocation, finished.logs, ending, result.as_ref().err());
+        let lines = with_mapped_stacks(invocation.target, finished.logs).await;
+        let logs = self.keep_logs(&invocation, lines, ending, result.as_ref().err());
         Ok(Completed { result, logs, sample })
     }
 
@@ -181,7 +182,7 @@ impl Invoker {
     fn keep_logs(
         &self,
         invocation: &Invocation<'_>,
-        lines: Vec<belay_engine::LogLine>,
+        lines: Vec<LogLine>,
         ending: Ending,
         failure: Option<&Failure>,
     ) -> Vec<Arc<LogRecord>> {
@@ -211,7 +212,7 @@ impl<'a> Invocation<'a> {
         }
     }
 
-    fn record(&self, line: belay_engine::LogLine) -> LogRecord {
+    fn record(&self, line: LogLine) -> LogRecord {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -260,6 +261,16 @@ async fn with_mapped_stack(target: &Target, mut failure: Failure) -> Failure {
     // Engines indent their frames.
     failure.stack = stack.iter().map(|frame| frame.trim().to_owned()).collect();
     failure
+}
+
+/// Stacks that the function has logged.
+async fn with_mapped_stacks(target: &Target, mut lines: Vec<LogLine>) -> Vec<LogLine> {
+    let is_frame = |line: &str| line.trim_start().starts_with("at ");
+    for line in lines.iter_mut().filter(|line| line.text.split('\n').any(is_frame)) {
+        let stack = line.text.split('\n').map(str::to_owned).collect();
+        line.text = target.maps.map_stack(stack).await.join("\n");
+    }
+    lines
 }
 
 fn never_started(error: &dyn std::fmt::Display) -> Finished {

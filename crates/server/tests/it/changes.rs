@@ -599,6 +599,36 @@ async fn stacks_name_the_version_that_ran() {
     assert!(!stack(&before).contains("belay:"), "{before:#}");
 }
 
+/// Stacks that a function logs, and those of a function of which both versions are there, have no woven code in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn stacks_have_no_woven_code_in_them() {
+    let server = Server::start().await;
+    let of = |parameters: &str, first: &str| {
+        let code = format!(
+            "function deep({parameters}) {{\n  {first}\n  throw new Error('no');\n}}\nexport async function price(n) {{\n  \
+             try {{\n    deep(n, []);\n  }} catch (error) {{\n    console.error('failed', error);\n    throw error;\n  }}\n}}\n"
+        );
+        App::new("shop").module("main.js", &code, &[]).function("price", "main.js")
+    };
+    server.deploy(&of("a, b", "a += 1;")).await;
+    server.deploy(&of("b, [c] = [5], d = 1", "b += 2;")).await;
+    for (arm, version) in [("after", ""), ("before", "@v1")] {
+        if arm == "before" {
+            flip(&server, "take-back", 2, &[]).await;
+        }
+        let failed = server.invoke("shop.price", &json!(2)).await;
+        let thrown = format!("at deep (main.js{version}:3:");
+        let caller = "at price (main.js:7:";
+        let stack = failed["failure"]["stack"].as_array().unwrap();
+        assert!(stack[0].as_str().unwrap().starts_with(&thrown), "{failed:#}");
+        assert!(stack[1].as_str().unwrap().starts_with(caller), "{failed:#}");
+        let logged = server.messages("shop.price").await;
+        let logged = logged.iter().rev().find(|line| line.starts_with("failed")).unwrap();
+        assert!(logged.contains(&thrown) && logged.contains(caller), "{logged}");
+        assert!(!logged.contains("native"), "{logged}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_chosen_per_request_is_two_images() {
     let server = Server::start().await;
@@ -642,6 +672,26 @@ async fn what_runs_when_a_module_is_loaded_is_not_frozen_at_one_arm() {
     assert_eq!(server.call("shop.price", &json!(1)).await, json!([30, 3]));
     flip(&server, "take-back", 2, &[]).await;
     assert_eq!(server.call("shop.price", &json!(1)).await, json!([20, 2]));
+}
+
+/// What a module exports to nobody but its own functions is not read when it is loaded, which would freeze it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_a_commonjs_module_is_chosen_per_request() {
+    let server = Server::start().await;
+    let of = |limit: u32| {
+        let code = format!(
+            "exports.LIMIT = {limit};\nexports.price = async (n) => n + exports.LIMIT;\nexports.ship = async (n) => n;\n"
+        );
+        let app = App::new("shop").module("main.cjs", &code, &[]).commonjs();
+        app.function("price", "main.cjs").function("ship", "main.cjs")
+    };
+    server.deploy(&of(10)).await;
+    server.deploy(&of(20)).await;
+    assert_eq!(server.call("shop.price", &json!(1)).await, 21);
+    let (_, change) = server.get("apps/shop/changes/2").await;
+    assert_eq!(change["contents"][0]["image"], false, "{change:#}");
+    flip(&server, "take-back", 2, &[]).await;
+    assert_eq!(server.call("shop.price", &json!(1)).await, 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]

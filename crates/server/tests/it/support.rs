@@ -256,6 +256,12 @@ impl App {
         self
     }
 
+    /// The module that was added last is a CommonJS one.
+    pub(crate) fn commonjs(mut self) -> Self {
+        self.manifest.modules.last_mut().unwrap().kind = ModuleKind::CommonJs;
+        self
+    }
+
     /// A function that is the export of the same name.
     pub(crate) fn function(self, name: &str, module: &str) -> Self {
         self.limited(name, module, Limits::default())

@@ -20,8 +20,8 @@ const WOVEN_OPEN: &str = concat!(
 );
 const COMMONJS_CLOSE: &str = "\n})";
 
-pub(super) fn emit(units: &Units<'_>) -> Vec<CompiledModule> {
-    let (declared, erased) = (declared_names(units), erased_names(units));
+pub(super) fn emit(units: &Units<'_>, functions: &[(&str, &str)]) -> Vec<CompiledModule> {
+    let (declared, erased) = (declared_names(units, functions), erased_names(units));
     let none = BTreeSet::new();
     let modules = units.list.iter().zip(declared).enumerate().map(|(at, (unit, names))| {
         let (code, map) = code(unit, erased.get(&at).unwrap_or(&none));

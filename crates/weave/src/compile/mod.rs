@@ -103,7 +103,10 @@ fn link(
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    Ok(Compiled { modules: emit::emit(&units), diagnostics })
+    let functions = manifest.functions.values();
+    let functions = functions.map(|spec| (spec.module.as_str(), spec.export.as_str()));
+    let modules = emit::emit(&units, &functions.collect::<Vec<_>>());
+    Ok(Compiled { modules, diagnostics })
 }
 
 /// Reads all sources; the warnings, or all errors with them.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use belay_model::ModuleKind;
+use belay_model::{ImportKind, ModuleKind};
 
 use super::{
     Units,
@@ -14,8 +14,23 @@ use super::{
 /// shows, those of the modules that it re-exports, and those that are imported from it by name:
 /// many packages build their exports while they run, and a name that turns out to be absent is
 /// `undefined`, as it is for `require`.
-pub(crate) fn declared_names(units: &Units<'_>) -> Vec<BTreeSet<String>> {
-    let mut out: Vec<_> = (0..units.list.len()).map(|at| shown(units, at)).collect();
+///
+/// The engine reads all of them when the module is loaded. Of a module that was woven of two versions, what is read then
+/// cannot be chosen per request any more, so it declares only what somebody asks for: `functions` are modules and their
+/// exports that are called.
+pub(crate) fn declared_names(
+    units: &Units<'_>,
+    functions: &[(&str, &str)],
+) -> Vec<BTreeSet<String>> {
+    let wholes = wholes(units);
+    let own = |at: usize| {
+        let unit = &units.list[at];
+        let called = functions.iter().filter(|(module, _)| *module == unit.path);
+        called.map(|(_, export)| (*export).to_owned()).collect()
+    };
+    let asked_for = |at: &usize| units.list[*at].woven.is_some() && !wholes.contains(at);
+    let names = |at: usize| if asked_for(&at) { own(at) } else { shown(units, at) };
+    let mut out: Vec<BTreeSet<String>> = (0..units.list.len()).map(names).collect();
     for unit in units.list {
         for (wanted, target) in wants(units, unit) {
             for module in carriers(units, target) {
@@ -27,6 +42,21 @@ pub(crate) fn declared_names(units: &Units<'_>) -> Vec<BTreeSet<String>> {
         names.remove("default");
     }
     out
+}
+
+/// The modules of which somebody may look at all names.
+fn wholes(units: &Units<'_>) -> BTreeSet<usize> {
+    let mut wholes = BTreeSet::new();
+    for unit in units.list {
+        let exports = unit.module.iter().map(|module| &module.exports);
+        let specifiers =
+            exports.flat_map(|exports| exports.stars.iter().chain(&exports.namespaces));
+        let imported = specifiers.filter_map(|specifier| unit.import_target(specifier));
+        let dynamic = unit.edges.iter().filter(|edge| edge.kind == ImportKind::Dynamic);
+        let targets = imported.chain(dynamic.map(|edge| &edge.target));
+        wholes.extend(targets.filter_map(|target| units.target(target)));
+    }
+    wholes
 }
 
 fn shown(units: &Units<'_>, start: usize) -> BTreeSet<String> {

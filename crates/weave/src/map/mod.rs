@@ -9,7 +9,7 @@
 //! lines the compiled code has before the first line of the source. `mappings` and `wide` are lists
 //! of VLQ groups (see `vlq`), absent when empty; woven code has `"woven":{"mappings","verbatim","label"}`
 //! instead. A reader refuses any other version. Does not know
-//! module paths: [`map_frame`] is given a lookup.
+//! module paths: [`map_frames`] is given a lookup.
 
 mod frame;
 mod segments;
@@ -18,10 +18,10 @@ mod woven;
 
 use serde::{Deserialize, Serialize};
 
-pub use frame::{map_frame, map_stack};
+pub use frame::{map_frame, map_frames, map_stack};
 pub(crate) use segments::Segment;
 use segments::{Segments, WideLines};
-pub(crate) use woven::{WovenMap, WovenSegment};
+pub(crate) use woven::{AFTER, BEFORE, CALLS_ONE_OF_TWO, WovenMap, WovenSegment};
 
 /// Why stored bytes are not a position map.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,9 +85,14 @@ impl PositionMap {
     /// What frames call the version that a place of woven code came from, if it is the one before.
     fn version(&self, line: u32, column: u32) -> Option<&str> {
         match self {
-            Self::Woven(map) => map.original(line, column).2.then_some(map.label.as_str()),
+            Self::Woven(map) if map.original(line, column).2 == BEFORE => Some(&map.label),
             _ => None,
         }
+    }
+
+    /// Whether a place of woven code calls the one or the other version of a function, and is in neither.
+    fn calls_one_of_two(&self, line: u32, column: u32) -> bool {
+        matches!(self, Self::Woven(map) if map.original(line, column).2 == CALLS_ONE_OF_TWO)
     }
 
     /// The place in the source for a place in the compiled code, both from 1. A place in wrapping

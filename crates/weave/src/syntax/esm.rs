@@ -16,6 +16,8 @@ pub(crate) struct EsmExports {
     pub(crate) values: BTreeSet<String>,
     /// Specifiers of `export * from`.
     pub(crate) stars: Vec<String>,
+    /// Specifiers of `import * as` and `export * as`.
+    pub(crate) namespaces: Vec<String>,
     /// Names of types, which exist in TypeScript only. A re-export elsewhere may name one without
     /// saying that it is a type.
     pub(crate) erased: BTreeSet<String>,
@@ -96,6 +98,7 @@ impl EsmExports {
             Statement::ExportAllDeclaration(it) => match &it.exported {
                 Some(name) => {
                     self.names.insert(name.name().to_string());
+                    self.namespaces.push(it.source.value.to_string());
                 }
                 None => self.stars.push(it.source.value.to_string()),
             },
@@ -117,7 +120,9 @@ impl EsmExports {
             ImportDeclarationSpecifier::ImportDefaultSpecifier(it) => {
                 self.want(source, "default", it.local.span);
             }
-            ImportDeclarationSpecifier::ImportNamespaceSpecifier(_) => {}
+            ImportDeclarationSpecifier::ImportNamespaceSpecifier(_) => {
+                self.namespaces.push(source.to_owned());
+            }
         }
     }
 

@@ -27,14 +27,30 @@ pub(super) fn gaps(
 ) -> Vec<Gap> {
     let old: Vec<u64> = b.iter().map(|id| before.hash(*id)).collect();
     let new: Vec<u64> = a.iter().map(|id| after.hash(*id)).collect();
-    let ops = capture_diff_slices(Algorithm::Patience, &old, &new);
-    let changed = ops.iter().filter(|op| op.tag() != DiffTag::Equal);
-    let gap = changed.map(|op| {
-        let (old, new) = (op.old_range(), op.new_range());
+    let gap = differences(&old, &new).into_iter().map(|(old, new)| {
         let pairs = pairs((before, &b[old.clone()]), (after, &a[new.clone()]));
         Gap { before: old, after: new, pairs }
     });
     gap.collect()
+}
+
+/// Runs of the two lists between what is equal. Of the operations of a diff only how long they are is heeded: where it
+/// moved them to join them, it leaves their places as they were.
+fn differences(old: &[u64], new: &[u64]) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut all: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+    let (mut b, mut a, mut open) = (0, 0, false);
+    for op in capture_diff_slices(Algorithm::Patience, old, new) {
+        let (removed, added) = (op.old_range().len(), op.new_range().len());
+        let (next_b, next_a) = (b + removed, a + added);
+        let equal = op.tag() == DiffTag::Equal;
+        match all.last_mut().filter(|_| open && !equal) {
+            Some(last) => (last.0.end, last.1.end) = (next_b, next_a),
+            None if equal => {}
+            None => all.push((b..next_b, a..next_a)),
+        }
+        (b, a, open) = (next_b, next_a, !equal);
+    }
+    all
 }
 
 /// The pairs, in order on both sides, whose scores add up to the most.
@@ -143,5 +159,19 @@ impl Statement<'_> {
             words.sort_unstable();
             words
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `similar` says of this that the first three are removed behind the first of the new ones.
+    #[test]
+    fn differences_stand_where_they_are() {
+        let found = differences(&[31, 1, 2, 0, 15, 1, 2, 0, 12], &[0, 0, 15]);
+        assert_eq!(found, [(0..3, 0..0), (4..4, 1..2), (5..9, 3..3)]);
+        assert_eq!(differences(&[1, 2], &[3]), [(0..2, 0..1)]);
+        assert_eq!(differences(&[1], &[1]), []);
     }
 }

@@ -1,14 +1,17 @@
 //! Where each place of woven text came from, as position maps want it.
 
 use super::{hunk::Side, render::Rendered};
-use crate::map::{Segment, WovenSegment};
+use crate::map::{AFTER, BEFORE, CALLS_ONE_OF_TWO, Segment, WovenSegment};
+
+/// What only the text has by which a function calls the one or the other of its versions.
+const CALLS: [&str; 2] = ["$belay_f", "...$belay_a"];
 
 /// The beginning of each stretch, of each line in it, and of what follows a character of several bytes.
 pub(crate) fn segments(rendered: &Rendered, before: &str, after: &str) -> Vec<WovenSegment> {
     let (mut woven, mut sources) =
         (Cursor::new(&rendered.text), [Cursor::new(before), Cursor::new(after)]);
     let mut segments = Vec::new();
-    for origin in &rendered.origins {
+    for (at, origin) in rendered.origins.iter().enumerate() {
         let source = &mut sources[usize::from(origin.side == Side::After)];
         source.go(origin.span.start);
         woven.go(origin.at);
@@ -19,13 +22,24 @@ pub(crate) fn segments(rendered: &Rendered, before: &str, after: &str) -> Vec<Wo
                 segments.push(WovenSegment {
                     line: woven.line,
                     column: woven.bytes,
-                    before: u32::from(origin.side == Side::Before),
+                    before: if origin.side == Side::Before { BEFORE } else { AFTER },
                     source_line: source.line,
                     source_column: source.characters,
                 });
             }
             fresh = source.step();
             woven.step();
+        }
+        let next = rendered.origins.get(at + 1).map_or(rendered.text.len(), |it| it.at as usize);
+        let own = rendered.text.get(woven.at as usize..next).unwrap_or_default();
+        if CALLS.iter().any(|call| own.contains(call)) {
+            segments.push(WovenSegment {
+                line: woven.line,
+                column: woven.bytes,
+                before: CALLS_ONE_OF_TWO,
+                source_line: source.line,
+                source_column: source.characters,
+            });
         }
     }
     segments
@@ -49,7 +63,11 @@ pub(crate) fn compose(
         Some(WovenSegment {
             line: segment.line,
             column: segment.column,
-            source_column: found.source_column + further,
+            source_column: if found.before == CALLS_ONE_OF_TWO {
+                found.source_column
+            } else {
+                found.source_column + further
+            },
             ..*found
         })
     };

@@ -21,7 +21,7 @@ use super::{
     parts::Tying,
     resolved::Program,
 };
-use crate::map::WovenSegment;
+use crate::map::{BEFORE, WovenSegment};
 
 #[derive(Debug)]
 pub(super) struct Staying {
@@ -172,7 +172,7 @@ impl Weave {
         path: &str,
         mut segments: Vec<WovenSegment>,
     ) -> Vec<WovenSegment> {
-        for segment in segments.iter_mut().filter(|segment| segment.before == 1) {
+        for segment in segments.iter_mut().filter(|segment| segment.before == BEFORE) {
             segment.source_line = self.old_line(path, segment.source_line);
         }
         segments

@@ -47,7 +47,7 @@ impl Weave {
             self.merge(&BTreeSet::from([image, settings]), &Tie::Image);
         }
         if self.groups.len() > PARTS_MAX {
-            self.tie_all();
+            self.merge(&(0..self.groups.len()).collect(), &Tie::TooMany);
         }
     }
 

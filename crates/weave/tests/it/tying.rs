@@ -7,7 +7,7 @@ use std::{
 
 use belay_model::{
     AppManifest, AppTags, Arm, EgressPolicy, EnvironmentName, FunctionSpec, Granularity, Hash,
-    Limits, ModuleEntry, ModuleKind, PartInfo, Tags,
+    Limits, ModuleEntry, ModuleKind, PartInfo, Tags, Tie,
 };
 use belay_weave::{Tying, Weave, weave};
 
@@ -139,6 +139,20 @@ const COARSE: &str = "/** @rollback coarse */";
 
 const APART: [&str; 4] = ["A1", "A2", "B1", "B2"];
 const TOGETHER: [&str; 1] = ["A1 B1 A2 B2"];
+
+#[test]
+fn more_edits_than_parts_are_one() {
+    let app = |edits: usize, value: usize| -> String {
+        let one = |n: usize| format!("export function f{n}(x) {{ return x + {n} * {value}; }}\n");
+        (0..edits).map(one).collect()
+    };
+    for (edits, parts) in [(250, 250), (260, 1)] {
+        let weave = Edit::of(&app(edits, 1), &app(edits, 2)).weave();
+        assert_eq!(weave.parts_len(), parts, "{:?}", weave.parts()[0].ties);
+        let tied = weave.parts()[0].ties.contains(&Tie::TooMany);
+        assert_eq!(tied, parts == 1);
+    }
+}
 
 #[test]
 fn untagged_edits_are_tied_by_names_of_properties() {

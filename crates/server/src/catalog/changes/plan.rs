@@ -72,6 +72,8 @@ pub struct PartNote {
     #[schema(value_type = String)]
     pub part: PartId,
     pub kind: PartNoteKind,
+    /// How it starts.
+    pub arm: Arm,
     /// The change, and the part of it, that it is about, such as `shop/11:b`.
     pub about: String,
 }
@@ -297,9 +299,10 @@ impl Catalog {
         };
         let records = parts.iter().map(|part| {
             let edits = edits_of(part);
-            let note = |kind, version: VersionNumber, of: PartId| PartNote {
+            let note = |kind, arm, version: VersionNumber, of: PartId| PartNote {
                 part: part.id,
                 kind,
+                arm,
                 about: format!("{app}/{version}:{of}"),
             };
             let old = superseded.and_then(|change| {
@@ -307,7 +310,7 @@ impl Catalog {
                 Some((change.version, id, old.arm))
             });
             if let Some((version, id, arm)) = old {
-                notes.push(note(PartNoteKind::Carried, version, id));
+                notes.push(note(PartNoteKind::Carried, arm, version, id));
                 let carried_from = Some((version, id));
                 return PartRecord { arm, edits, carried_to: None, carried_from };
             }
@@ -316,15 +319,15 @@ impl Catalog {
             };
             let verdict = taken.iter().find(|verdict| edits.iter().any(|edit| by(verdict, edit)));
             let whole = edits.iter().all(|edit| taken.iter().any(|verdict| by(verdict, edit)));
+            let arm = if verdict.is_some() && whole { Arm::Before } else { Arm::After };
             if let Some(verdict) = verdict {
                 let kind = if whole {
                     PartNoteKind::StaysTakenBack
                 } else {
                     PartNoteKind::WasTakenBackInPart
                 };
-                notes.push(note(kind, verdict.version, verdict.part));
+                notes.push(note(kind, arm, verdict.version, verdict.part));
             }
-            let arm = if verdict.is_some() && whole { Arm::Before } else { Arm::After };
             PartRecord { arm, edits, carried_to: None, carried_from: None }
         });
         (records.collect(), notes)
