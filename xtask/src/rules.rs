@@ -18,6 +18,7 @@ pub struct Row {
 pub const ROWS: &[Row] = &[
     Row { package: "belay-model", may_use: &[], owns: &[], pure: true },
     Row { package: "belay-weave", may_use: &["belay-model"], owns: &["oxc"], pure: true },
+    Row { package: "belay-judge", may_use: &["belay-model"], owns: &[], pure: true },
     Row { package: "belay-fabric", may_use: &["belay-model"], owns: &[], pure: false },
     Row { package: "belay-guest", may_use: &[], owns: &[], pure: false },
     Row {

@@ -1,0 +1,8 @@
+//! What the statistics promise: how often they are wrong, how soon they are right, and the figures of others.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
+
+mod delays;
+mod false_alarms;
+mod reference;
+mod support;
