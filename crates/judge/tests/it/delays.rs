@@ -18,7 +18,7 @@ fn medians(ratio: f64, level: f64) -> [u64; 2] {
     [median(0), median(1)]
 }
 
-/// A canary of 10 %: the multinomial test of Lindon & Malek with k = 10 (`facts`: 5 % and 0.1 %).
+/// A canary of 10 %: the multinomial test of Lindon & Malek with k = 10 at 5 % and at 0.1 %.
 #[test]
 fn as_soon_as_the_published_test() {
     let published = [
