@@ -1,6 +1,6 @@
 //! Evidence, and how much of it is enough.
 
-use std::fmt;
+use crate::Invalid;
 
 /// An e-value, as its logarithm: 0 says nothing, more speaks against "no harm".
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -43,15 +43,11 @@ impl Evidence {
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Alpha(f64);
 
-/// A level that is no probability, or one of 0 or 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct InvalidAlpha(pub f64);
-
 impl Alpha {
     /// # Errors
     /// What is not between 0 and 1.
-    pub fn new(alpha: f64) -> Result<Self, InvalidAlpha> {
-        if alpha > 0.0 && alpha < 1.0 { Ok(Self(alpha)) } else { Err(InvalidAlpha(alpha)) }
+    pub fn new(alpha: f64) -> Result<Self, Invalid> {
+        if alpha > 0.0 && alpha < 1.0 { Ok(Self(alpha)) } else { Err(Invalid::Alpha(alpha)) }
     }
 
     /// As a number.
@@ -64,14 +60,6 @@ impl Alpha {
         Self(self.0 * share)
     }
 }
-
-impl fmt::Display for InvalidAlpha {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is no level: it has to be above 0 and below 1", self.0)
-    }
-}
-
-impl std::error::Error for InvalidAlpha {}
 
 /// The logarithm of the sum of numbers that are given by their logarithms.
 pub(crate) fn log_sum(logs: impl Iterator<Item = f64> + Clone) -> f64 {

@@ -19,8 +19,21 @@ mod ratio;
 mod units;
 
 pub use budget::Budget;
-pub use evidence::{Alpha, Evidence, InvalidAlpha};
-pub use mix::{InvalidShares, MixTest};
+pub use evidence::{Alpha, Evidence};
+pub use mix::MixTest;
 pub use rate::{Interval, Rate, difference};
-pub use ratio::{InvalidShare, RatioTest, Share};
+pub use ratio::{RatioTest, Share};
 pub use units::Units;
+
+/// What no test can be made with.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Invalid {
+    #[error("{0} is no level: it has to be above 0 and below 1")]
+    Alpha(f64),
+    #[error("a share of {0} leaves nothing to compare: it has to be above 0 and below 1")]
+    Share(f64),
+    #[error("{0} times as often cannot be tolerated: it has to be 1 or more")]
+    Tolerated(f64),
+    #[error("{0:?} are no shares: each has to be above 0, and they have to add up to 1")]
+    Shares(Vec<f64>),
+}

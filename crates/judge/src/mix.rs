@@ -3,11 +3,9 @@
 //! The sequential multinomial test of Lindon & Malek ("Anytime-valid inference for multinomial count data", NeurIPS 2022),
 //! averaged over several concentrations of its prior: few for large differences, many for small ones.
 
-use std::fmt;
-
 use statrs::function::gamma::ln_gamma;
 
-use crate::{evidence::Evidence, rate::number};
+use crate::{Invalid, evidence::Evidence, rate::number};
 
 /// A test of counts of several kinds.
 #[derive(Debug, Clone)]
@@ -17,10 +15,6 @@ pub struct MixTest {
     concentrations: Vec<f64>,
 }
 
-/// Shares that are not all above 0, or that do not add up to 1.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InvalidShares(pub Vec<f64>);
-
 impl MixTest {
     /// Concentrations of the priors that are averaged where the caller names none.
     pub const CONCENTRATIONS: [f64; 3] = [2.0, 10.0, 100.0];
@@ -29,11 +23,11 @@ impl MixTest {
     ///
     /// # Errors
     /// Shares that are not all above 0, or that do not add up to 1; no positive concentration.
-    pub fn new(shares: &[f64], concentrations: &[f64]) -> Result<Self, InvalidShares> {
+    pub fn new(shares: &[f64], concentrations: &[f64]) -> Result<Self, Invalid> {
         let sum: f64 = shares.iter().sum();
         let positive = |all: &[f64]| all.iter().all(|it| *it > 0.0) && !all.is_empty();
         if !positive(shares) || !positive(concentrations) || (sum - 1.0).abs() > 1e-9 {
-            return Err(InvalidShares(shares.to_vec()));
+            return Err(Invalid::Shares(shares.to_vec()));
         }
         let counts = vec![0; shares.len()];
         Ok(Self { shares: shares.to_vec(), counts, concentrations: concentrations.to_vec() })
@@ -68,15 +62,3 @@ impl MixTest {
 fn ln_beta_of(all: impl Iterator<Item = f64> + Clone) -> f64 {
     all.clone().map(ln_gamma).sum::<f64>() - ln_gamma(all.sum())
 }
-
-impl fmt::Display for InvalidShares {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} are no shares: each has to be above 0, and they have to add up to 1",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for InvalidShares {}

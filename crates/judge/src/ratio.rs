@@ -12,11 +12,10 @@
 //! The published tests mix over Dirichlet priors (Lindon & Malek 2022), which stay in closed form only while the share
 //! does not change. Steps of a ramp would each begin from nothing; this does not, and needs fewer events.
 
-use std::fmt;
-
 use belay_model::Arm;
 
 use crate::{
+    Invalid,
     evidence::{Alpha, Evidence, log_sum},
     rate::Interval,
 };
@@ -32,18 +31,14 @@ const EFFECT_MIN: f64 = 1.1;
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Share(f64);
 
-/// A share that leaves nothing to compare.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct InvalidShare(pub f64);
-
 impl Share {
     /// As many for either arm.
     pub const HALF: Self = Self(0.5);
 
     /// # Errors
     /// What is not between 0 and 1: with one arm alone there is nothing to compare.
-    pub fn new(share: f64) -> Result<Self, InvalidShare> {
-        if share > 0.0 && share < 1.0 { Ok(Self(share)) } else { Err(InvalidShare(share)) }
+    pub fn new(share: f64) -> Result<Self, Invalid> {
+        if share > 0.0 && share < 1.0 { Ok(Self(share)) } else { Err(Invalid::Share(share)) }
     }
 
     /// As a number.
@@ -51,18 +46,6 @@ impl Share {
         self.0
     }
 }
-
-impl fmt::Display for InvalidShare {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a share of {} leaves nothing to compare: it has to be above 0 and below 1",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for InvalidShare {}
 
 /// A test of one kind of event.
 #[derive(Debug, Clone)]
@@ -88,22 +71,26 @@ struct Steps {
 }
 
 impl RatioTest {
-    /// `tolerated`: that events are so many times as frequent in *after* is no harm; 1 or more. What is less, or no
-    /// number, is taken as 1.
-    pub fn new(tolerated: f64) -> Self {
-        let tolerated = if tolerated.is_finite() { tolerated.max(1.0) } else { 1.0 };
+    /// `tolerated`: that events are so many times as frequent in *after* is no harm.
+    ///
+    /// # Errors
+    /// What is less than 1, or no number.
+    pub fn new(tolerated: f64) -> Result<Self, Invalid> {
+        if !(tolerated.is_finite() && tolerated >= 1.0) {
+            return Err(Invalid::Tolerated(tolerated));
+        }
         let times = |at: usize| ratio(at) / tolerated;
         let harm = (0..RATIOS).filter(|at| times(*at) >= EFFECT_MIN);
         let harm: Vec<(usize, f64)> = harm.map(|at| (at, weight(times(at)).ln())).collect();
         let all = log_sum(harm.iter().map(|(_, log)| *log));
-        Self {
+        Ok(Self {
             tolerated,
             harm: harm.into_iter().map(|(at, log)| (at, log - all)).collect(),
             likelihoods: Box::new([0.0; RATIOS]),
             likelihood_of_tolerated: 0.0,
             steps: None,
             counts: [0; 2],
-        }
+        })
     }
 
     /// Notes an event. `share` is the one by which its unit came to an arm.

@@ -31,7 +31,7 @@ fn identical_arms_under_a_ramp() {
     let steps = [0.01, 0.05, 0.25, 0.5, 0.98].map(share);
     let mut alarms = 0;
     for _ in 0..2_000 {
-        let mut test = RatioTest::new(1.0);
+        let mut test = RatioTest::new(1.0).unwrap();
         let mut enough = false;
         for (step, share) in steps.into_iter().enumerate() {
             for _ in 0..40 * (step + 1) {
@@ -50,7 +50,7 @@ fn identical_arms_under_a_ramp() {
 fn the_tolerated_effect_is_part_of_the_null() {
     let found = |ratio: f64, seed: u64| {
         let mut random = random(seed);
-        let mut test = RatioTest::new(1.5);
+        let mut test = RatioTest::new(1.5).unwrap();
         (0..3_000).any(|_| {
             let arm = arm(&mut random, Share::HALF, ratio);
             test.note(arm, Share::HALF);
@@ -76,7 +76,7 @@ fn one_client_is_one_unit() {
             })
             .collect();
         let all: f64 = clients.iter().map(|(_, weight, _)| weight).sum();
-        let (mut test, mut units) = (RatioTest::new(1.0), Units::default());
+        let (mut test, mut units) = (RatioTest::new(1.0).unwrap(), Units::default());
         (0..5_000).any(|_| {
             let mut at = random.random_range(0.0..all);
             let key = clients.iter().position(|(_, weight, _)| {

@@ -1,6 +1,6 @@
 //! Figures of other implementations, and what other judges get wrong.
 
-use belay_judge::{Budget, Evidence, MixTest, Rate, RatioTest, Share, difference};
+use belay_judge::{Alpha, Budget, Evidence, MixTest, Rate, RatioTest, Share, difference};
 use belay_model::Arm;
 
 use crate::support::{alpha, share};
@@ -30,7 +30,7 @@ fn as_the_reference_of_the_multinomial_test() {
 /// Kayenta passes it: errors per interval of the canary, against none at all with as much traffic.
 #[test]
 fn few_errors_against_none_count() {
-    let mut test = RatioTest::new(1.0);
+    let mut test = RatioTest::new(1.0).unwrap();
     for _ in 0..4 {
         test.note(Arm::After, Share::HALF);
     }
@@ -46,7 +46,7 @@ fn few_errors_against_none_count() {
 /// Kayenta passes it: 7 of 10 points of the canary are a hundred times the baseline, as counted exceedances.
 #[test]
 fn most_points_far_out_count() {
-    let mut test = RatioTest::new(1.0);
+    let mut test = RatioTest::new(1.0).unwrap();
     for _ in 0..7 {
         test.note(Arm::After, Share::HALF);
     }
@@ -54,8 +54,21 @@ fn most_points_far_out_count() {
 }
 
 #[test]
+fn what_no_test_can_be_made_with_is_refused() {
+    for wrong in [0.0, 1.0, -0.1, f64::NAN] {
+        assert!(Alpha::new(wrong).is_err() && Share::new(wrong).is_err(), "{wrong}");
+    }
+    for wrong in [0.9, f64::INFINITY, f64::NAN] {
+        assert!(RatioTest::new(wrong).is_err(), "{wrong}");
+    }
+    for wrong in [&[0.5, 0.4][..], &[1.0, 0.0], &[]] {
+        assert!(MixTest::new(wrong, &MixTest::CONCENTRATIONS).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
 fn nothing_seen_says_nothing() {
-    let test = RatioTest::new(1.0);
+    let test = RatioTest::new(1.0).unwrap();
     assert!(test.evidence().log().abs() < 1e-9);
     let interval = test.interval(alpha(0.05));
     assert_eq!((interval.low, interval.high), (0.0, f64::INFINITY));
@@ -66,7 +79,7 @@ fn nothing_seen_says_nothing() {
 
 #[test]
 fn intervals_close_in_on_what_is() {
-    let mut test = RatioTest::new(1.0);
+    let mut test = RatioTest::new(1.0).unwrap();
     for at in 0..4_000 {
         let arm = if at % 4 == 0 { Arm::Before } else { Arm::After };
         test.note(arm, Share::HALF);
@@ -90,7 +103,7 @@ fn intervals_close_in_on_what_is() {
 fn a_budget_is_shared() {
     let budget = Budget::new(alpha(0.01), 10);
     assert!((budget.each().get() - 0.001).abs() < 1e-12);
-    let mut strong = RatioTest::new(1.0);
+    let mut strong = RatioTest::new(1.0).unwrap();
     (0..20).for_each(|_| strong.note(Arm::After, share(0.1)));
     let all = [Evidence::NONE, strong.evidence(), Evidence::NONE];
     assert_eq!(budget.enough(&all).collect::<Vec<_>>(), [1]);

@@ -29,7 +29,7 @@ pub(crate) fn events_until(
     (share, ratio): (Share, f64),
     (level, most): (Alpha, u64),
 ) -> Option<[u64; 2]> {
-    let mut test = RatioTest::new(1.0);
+    let mut test = RatioTest::new(1.0).unwrap();
     for _ in 0..most {
         let arm = arm(random, share, ratio);
         test.note(arm, share);

@@ -8,7 +8,8 @@
 //! Serialised form, version 1: `{"v":1,"lines":N,"wide":"…","mappings":"…"}`. `lines` is how many
 //! lines the compiled code has before the first line of the source. `mappings` and `wide` are lists
 //! of VLQ groups (see `vlq`), absent when empty; woven code has `"woven":{"mappings","verbatim","label"}`
-//! instead. A reader refuses any other version. Does not know
+//! instead, whose groups say which version a place came from, or that it calls one of two. A reader
+//! refuses any other version. Does not know
 //! module paths: [`map_frames`] is given a lookup.
 
 mod frame;
