@@ -339,12 +339,16 @@ pub struct Diff {
 #[command(after_help = "\
 Examples:
   belay graph shop
+  belay graph shop --blocks          what each block of a function needs
   belay graph shop --all             packages module by module")]
 pub struct Graph {
     pub app: AppName,
     /// Packages module by module.
     #[arg(long)]
     pub all: bool,
+    /// The blocks of functions, with what each of them needs.
+    #[arg(long)]
+    pub blocks: bool,
     #[command(flatten)]
     pub server: Server,
 }

@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 pub struct DependencyGraph {
     pub nodes: Vec<GraphNode>,
     pub edges: Vec<GraphEdge>,
-    /// Variables of modules that several functions touch, and at least one changes.
+    /// Variables of modules that several functions touch, and at least one changes; of a graph with blocks also those of
+    /// functions that several blocks touch.
     pub state: Vec<SharedState>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GraphNode {
-    /// `function:NAME`, `module:PATH`, `PATH#NAME`, `package:NAME`, `builtin:NAME` or `component:NAME`.
+    /// `function:NAME`, `module:PATH`, `PATH#NAME`, `package:NAME`, `builtin:NAME` or `component:NAME`; of a block the
+    /// function's with its place, such as `PATH#NAME/2/1`, and `PATH#/2` at the top level.
     pub id: String,
     pub kind: NodeKind,
     /// For people; of code within other code with the names around it, such as `Basket.add`.
@@ -26,6 +28,9 @@ pub struct GraphNode {
     /// First and last line, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<(u32, u32)>,
+    /// Of a block: the id of the block, function or module that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,6 +43,12 @@ pub enum NodeKind {
     /// A function in the code that has a name.
     Function,
     Class,
+    /// A block: a loop of a function, or of a module.
+    Loop,
+    /// A block: an `if`, `switch` or `try`.
+    Branch,
+    /// A block: statements that stand together and are none of the others.
+    Run,
     /// A package from npm.
     Package,
     /// A module of the platform.
@@ -74,7 +85,7 @@ pub enum EdgeKind {
     Depends,
 }
 
-/// A variable of a module. It lives as long as a request: instances are not shared between requests.
+/// A variable of a module or a function. It lives no longer than a request: instances are not shared between requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SharedState {
@@ -82,7 +93,10 @@ pub struct SharedState {
     pub name: String,
     /// Where it is declared, from 1.
     pub line: u32,
-    /// Ids of the nodes that change it after it was declared.
+    /// Id of the function that it is of; nothing for one of the module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// Ids of the nodes that change it after it was declared; of a function's variable also of the block that declares it.
     pub writers: Vec<String>,
     /// Ids of the nodes that only read it.
     pub readers: Vec<String>,

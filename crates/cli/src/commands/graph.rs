@@ -13,17 +13,24 @@ use crate::{
 
 /// Deeper levels are drawn at this one.
 const DEPTH_MAX: usize = 24;
+/// Writers of a variable that are named.
+const WRITERS_MAX: usize = 3;
 
 pub(crate) async fn run(args: &Graph, output: Output) -> CliResult {
     let client = Client::new(&args.server)?;
     let all = if args.all { "true" } else { "false" };
-    let report = client.get(&["apps", args.app.as_str(), "graph"], &[("all", all)]).await?;
+    let blocks = if args.blocks { "true" } else { "false" };
+    let query = [("all", all), ("blocks", blocks)];
+    let report = client.get(&["apps", args.app.as_str(), "graph"], &query).await?;
     output.json(&report);
     let graph: DependencyGraph = read(report)?;
     let drawing = Drawing::of(&graph);
     let entries = graph.nodes.iter().filter(|node| node.kind == NodeKind::Entry);
     entries.for_each(|entry| drawing.entry(entry, output));
     drawing.modules(output);
+    if args.blocks {
+        drawing.blocks(&graph.state, output);
+    }
     drawing.state(&graph.state, output);
     Ok(())
 }
@@ -106,12 +113,89 @@ impl<'g> Drawing<'g> {
         }
     }
 
+    /// The blocks of each function, with what they need.
+    fn blocks(&self, state: &[SharedState], output: Output) {
+        let mut functions: BTreeMap<_, (&GraphNode, Vec<&GraphNode>)> = BTreeMap::new();
+        for node in self.nodes.values().copied().filter(|node| is_block(node)) {
+            let function = self.function_of(node);
+            let place = (&function.module, function.lines, &function.id);
+            functions.entry(place).or_insert((function, Vec::new())).1.push(node);
+        }
+        for (function, mut blocks) in functions.into_values() {
+            let place = styled(DIM, place(function));
+            output.line(format!("\n{}  {place}", styled(BOLD, &function.name)));
+            // As they stand in the code: by the numbers of the path to them.
+            blocks.sort_by_key(|block| steps(&block.name));
+            for block in blocks {
+                let kind = match block.kind {
+                    NodeKind::Loop => "loop",
+                    NodeKind::Branch => "branch",
+                    _ => "run",
+                };
+                let lines = match block.lines {
+                    Some((first, last)) if first != last => format!("{first}–{last}"),
+                    Some((first, _)) => first.to_string(),
+                    None => String::new(),
+                };
+                let title = format!("{} {kind}", number(block));
+                let needs = self.needs(block, state).join(", ");
+                let indent = 2 * block.name.matches('/').count().min(DEPTH_MAX);
+                let width = 20_usize.saturating_sub(indent);
+                let line = format!("{:indent$}{title:width$} {lines:>9}  {needs}", "");
+                output.line(line.trim_end());
+            }
+        }
+    }
+
+    /// What a block calls, uses, reads and writes.
+    fn needs(&self, block: &GraphNode, state: &[SharedState]) -> Vec<String> {
+        let edge = |edge: &GraphEdge| {
+            let name = &self.nodes.get(edge.to.as_str())?.name;
+            let names = edge.names.join(", ");
+            let whole = if names.is_empty() { name.clone() } else { format!("{name}: {names}") };
+            let how = if edge.kind == EdgeKind::Calls { "calls" } else { "uses" };
+            Some(format!("{how} {whole}"))
+        };
+        let mut needs: Vec<_> = self.edges(&block.id).filter_map(edge).collect();
+        for variable in state {
+            let name = &variable.name;
+            if variable.writers.contains(&block.id) {
+                needs.push(format!("writes {name}"));
+            } else if variable.readers.contains(&block.id) {
+                let writers = variable.writers.iter().take(WRITERS_MAX);
+                let writers = writers.filter_map(|id| self.nodes.get(id.as_str()));
+                let here = &self.function_of(block).id;
+                let mut writers: Vec<_> = writers
+                    .map(|writer| match is_block(writer) && self.function_of(writer).id == *here {
+                        true => number(writer),
+                        false => writer.name.as_str(),
+                    })
+                    .collect();
+                if variable.writers.len() > WRITERS_MAX {
+                    writers.push("…");
+                }
+                needs.push(format!("reads {name} of {}", writers.join(" and ")));
+            }
+        }
+        needs
+    }
+
+    /// The function or module that a node is, or is a block of.
+    fn function_of(&self, node: &'g GraphNode) -> &'g GraphNode {
+        let mut at = node;
+        while let Some(around) = at.within.as_deref().and_then(|id| self.nodes.get(id)) {
+            at = around;
+        }
+        at
+    }
+
     fn state(&self, state: &[SharedState], output: Output) {
-        if state.is_empty() {
+        let of_modules = || state.iter().filter(|variable| variable.within.is_none());
+        if of_modules().next().is_none() {
             return;
         }
         output.line(format!("\n{}", styled(BOLD, "shared state")));
-        for variable in state {
+        for variable in of_modules() {
             let place = styled(DIM, format!("{}:{}", variable.module, variable.line));
             output.line(format!("  {}  {place}", variable.name));
             for (how, ids) in [("written by", &variable.writers), ("read by", &variable.readers)] {
@@ -125,6 +209,22 @@ impl<'g> Drawing<'g> {
     }
 }
 
+fn is_block(node: &GraphNode) -> bool {
+    matches!(node.kind, NodeKind::Loop | NodeKind::Branch | NodeKind::Run)
+}
+
+/// `2/1` of `Basket.add/2/1`.
+fn number(block: &GraphNode) -> &str {
+    let name = block.name.as_str();
+    let digits = name.trim_end_matches(|letter: char| letter == '/' || letter.is_ascii_digit());
+    let name = name.get(digits.len()..).unwrap_or(name);
+    name.split_once('/').map_or(name, |(_, number)| number)
+}
+
+fn steps(name: &str) -> Vec<u32> {
+    name.split('/').filter_map(|step| step.parse().ok()).collect()
+}
+
 /// Where a node is, or what it is.
 fn place(node: &GraphNode) -> String {
     match (node.kind, &node.module, node.lines) {
@@ -133,6 +233,6 @@ fn place(node: &GraphNode) -> String {
         (NodeKind::Package, ..) => "package".to_owned(),
         (NodeKind::Builtin, ..) => "platform".to_owned(),
         (NodeKind::Component, ..) => "outside".to_owned(),
-        (NodeKind::Module | NodeKind::Function | NodeKind::Class, ..) => "module".to_owned(),
+        _ => "module".to_owned(),
     }
 }

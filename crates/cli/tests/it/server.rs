@@ -225,6 +225,31 @@ fn a_graph_is_a_tree_for_each_function() {
 }
 
 #[test]
+fn a_graph_shows_what_blocks_need_of_each_other() {
+    let server = Server::start();
+    let bench = server.bench();
+    bench.write(
+        "sum.js",
+        "import { kv } from \"belay\";\n\nlet seen = 0;\n\nexport async function handler({ items }) {\n  \
+         let total = 0;\n  for (const { price } of items) {\n    total += rounded(price);\n    seen += 1;\n  }\n  \
+         if (total > 100) {\n    await kv.put(\"large\", total);\n  }\n  return { total, seen };\n}\n\n\
+         function rounded(n) {\n  const cents = Math.round(n * 100);\n  if (cents < 0) {\n    throw new RangeError(n);\n  }\n  \
+         return cents / 100;\n}\n",
+    );
+    bench.run(&["deploy", "sum.js"]).ok();
+    let blocks = bench.run(&["graph", "sum", "--blocks"]);
+    insta::assert_snapshot!("graph_blocks", shown(&server, &bench, &blocks));
+    let told = bench.run(&["graph", "sum", "--blocks", "--json"]).ok().json();
+    let node = |id: &str| {
+        let nodes = told["nodes"].as_array().unwrap();
+        nodes.iter().find(|node| node["id"] == id).unwrap()
+    };
+    assert_eq!(node("sum.js#handler/2/1")["within"], "sum.js#handler/2");
+    assert_eq!(node("sum.js#handler/2")["within"], "sum.js#handler");
+    assert_eq!(node("sum.js#handler/2")["kind"], "loop");
+}
+
+#[test]
 fn versions_and_aliases() {
     let server = Server::start();
     let bench = server.bench();

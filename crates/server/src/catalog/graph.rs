@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use belay_model::{AppName, DependencyGraph, Hash, VersionNumber};
-use belay_weave::{Packages, dependencies};
+use belay_weave::{Detail, dependencies};
 use serde::Serialize;
 
 use super::{Catalog, CatalogError, blocking::on_big_stack};
@@ -18,11 +18,11 @@ pub struct GraphReport {
 }
 
 impl Catalog {
-    /// What the functions and modules of `app` need of each other.
+    /// What the functions, modules and, if asked, blocks of `app` need of each other.
     pub async fn graph_of(
         &self,
         app: &AppName,
-        packages: Packages,
+        detail: Detail,
     ) -> Result<GraphReport, CatalogError> {
         let routes = self.app(app)?;
         let unknown = || CatalogError::UnknownVersion { app: app.clone(), version: routes.live };
@@ -36,7 +36,7 @@ impl Catalog {
             }
         }
         let work =
-            move || dependencies(&manifest, &|hash| sources.get(hash).cloned(), &tags, packages);
+            move || dependencies(&manifest, &|hash| sources.get(hash).cloned(), &tags, detail);
         let graph = on_big_stack("belay-graph", work).await;
         let graph = graph.map_err(|_| CatalogError::BuildPanicked)?;
         Ok(GraphReport { app: app.clone(), version: record.version, graph })

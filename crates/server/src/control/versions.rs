@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use belay_model::{AppManifest, AppName, EnvironmentName, FunctionName, Hash, VersionNumber};
-use belay_weave::Packages;
+use belay_weave::{Detail, Packages};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -164,9 +164,12 @@ pub(super) struct GraphQuery {
     /// Packages module by module, rather than each as one.
     #[serde(default)]
     all: bool,
+    /// Blocks of functions, too.
+    #[serde(default)]
+    blocks: bool,
 }
 
-/// What the functions and modules of the live version need of each other.
+/// What the functions, modules and blocks of the live version need of each other.
 #[utoipa::path(get, path = "/apps/{app}/graph", tag = "versions", params(("app" = String, Path), GraphQuery),
     responses((status = 200, body = GraphReport), (status = 404, body = ErrorBody)))]
 pub(super) async fn graph(
@@ -175,5 +178,6 @@ pub(super) async fn graph(
     InQuery(query): InQuery<GraphQuery>,
 ) -> Result<Json<GraphReport>, ApiError> {
     let packages = if query.all { Packages::Whole } else { Packages::Named };
-    Ok(Json(control.catalog.graph_of(&app, packages).await?))
+    let detail = Detail { packages, blocks: query.blocks };
+    Ok(Json(control.catalog.graph_of(&app, detail).await?))
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use belay_model::{EdgeKind, NodeKind, Tagged};
+use belay_model::{EdgeKind, NodeKind, Tagged, TaggedKind};
+use oxc::span::Span;
 
 use super::link::App;
 
@@ -10,9 +11,11 @@ impl App<'_> {
     pub(super) fn declared(&mut self, tags: &[Tagged]) {
         let names = self.names();
         for tagged in tags.iter().filter(|tagged| !tagged.tags.depends.is_empty()) {
-            let from = self.speaker(tagged);
+            let from = [Some(self.speaker(tagged)), self.speaking_block(tagged)];
             for name in &tagged.tags.depends {
-                self.depends(&names, &from, &tagged.module, name);
+                for from in from.iter().flatten() {
+                    self.depends(&names, from, &tagged.module, name);
+                }
             }
         }
         for (function, spec) in &self.manifest.functions {
@@ -38,6 +41,15 @@ impl App<'_> {
             || innermost_first.find(|(_, unit)| unit.span.0 <= start && end <= unit.span.1);
         let unit = above.or_else(around).map(|(unit, _)| unit);
         self.unit(&tagged.module, unit)
+    }
+
+    /// The block with the statement that a tag stands above, if blocks are told.
+    fn speaking_block(&self, tagged: &Tagged) -> Option<String> {
+        let (start, end) = tagged.span;
+        let sections = &self.modules.get(tagged.module.as_str())?.sections;
+        let around = |(_, span): &&(String, Span)| span.start <= start && end <= span.end;
+        let innermost = sections.iter().rev().find(around).map(|(id, _)| id.clone());
+        innermost.filter(|_| tagged.kind == TaggedKind::Statement)
     }
 
     /// A function of the app, a unit of the same module, a module, a unit that only one module has; else a component that

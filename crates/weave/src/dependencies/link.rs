@@ -9,13 +9,14 @@ use belay_model::{
     AppManifest, DependencyGraph, EdgeKind, GraphNode, Hash, ImportTarget, ModuleEntry, ModuleKind,
     NodeKind,
 };
+use oxc::span::Span;
 
 use super::{
-    Packages,
+    Detail, Packages,
     bindings::Foreign,
     chain::How,
-    facts::{self, Facts, Reference, Target},
-    nodes::Growing,
+    facts::{self, Facts, Place, Reference, SectionFact, Target},
+    nodes::{Growing, Variable},
     units::UnitId,
 };
 use crate::syntax::is_own_code;
@@ -32,6 +33,8 @@ pub(super) struct App<'m> {
 pub(super) struct Module<'m> {
     pub(super) entry: &'m ModuleEntry,
     pub(super) facts: Option<Facts>,
+    /// Ids of its blocks with where they are, if they are told; those around one come before it.
+    pub(super) sections: Vec<(String, Span)>,
 }
 
 /// What a name turns out to be.
@@ -47,16 +50,17 @@ impl<'m> App<'m> {
     pub(super) fn read(
         manifest: &'m AppManifest,
         source: &dyn Fn(&Hash) -> Option<Arc<str>>,
-        packages: Packages,
+        detail: Detail,
     ) -> Self {
         let module = |entry: &'m ModuleEntry| {
             let own = is_own_code(&entry.path) && entry.kind != ModuleKind::Json;
             let text = source(&entry.source).filter(|_| own);
-            let facts = text.and_then(|text| facts::read(&entry.path, entry.kind, &text));
-            (entry.path.as_str(), Module { entry, facts })
+            let facts =
+                text.and_then(|text| facts::read(&entry.path, entry.kind, &text, detail.blocks));
+            (entry.path.as_str(), Module { entry, facts, sections: Vec::new() })
         };
         let modules = manifest.modules.iter().map(module).collect();
-        Self { manifest, packages, modules, graph: Growing::default() }
+        Self { manifest, packages: detail.packages, modules, graph: Growing::default() }
     }
 
     pub(super) fn finish(self) -> DependencyGraph {
@@ -84,8 +88,19 @@ impl<'m> App<'m> {
             name: unit.name.clone(),
             module: Some(path.to_owned()),
             lines: Some(unit.lines),
+            within: None,
         });
         id
+    }
+
+    /// The innermost node around a place: of its block, if blocks are told.
+    fn innermost(&mut self, path: &str, place: Place) -> String {
+        let sections = self.modules.get(path).map(|module| module.sections.as_slice());
+        let section = place.section.and_then(|section| sections?.get(section));
+        match section {
+            Some((id, _)) => id.clone(),
+            None => self.unit(path, place.unit),
+        }
     }
 
     /// All modules with what they import, and all units.
@@ -100,6 +115,49 @@ impl<'m> App<'m> {
             let units = self.modules.get(entry.path.as_str()).and_then(|it| it.facts.as_ref());
             for unit in 0..units.map_or(0, |facts| facts.units.len()) {
                 self.unit(&entry.path, Some(unit));
+            }
+            self.sections(&entry.path);
+        }
+    }
+
+    /// All blocks of a module, and the variables that pass between them.
+    fn sections(&mut self, path: &str) {
+        let facts = self.modules.get_mut(path).and_then(|module| module.facts.as_mut());
+        let Some(facts) = facts else { return };
+        let (sections, locals) =
+            (std::mem::take(&mut facts.sections), std::mem::take(&mut facts.locals));
+        let mut ids: Vec<(String, Span)> = Vec::new();
+        for SectionFact { section, lines } in sections {
+            // Those around it come first.
+            let around = section.within.and_then(|around| ids.get(around));
+            let around = around.map(|(id, _)| id.clone());
+            let within = around.unwrap_or_else(|| self.unit(path, section.unit));
+            let top = if section.unit.is_none() && section.within.is_none() {
+                format!("{path}#")
+            } else {
+                within.clone()
+            };
+            let id = format!("{top}/{}", section.number);
+            self.graph.node(GraphNode {
+                id: id.clone(),
+                kind: section.kind,
+                name: id.get(path.len() + 1..).unwrap_or_default().to_owned(),
+                module: Some(path.to_owned()),
+                lines: Some(lines),
+                within: Some(within),
+            });
+            ids.push((id, section.span));
+        }
+        if let Some(module) = self.modules.get_mut(path) {
+            module.sections = ids;
+        }
+        for local in locals {
+            let within = local.unit.map(|unit| self.unit(path, Some(unit)));
+            let (module, name) = (path.to_owned(), local.name);
+            let variable = Variable { module, name, line: local.line, at: local.at, within };
+            for (place, writes) in local.touched {
+                let by = self.innermost(path, place);
+                self.graph.touch(variable.clone(), &by, writes);
             }
         }
     }
@@ -199,36 +257,45 @@ impl<'m> App<'m> {
         None
     }
 
-    fn reference(&mut self, path: &str, from: Option<UnitId>, found: Found, how: How) {
-        let by = self.unit(path, from);
-        match found {
+    fn reference(&mut self, path: &str, from: Place, found: Found, how: How) {
+        let at_top = from.unit.is_none();
+        let (to, kind, name) = match found {
             // As a value at the top level: it is exported, or stored somewhere.
-            Found::Unit(module, _) if from.is_none() && module == path && how != How::Call => {}
+            Found::Unit(module, _) if at_top && module == path && how != How::Call => return,
             Found::Unit(module, unit) => {
-                let to = self.unit(&module, Some(unit));
                 let kind = if how == How::Call { EdgeKind::Calls } else { EdgeKind::Uses };
-                self.graph.edge(&by, &to, kind, None);
+                (self.unit(&module, Some(unit)), kind, None)
             }
+            // What the top level does to a variable of its module makes it.
+            Found::Variable(module, _) if at_top && module == path => return,
             Found::Variable(module, variable) => {
-                let facts = self.modules.get(module.as_str()).and_then(|it| it.facts.as_ref());
-                let Some((name, line)) = facts.and_then(|it| it.variables.get(variable)) else {
-                    return;
-                };
-                // What the top level does to a variable of its module makes it.
-                if from.is_some() || module != path {
-                    self.graph.touch((module, name.clone(), *line), &by, how == How::Write);
-                }
+                return self.touched(path, from, module, variable, how);
             }
             // Of what the top level does, the import tells.
-            Found::Outside(..) if from.is_none() => {}
+            Found::Outside(..) if at_top => return,
             Found::Outside(target, name) => {
                 let Some(to) = self.outside(&target) else { return };
                 // Which of the functions of an own module is called is not certain.
                 let own = matches!(&target, ImportTarget::Module(to) if is_own_code(to));
                 let kind = if how == How::Read || own { EdgeKind::Uses } else { EdgeKind::Calls };
-                self.graph.edge(&by, &to, kind, name.as_deref());
+                (to, kind, name)
             }
-        }
+        };
+        // Both the function and its block.
+        let (unit, innermost) = (self.unit(path, from.unit), self.innermost(path, from));
+        self.graph.edge(&unit, &to, kind, name.as_deref());
+        self.graph.edge(&innermost, &to, kind, name.as_deref());
+    }
+
+    fn touched(&mut self, path: &str, from: Place, module: String, variable: usize, how: How) {
+        let facts = self.modules.get(module.as_str()).and_then(|it| it.facts.as_ref());
+        let Some((name, line)) = facts.and_then(|it| it.variables.get(variable)).cloned() else {
+            return;
+        };
+        let by = self.innermost(path, from);
+        // Of a module, each name is one variable.
+        let variable = Variable { module, name, line, at: 0, within: None };
+        self.graph.touch(variable, &by, how == How::Write);
     }
 
     /// The functions of the app, with the code that they run.
@@ -237,7 +304,8 @@ impl<'m> App<'m> {
             let id = format!("function:{name}");
             let module = Some(spec.module.clone());
             let (kind, name) = (NodeKind::Entry, name.to_string());
-            self.graph.node(GraphNode { id: id.clone(), kind, name, module, lines: None });
+            let (lines, within) = (None, None);
+            self.graph.node(GraphNode { id: id.clone(), kind, name, module, lines, within });
             let to = match self.export(&spec.module, &spec.export) {
                 Some(Found::Unit(path, unit)) => self.unit(&path, Some(unit)),
                 Some(Found::Variable(path, _)) => self.module(&path),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! module ──▶ bindings: names of other modules ─┐
-//!        ──▶ units: functions with names ──────┼─▶ facts: who refers to what ──▶ link: across modules ──▶ graph
+//!        ──▶ units: functions with names ──────┤
+//!        ──▶ sections: blocks of functions ────┼─▶ facts: who refers to what ──▶ link: across modules ──▶ graph
 //!        ──▶ chain: what is done with a name ──┘                tags: @depends ──▶ declared ──────────────┘
 //! ```
 //!
@@ -15,6 +16,7 @@ mod declared;
 mod facts;
 mod link;
 mod nodes;
+mod sections;
 mod units;
 
 use std::sync::Arc;
@@ -30,15 +32,23 @@ pub enum Packages {
     Whole,
 }
 
+/// What is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detail {
+    pub packages: Packages,
+    /// Whether blocks of functions are nodes, too.
+    pub blocks: bool,
+}
+
 /// The graph of an app that [`crate::compile`] accepts. `source` gives a source text by its hash; `tags` are those of
 /// [`crate::app_tags`].
 pub fn dependencies(
     manifest: &AppManifest,
     source: &dyn Fn(&Hash) -> Option<Arc<str>>,
     tags: &[Tagged],
-    packages: Packages,
+    detail: Detail,
 ) -> DependencyGraph {
-    let mut app = link::App::read(manifest, source, packages);
+    let mut app = link::App::read(manifest, source, detail);
     app.imports();
     app.references();
     app.entries();

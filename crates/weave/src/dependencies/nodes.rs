@@ -4,8 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use belay_model::{DependencyGraph, EdgeKind, GraphEdge, GraphNode, NodeKind, SharedState};
 
-/// A variable: module, name and line.
-pub(super) type Variable = (String, String, u32);
+/// A variable, by where it is declared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Variable {
+    pub(super) module: String,
+    pub(super) name: String,
+    pub(super) line: u32,
+    /// In the source, in bytes.
+    pub(super) at: u32,
+    /// The unit that it is of; nothing for one of the module.
+    pub(super) within: Option<String>,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Growing {
@@ -33,12 +42,17 @@ impl Growing {
             NodeKind::Module => "module",
             NodeKind::Package => "package",
             NodeKind::Builtin => "builtin",
-            NodeKind::Component | NodeKind::Function | NodeKind::Class => "component",
+            NodeKind::Component
+            | NodeKind::Function
+            | NodeKind::Class
+            | NodeKind::Loop
+            | NodeKind::Branch
+            | NodeKind::Run => "component",
         };
         let id = format!("{what}:{name}");
         let module = (kind == NodeKind::Module).then(|| name.to_owned());
         let name = name.to_owned();
-        self.node(GraphNode { id: id.clone(), kind, name, module, lines: None });
+        self.node(GraphNode { id: id.clone(), kind, name, module, lines: None, within: None });
         id
     }
 
@@ -81,10 +95,21 @@ impl Growing {
 }
 
 /// A variable that several touch and at least one changes.
-fn shared(((module, name, line), touched): (Variable, Touched)) -> Option<SharedState> {
+fn shared((variable, touched): (Variable, Touched)) -> Option<SharedState> {
+    let Variable { module, name, line, within, .. } = variable;
     let Touched { writers, readers } = touched;
-    let readers: Vec<_> = readers.into_iter().filter(|reader| !writers.contains(reader)).collect();
-    let is_shared = !writers.is_empty() && writers.len() + readers.len() > 1;
-    let writers = writers.into_iter().collect();
-    is_shared.then_some(SharedState { module, name, line, writers, readers })
+    let readers: BTreeSet<_> = readers.difference(&writers).cloned().collect();
+    // A loop and the blocks in it are one.
+    let all: BTreeSet<&str> = writers.iter().chain(&readers).map(String::as_str).collect();
+    let around = |id: &str| id.match_indices('/').any(|(at, _)| all.contains(&id[..at]));
+    let several = all.iter().filter(|id| !around(id)).count() > 1;
+    let (writers, readers) = (writers.into_iter().collect::<Vec<_>>(), readers.into_iter());
+    (several && !writers.is_empty()).then(|| SharedState {
+        module,
+        name,
+        line,
+        within,
+        writers,
+        readers: readers.collect(),
+    })
 }

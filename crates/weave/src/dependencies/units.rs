@@ -59,6 +59,12 @@ impl Units {
         units
     }
 
+    /// Whether a unit begins with the node.
+    pub(super) fn begins(&self, nodes: &AstNodes<'_>, node: NodeId) -> bool {
+        let around = self.owners[nodes.parent_id(node).index()];
+        self.owners[node.index()].is_some_and(|own| Some(own) != around)
+    }
+
     pub(super) fn owner(&self, node: NodeId) -> Option<UnitId> {
         self.owners[node.index()]
     }

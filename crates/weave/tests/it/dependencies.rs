@@ -3,7 +3,9 @@
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use belay_model::{DependencyGraph, EdgeKind, NodeKind, Tags};
-use belay_weave::{GraphResult, Packages, app_tags, dependencies, resolve_graph};
+use belay_weave::{
+    BlockKind, Detail, GraphResult, Packages, app_tags, dependencies, resolve_graph,
+};
 use proptest::prelude::*;
 
 use crate::support::{Disk, entry, errors, graph, manifest, render};
@@ -13,6 +15,18 @@ fn of(
     packages: Packages,
     change: impl Fn(&mut belay_model::AppManifest),
 ) -> DependencyGraph {
+    in_detail(found, Detail { packages, blocks: false }, change)
+}
+
+fn with_blocks(found: &GraphResult) -> DependencyGraph {
+    in_detail(found, Detail { packages: Packages::Named, blocks: true }, |_| {})
+}
+
+fn in_detail(
+    found: &GraphResult,
+    detail: Detail,
+    change: impl Fn(&mut belay_model::AppManifest),
+) -> DependencyGraph {
     assert!(errors(&found.diagnostics).is_empty(), "{}", render(&found.diagnostics));
     let mut manifest = manifest(found);
     change(&mut manifest);
@@ -20,7 +34,7 @@ fn of(
         found.sources.get(hash).map(|bytes| Arc::from(String::from_utf8(bytes.clone()).unwrap()))
     };
     let (tags, _) = app_tags(&manifest, &source);
-    dependencies(&manifest, &source, &tags, packages)
+    dependencies(&manifest, &source, &tags, detail)
 }
 
 /// Every list of the graph, a line an item; every edge leads from a node to a node.
@@ -73,6 +87,51 @@ fn the_shop() {
     let entries: Vec<_> = entries.iter().map(|line| entry(line)).collect();
     let found = resolve_graph(&Disk, &root.canonicalize().unwrap(), &entries);
     insta::assert_snapshot!(shown(&of(&found, Packages::Named, |_| {})));
+}
+
+#[test]
+fn blocks_need_each_other_by_the_variables_that_pass_between_them() {
+    let source = "import { kv } from 'belay';\n\
+        let count = 0;\n\
+        const table = build();\n\
+        function build() { return new Map(); }\n\
+        export async function f({ items, rate }) {\n\
+          const first = items[0];\n\
+          let total = 0;\n\
+          for (const item of items) {\n    const price = item.price * rate;\n    total += price;\n    if (price > 9) { count += 1; }\n  }\n\
+          type T = string;\n\
+          if (total > 10) {\n    /** @depends stripe */\n    await kv.put('big', total);\n  } else {\n    build();\n  }\n\
+          const all = items.map((item) => {\n    const name = item.name + first;\n    return label(name);\n  });\n\
+          function label(name) {\n    return name + count;\n  }\n\
+          const { a, b: [c = first] } = all;\n\
+          switch (a) {\n    case 1:\n      return c;\n    default:\n      throw new Error(total);\n  }\n\
+        }\n";
+    let found = graph(&[("/app/a.ts", source)], &["f = a.ts#f"]);
+    insta::assert_snapshot!(shown(&with_blocks(&found)));
+}
+
+/// Blocks are counted as [`belay_weave::blocks`] cuts them.
+#[test]
+fn blocks_are_those_of_the_tree() {
+    let source = "if (a) f(); else if (b) { g(); h(); } else h();\n\
+        f();\nlabel: for (;;) { if (b) break label; }\n{ f(); }\ng(); ;h();\n\
+        class A { static { f(); } m() { try { f(); } catch { g(); } finally { h(); } } }\n\
+        const k = () => { while (a) do f(); while (b); };\n\
+        export function f() { return a; }\nexport const a = 1, b = 2;\nfunction g() {}\nfunction h() {}\n";
+    let found = graph(&[("/app/a.js", source)], &["f = a.js#f"]);
+    let graph = with_blocks(&found);
+    let mut nodes: Vec<_> = graph.nodes.iter().filter(|node| node.within.is_some()).collect();
+    nodes.sort_by_key(|node| node.lines);
+    let kinds = |kind| nodes.iter().filter(|node| node.kind == kind).count();
+    let tree = belay_weave::blocks("a.js", belay_model::ModuleKind::Esm, source).unwrap();
+    assert_eq!(kinds(NodeKind::Run), count(&tree, BlockKind::Run));
+    assert_eq!(kinds(NodeKind::Loop), count(&tree, BlockKind::Loop));
+    assert_eq!(kinds(NodeKind::Branch), count(&tree, BlockKind::Branch));
+}
+
+fn count(block: &belay_weave::Block, kind: BlockKind) -> usize {
+    let inner: usize = block.blocks.iter().map(|inner| count(inner, kind)).sum();
+    usize::from(block.kind == kind) + inner
 }
 
 #[test]

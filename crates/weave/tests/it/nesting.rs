@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use belay_model::ModuleKind;
-use belay_weave::{GraphResult, Packages, compile, dependencies, tags};
+use belay_weave::{Detail, GraphResult, Packages, compile, dependencies, tags};
 
 use crate::support::{compile_graph, errors, graph, manifest, render};
 
@@ -94,7 +94,8 @@ fn check(path: &str, source: &str) -> bool {
 fn look_into(path: &str, source: &str, graph: &GraphResult) {
     let manifest = manifest(graph);
     let text: Arc<str> = source.into();
-    dependencies(&manifest, &|_| Some(text.clone()), &[], Packages::Named);
+    let detail = Detail { packages: Packages::Named, blocks: true };
+    dependencies(&manifest, &|_| Some(text.clone()), &[], detail);
     let kind = manifest.modules.iter().find(|module| module.path == path).unwrap().kind;
     let (tagged, _) = tags(path, kind, &format!("{source}\n;\n/** @rollback fine */\nlast();\n"));
     assert_eq!(tagged.len(), 1);
