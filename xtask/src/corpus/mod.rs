@@ -111,6 +111,9 @@ fn is_source(path: &str) -> bool {
             || matches!(part, "benchmark" | "benchmarks" | "examples" | "deno_dist")
             || part.contains(".test.")
             || part.contains(".spec.")
+            // Tests of types, which never run.
+            || part.contains(".test-d.")
+            || part.contains(".tst.")
             || part.starts_with('.')
     };
     code && !made.iter().any(|end| path.ends_with(end)) && !path.split('/').any(tested)

@@ -694,6 +694,33 @@ async fn an_export_of_a_commonjs_module_is_chosen_per_request() {
     assert_eq!(server.call("shop.price", &json!(1)).await, 11);
 }
 
+/// What another module takes when it is loaded has both values there, so that nothing is frozen.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_are_required_by_name_are_chosen_per_request() {
+    let server = Server::start().await;
+    let of = |limit: u32, rate: u32| {
+        let limits = format!("exports.LIMIT = {limit};\nexports.RATE = {rate};\n");
+        let main = "const { LIMIT, RATE: rate } = require('./limits.cjs');\nconst twice = LIMIT * 2;\n\
+                    exports.price = async (n) => [n + LIMIT, twice];\nexports.ship = async (n) => n * rate;\n";
+        let app = App::new("shop").module("limits.cjs", &limits, &[]).commonjs();
+        let app = app.module("main.cjs", main, &[("./limits.cjs", "limits.cjs")]).commonjs();
+        app.function("price", "main.cjs").function("ship", "main.cjs")
+    };
+    server.deploy(&of(10, 2)).await;
+    server.deploy(&of(20, 3)).await;
+    let (_, change) = server.get("apps/shop/changes/2").await;
+    let parts = change["contents"].as_array().unwrap();
+    assert_eq!(parts.len(), 2, "{change:#}");
+    assert!(parts.iter().all(|part| part["image"] == false), "{change:#}");
+    assert_eq!(server.call("shop.price", &json!(1)).await, json!([21, 40]));
+    let limit = part_with(&server, "shop/2", "20").await;
+    flip(&server, "take-back", 2, &[&limit]).await;
+    assert_eq!(server.call("shop.price", &json!(1)).await, json!([11, 20]));
+    assert_eq!(server.call("shop.ship", &json!(1)).await, 3);
+    flip(&server, "take-back", 2, &[]).await;
+    assert_eq!(server.call("shop.ship", &json!(1)).await, 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_and_functions_are_a_part_too() {
     let server = Server::start().await;

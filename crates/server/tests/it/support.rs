@@ -258,7 +258,9 @@ impl App {
 
     /// The module that was added last is a CommonJS one.
     pub(crate) fn commonjs(mut self) -> Self {
-        self.manifest.modules.last_mut().unwrap().kind = ModuleKind::CommonJs;
+        let module = self.manifest.modules.last_mut().unwrap();
+        module.kind = ModuleKind::CommonJs;
+        module.imports.iter_mut().for_each(|edge| edge.kind = ImportKind::Require);
         self
     }
 

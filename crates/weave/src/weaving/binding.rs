@@ -11,7 +11,7 @@ use oxc::{ast::AstType, span::Span};
 
 use super::{
     chain::{Chain, DEFAULT, Tops, declares, is_exported, tops},
-    hunk::{Edit, Emit, Exposed, Hunk, HunkId, Output, Place, Refusal, Side, Woven},
+    hunk::{Edit, Emit, Exposed, Hunk, HunkId, Output, Place, Refusal, Shared, Side, Woven},
     keeping::Places,
     list::Lists,
     nodes::at_load,
@@ -214,7 +214,8 @@ impl Weaver<'_> {
         }
         self.place_binding(chain, tops, &places, &mut hunk);
         output.hunks.push(hunk);
-        let closed = output.exposed.iter().find_map(|exposed| {
+        let mut exports = output.exposed.iter().filter(|it| it.what == Shared::Export);
+        let closed = exports.find_map(|exposed| {
             let why = self.reading.exports.why(&exposed.name)?;
             Some(format!("`{}` is exported, and {why}", exposed.name))
         });
@@ -299,7 +300,7 @@ impl Weaver<'_> {
     fn expose(&self, name: &str, tops: &Tops, hunk: &Hunk, output: &mut Output) {
         let [Some(&b), Some(&a)] = tops.each_ref().map(|tops| tops.get(name)) else { return };
         if is_exported(self.after, a) && is_exported(self.before, b) {
-            output.exposed.push(Exposed { name: name.to_owned(), hunk: hunk.id });
+            output.exposed.push(export(name.to_owned(), hunk.id));
         }
         let [old, new] = [(Side::Before, self.before), (Side::After, self.after)]
             .map(|(side, tree)| self.listed_exports(side, tree, name));
@@ -307,7 +308,7 @@ impl Weaver<'_> {
             let emit = format!("\n;export {{ $belay_{name} as $belay_{exported} }};\n").into();
             let at = self.after.node(NodeId::ROOT).span.end;
             output.edits.push(Edit { at: Span::empty(at), emit: vec![emit] });
-            output.exposed.push(Exposed { name: exported.clone(), hunk: hunk.id });
+            output.exposed.push(export(exported.clone(), hunk.id));
         }
     }
 
@@ -327,6 +328,10 @@ impl Weaver<'_> {
         });
         exported.collect()
     }
+}
+
+fn export(name: String, hunk: HunkId) -> Exposed {
+    Exposed { name, what: Shared::Export, hunk }
 }
 
 /// Whether a name is that of an element, where no expression can stand.

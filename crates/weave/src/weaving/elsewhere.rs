@@ -18,6 +18,7 @@ use super::{
     looks::{Look, Use, has_star, has_word, mentions, use_of},
     modules::{Source, WovenModule},
     nodes::at_load,
+    readers::reads_at_load,
 };
 use crate::syntax::{NodeId, Tree, is_own_code, with_source_tree};
 
@@ -120,6 +121,38 @@ impl Elsewhere {
             }
         }
         false
+    }
+
+    /// A module that reads a property of what another one exports when it is loaded; without a name, the exports as they
+    /// are.
+    pub(super) fn reader_at_load(&self, module: usize, name: Option<&str>) -> Option<&str> {
+        Side::BOTH.into_iter().find_map(|side| {
+            let common_js =
+                self.source(side, module).is_some_and(|it| it.entry.kind != ModuleKind::Esm);
+            let reads = |(at, source): &(usize, &Source)| {
+                let specifiers = self.imports(side, *at).filter(|(_, target)| *target == module);
+                let specifiers: BTreeSet<&str> = specifiers.map(|(it, _)| it).collect();
+                let Some(name) = name else { return !specifiers.is_empty() };
+                !specifiers.is_empty()
+                    && has_word(&source.text, name)
+                    && self.read(source, |tree| {
+                        let mut specifiers = specifiers.iter();
+                        specifiers.any(|it| !reads_at_load(tree, it, name, common_js).is_empty())
+                    })
+            };
+            let mut others = self.sources(side).filter(|(at, _)| *at != module);
+            others.find(reads).map(|(_, source)| &*source.entry.path)
+        })
+    }
+
+    /// Whether what a module loads by a specifier is a CommonJS module.
+    pub(super) fn loads_common_js(&self, side: Side, module: usize, specifier: &str) -> bool {
+        let edges = self.source(side, module).map_or(&[][..], |source| &source.entry.imports);
+        let mut targets = edges.iter().filter(|edge| edge.specifier == specifier);
+        targets.any(|edge| {
+            let target = self.target(&edge.target).and_then(|target| self.source(side, target));
+            target.is_some_and(|target| target.entry.kind != ModuleKind::Esm)
+        })
     }
 
     /// How a module uses another one.

@@ -141,11 +141,22 @@ pub(crate) struct Edit {
     pub(crate) emit: Vec<Emit>,
 }
 
-/// An export of an ES module that has two values: the old one is exported with `$belay_` before its name.
+/// Something of a module that has two values, and that importers choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exposed {
     pub(crate) name: String,
+    pub(crate) what: Shared,
     pub(crate) hunk: HunkId,
+}
+
+/// By what importers have something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shared {
+    /// An export of an ES module: the old value is exported with `$belay_` before its name.
+    Export,
+    /// A property of the default export, or of what a CommonJS module exports: the old value is a property with `$belay_`
+    /// before its name, and the new one, which needs no choice, one with `$belay$`.
+    Property,
 }
 
 /// The weave of one node.

@@ -11,22 +11,35 @@ use oxc::{ast::AstType, span::Span};
 use super::{
     binding::use_element,
     chain::{DEFAULT, index},
-    hunk::{Edit, Emit, Exposed, HunkId, Output, Side},
+    hunk::{Edit, Emit, Exposed, HunkId, Output, Shared, Side},
+    module::Reading,
+    names::is_name_list,
     nodes::{at_load, source_of},
+    readers::reads_at_load,
     weaver::Weaver,
 };
 use crate::syntax::{Marks, NodeId, Tree};
 
-/// By specifier and exported name: what chooses between the two values.
-pub(crate) type Choices = BTreeMap<String, BTreeMap<String, HunkId>>;
+/// What has two values, by specifier.
+pub(crate) type Choices = BTreeMap<String, Choice>;
 
-/// Exports that cannot have two values.
+/// What of one module has two values, by name, and what chooses between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) exports: BTreeMap<String, HunkId>,
+    /// Properties of what it exports as a whole.
+    pub(crate) properties: BTreeMap<String, HunkId>,
+}
+
+/// What a module exports and cannot have two values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Closed {
-    /// Why none can.
+    /// Why no export can.
     pub(crate) all: Option<String>,
-    /// Why some cannot, by their names.
+    /// Why some exports cannot, by their names.
     pub(crate) names: BTreeMap<String, String>,
+    /// Why some properties cannot, by their names.
+    pub(crate) properties: BTreeMap<String, String>,
 }
 
 impl Closed {
@@ -40,16 +53,20 @@ impl Closed {
 pub(crate) struct Unable {
     pub(crate) specifier: String,
     pub(crate) name: String,
+    pub(crate) what: Shared,
     /// In the user's words.
     pub(crate) why: String,
 }
 
 /// None of them can.
 pub(crate) fn all_unable(choices: &Choices, why: &str) -> BTreeSet<Unable> {
-    let names = choices.iter().flat_map(|(specifier, names)| {
-        names.keys().map(move |name| Unable {
+    let names = choices.iter().flat_map(|(specifier, Choice { exports, properties })| {
+        let exports = exports.keys().map(|name| (name, Shared::Export));
+        let all = exports.chain(properties.keys().map(|name| (name, Shared::Property)));
+        all.map(|(name, what)| Unable {
             specifier: specifier.clone(),
             name: name.clone(),
+            what,
             why: why.to_owned(),
         })
     });
@@ -70,7 +87,15 @@ struct Link<'l> {
     side: Side,
     specifier: &'l str,
     name: &'l str,
+    what: Shared,
     hunk: HunkId,
+}
+
+/// A place at which a module takes a property with two values when it is loaded.
+struct Taken<'l> {
+    link: Link<'l>,
+    /// The property of the pattern, and its name here; nothing where it cannot be chosen.
+    local: Option<(NodeId, NodeId)>,
 }
 
 impl<'t> Weaver<'t> {
@@ -84,6 +109,9 @@ impl<'t> Weaver<'t> {
             let tree = self.tree(side);
             for &item in tree.node(NodeId::ROOT).children {
                 self.choose_of(side, item, &output.made_of, &mut found);
+            }
+            for taken in self.taken(side) {
+                self.choose_taken(&taken, &output.made_of, &mut found);
             }
         }
         if !found.unable.is_empty() {
@@ -102,10 +130,12 @@ impl<'t> Weaver<'t> {
     fn choose_of(&self, side: Side, item: NodeId, made_of: &BTreeSet<String>, found: &mut Found) {
         let tree = self.tree(side);
         let Some(specifier) = source_of(tree, item) else { return };
-        let Some((specifier, names)) = self.reading.imports.get_key_value(&specifier) else {
+        let Some((specifier, choice)) = self.reading.imports.get_key_value(&specifier) else {
             return;
         };
-        let all = names.iter().map(|(name, hunk)| Link { side, specifier, name, hunk: *hunk });
+        let (names, what) = (&choice.exports, Shared::Export);
+        let link = |(name, hunk)| Link { side, specifier, name, what, hunk };
+        let all = names.iter().map(|(name, hunk)| link((name.as_str(), *hunk)));
         let children = tree.node(item).children;
         let ty = tree.ty(item);
         if children.iter().any(|child| tree.ty(*child) == AstType::WithClause) {
@@ -136,7 +166,7 @@ impl<'t> Weaver<'t> {
                 _ => continue,
             };
             let Some((name, &hunk)) = names.get_key_value(name) else { continue };
-            let link = Link { side, specifier, name, hunk };
+            let link = link((name.as_str(), hunk));
             if !is_word(name) || !is_word(text(&last)) {
                 found.refuse(&link, "calls it by a name that is no word");
             } else if node.ty == AstType::ExportSpecifier {
@@ -146,22 +176,61 @@ impl<'t> Weaver<'t> {
                 let line = format!("export {{ $belay_{name} as $belay_{further} }} from {from}");
                 found.lines.insert(format!("\n;{line};\n"));
             } else {
-                self.choose_uses(&link, last, made_of, found);
+                if self.choose_uses(&link, last, made_of, found) {
+                    let from = serde_json::Value::from(specifier.as_str());
+                    let local = tree.code(last);
+                    let line = format!("import {{ $belay_{name} as $belay_{local} }} from {from}");
+                    found.lines.insert(format!("\n;{line};\n"));
+                }
             }
         }
     }
 
-    /// By their names here: the names that one version imports with two values, from a namespace apart.
-    fn locals(&self, side: Side) -> &BTreeMap<&'t str, HunkId> {
-        self.locals[index(side)].get_or_init(|| self.find_locals(self.tree(side)))
+    /// The places at which a version takes properties with two values when it is loaded.
+    fn taken(&self, side: Side) -> Vec<Taken<'_>> {
+        let (tree, mut taken) = (self.tree(side), Vec::new());
+        for (specifier, choice) in self.reading.imports {
+            for (name, &hunk) in &choice.properties {
+                let Reading { module, elsewhere, .. } = self.reading;
+                let common_js = elsewhere.loads_common_js(side, module, specifier);
+                let reads = reads_at_load(tree, specifier, name, common_js).into_iter();
+                taken.extend(reads.map(|read| {
+                    let link = Link { side, specifier, name, what: Shared::Property, hunk };
+                    Taken { link, local: read.direct.then(|| named(tree, read.at)).flatten() }
+                }));
+            }
+        }
+        taken
     }
 
-    fn find_locals(&self, tree: &Tree<'t>) -> BTreeMap<&'t str, HunkId> {
-        let mut locals = BTreeMap::new();
+    /// `const { name } = loaded` takes both values: `const { $belay$name: name, $belay_name: $belay_name } = loaded`.
+    fn choose_taken(&self, taken: &Taken<'_>, made_of: &BTreeSet<String>, found: &mut Found) {
+        let Taken { link, local } = taken;
+        let Some((at, local)) = *local else {
+            return found.refuse(link, &format!("reads `{}` when it is loaded", link.name));
+        };
+        self.choose_uses(link, local, made_of, found);
+        let (tree, name) = (self.tree(link.side), link.name);
+        let local = tree.code(local);
+        let both = format!("$belay${name}: {local}, $belay_{name}: $belay_{local}");
+        let edit = Edit { at: tree.span(at), emit: vec![both.into()] };
+        found.output.references.push((link.side, edit));
+    }
+
+    /// By their names here: the names that one version imports with two values, from a namespace apart.
+    fn locals(&self, side: Side) -> &BTreeMap<&'t str, HunkId> {
+        self.locals[index(side)].get_or_init(|| self.find_locals(side))
+    }
+
+    fn find_locals(&self, side: Side) -> BTreeMap<&'t str, HunkId> {
+        let tree = self.tree(side);
+        let taken = self.taken(side).into_iter();
+        let taken = taken.filter_map(|it| Some((tree.code(it.local?.1), it.link.hunk)));
+        let mut locals: BTreeMap<&str, HunkId> = taken.collect();
         for &item in tree.node(NodeId::ROOT).children {
             let import = tree.ty(item) == AstType::ImportDeclaration;
             let source = source_of(tree, item).filter(|_| import);
-            let Some(names) = source.and_then(|source| self.reading.imports.get(&source)) else {
+            let Some(choice) = source.and_then(|source| self.reading.imports.get(&source)) else {
                 continue;
             };
             for &child in tree.node(item).children {
@@ -175,7 +244,7 @@ impl<'t> Weaver<'t> {
                     AstType::ImportSpecifier => tree.node(first).text.unwrap_or(tree.code(first)),
                     _ => continue,
                 };
-                locals.extend(names.get(name).map(|hunk| (tree.code(last), *hunk)));
+                locals.extend(choice.exports.get(name).map(|hunk| (tree.code(last), *hunk)));
             }
         }
         locals
@@ -211,16 +280,16 @@ impl<'t> Weaver<'t> {
         })
     }
 
-    /// The uses of one imported name.
+    /// The uses of one imported name; whether there are any.
     fn choose_uses(
         &self,
         link: &Link<'_>,
         local: NodeId,
         made_of: &BTreeSet<String>,
         found: &mut Found,
-    ) {
+    ) -> bool {
         let tree = self.tree(link.side);
-        let Some(variable) = tree.node(local).variable else { return };
+        let Some(variable) = tree.node(local).variable else { return false };
         let local = tree.code(local);
         let mut used = false;
         for &reference in &tree.variable(variable).references {
@@ -241,12 +310,7 @@ impl<'t> Weaver<'t> {
             }
             used = true;
         }
-        if used {
-            let from = serde_json::Value::from(link.specifier);
-            let name = link.name;
-            let line = format!("\n;import {{ $belay_{name} as $belay_{local} }} from {from};\n");
-            found.lines.insert(line);
-        }
+        used
     }
 
     /// `namespace.name` becomes `namespace[selector ? "name" : "$belay_name"]`, which calls with the same `this`.
@@ -271,15 +335,15 @@ impl<'t> Weaver<'t> {
                 _ => None,
             };
             let Some(property) = property else {
-                for (name, hunk) in names {
-                    let link = Link { side, specifier, name, hunk: *hunk };
+                for (name, &hunk) in names {
+                    let link = Link { side, specifier, name, what: Shared::Export, hunk };
                     found.refuse(&link, "reads it from a namespace that it uses as a value");
                 }
                 continue;
             };
             let name = tree.code(property);
             let Some(&hunk) = names.get(name) else { continue };
-            let link = Link { side, specifier, name, hunk };
+            let link = Link { side, specifier, name, what: Shared::Export, hunk };
             let at = Span::new(tree.span(reference).end, tree.span(property).end);
             if at_load(tree, reference) {
                 found.refuse(&link, "uses it when it is loaded");
@@ -296,7 +360,11 @@ impl<'t> Weaver<'t> {
     fn expose_further(&self, link: &Link<'_>, name: &str, found: &mut Found) {
         match self.reading.exports.why(name) {
             Some(why) => found.refuse(link, &format!("exports it further, and {why}")),
-            None => found.output.exposed.push(Exposed { name: name.to_owned(), hunk: link.hunk }),
+            None => found.output.exposed.push(Exposed {
+                name: name.to_owned(),
+                what: Shared::Export,
+                hunk: link.hunk,
+            }),
         }
     }
 
@@ -311,9 +379,21 @@ impl Found {
         self.unable.insert(Unable {
             specifier: link.specifier.to_owned(),
             name: link.name.to_owned(),
+            what: link.what,
             why: why.to_owned(),
         });
     }
+}
+
+/// Of a property in a pattern that only names what it takes, for names that keep what they get: itself, and its name here.
+fn named(tree: &Tree<'_>, property: NodeId) -> Option<(NodeId, NodeId)> {
+    let node = tree.node(property);
+    let (key, local) = (*node.children.first()?, *node.children.last()?);
+    let listed = node.parent.is_some_and(|pattern| is_name_list(tree, pattern));
+    let plain = node.marks.has(Marks::SHORTHAND) || tree.code(key) != tree.code(local);
+    let variable = tree.variable(tree.node(local).variable?);
+    let written = variable.references.iter().any(|id| tree.node(*id).marks.has(Marks::WRITTEN));
+    (listed && plain && !written && variable.declarations.len() == 1).then_some((property, local))
 }
 
 pub(super) fn is_word(name: &str) -> bool {

@@ -133,7 +133,7 @@ impl Weaver<'_> {
             let Some(twin) = twin else {
                 return self.refuse(Side::Before, item, "the other version does not assign it");
             };
-            output.edits.push(self.chosen_property(item, twin, hunk)?);
+            self.chosen_property(item, twin, hunk, output)?;
             places.at = places.at.max(self.after.span(twin).end);
             return Ok(());
         }

@@ -269,15 +269,26 @@ impl Weaver<'_> {
         }
     }
 
-    /// Whether an object is what a CommonJS module exports.
+    /// Whether an object is what a CommonJS module exports: `module.exports = { … }`, or by a name that has no other use.
     fn is_exports(&self, object: NodeId) -> bool {
-        let parent = self.after.node(object).parent;
-        parent.is_some_and(|parent| {
-            let target = self.after.node(parent).children.first();
-            self.after.ty(parent) == AstType::AssignmentExpression
-                && target
-                    .is_some_and(|t| matches!(self.after.code(*t), "module.exports" | "exports"))
-        })
+        let tree = self.after;
+        let assigned = |value: NodeId| {
+            let parent = tree.node(value).parent.map(|parent| tree.node(parent));
+            parent.is_some_and(|parent| {
+                let target = parent.children.first().map(|target| tree.code(*target));
+                parent.ty == AstType::AssignmentExpression
+                    && matches!(target, Some("module.exports" | "exports"))
+            })
+        };
+        let declarator = tree.node(object).parent.map(|parent| tree.node(parent));
+        let name = declarator
+            .filter(|parent| parent.ty == AstType::VariableDeclarator)
+            .and_then(|parent| tree.node(*parent.children.first()?).variable);
+        let only = |variable| match tree.variable(variable).references[..] {
+            [only] => assigned(only),
+            _ => false,
+        };
+        assigned(object) || name.is_some_and(only)
     }
 }
 

@@ -48,6 +48,7 @@ mod parts;
 mod places;
 mod program;
 mod property;
+mod readers;
 mod render;
 mod resolve;
 mod resolved;

@@ -14,7 +14,8 @@ use oxc::allocator::Allocator;
 
 use super::{
     elsewhere::Elsewhere,
-    importers::{Choices, Closed},
+    hunk::Shared,
+    importers::{Choices, Closed, Unable},
     module::{ModuleWeave, Reading, weave_module, whole},
 };
 use crate::{
@@ -191,7 +192,12 @@ impl Exchange<'_> {
             changed.into_iter().for_each(|index| self.weave(index));
         }
         let why = "what hangs together by it has no end".to_owned();
-        self.closed.iter_mut().for_each(|closed| closed.all = Some(why.clone()));
+        for (closed, module) in self.closed.iter_mut().zip(&self.modules) {
+            let exposed = module.weave.iter().flat_map(|weave| &weave.output.exposed);
+            let properties = exposed.filter(|exposed| exposed.what == Shared::Property);
+            closed.properties.extend(properties.map(|it| (it.name.clone(), why.clone())));
+            closed.all = Some(why.clone());
+        }
         self.choices.iter_mut().for_each(Choices::clear);
         (0..self.modules.len()).for_each(|index| self.weave(index));
     }
@@ -213,12 +219,17 @@ impl Exchange<'_> {
                 let edges = module.edges().filter(|edge| edge.specifier == unable.specifier);
                 let why = format!("{} {}", module.path, unable.why);
                 let targets = edges.filter_map(|edge| self.target(edge));
-                refused.extend(targets.map(|target| (target, unable.name.clone(), why.clone())));
+                refused.extend(targets.map(|target| (target, unable.clone(), why.clone())));
             }
         }
         let mut changed = BTreeSet::new();
-        for (target, name, why) in refused {
-            self.closed[target].names.entry(name).or_insert(why);
+        for (target, Unable { name, what, .. }, why) in refused {
+            let closed = &mut self.closed[target];
+            let names = match what {
+                Shared::Export => &mut closed.names,
+                Shared::Property => &mut closed.properties,
+            };
+            names.entry(name).or_insert(why);
             changed.insert(target);
         }
         changed
@@ -234,11 +245,17 @@ impl Exchange<'_> {
     /// What one module imports that has two values.
     fn choices_of(&self, index: usize) -> Choices {
         let mut choices = Choices::new();
-        let edges = self.modules[index].edges().filter(|edge| edge.kind == ImportKind::Import);
-        for edge in edges {
+        for edge in self.modules[index].edges().filter(|edge| edge.kind != ImportKind::Dynamic) {
             let weave = self.target(edge).and_then(|target| self.modules[target].weave.as_ref());
             for exposed in weave.iter().flat_map(|weave| &weave.output.exposed) {
-                let names = choices.entry(edge.specifier.clone()).or_default();
+                if exposed.what == Shared::Export && edge.kind != ImportKind::Import {
+                    continue;
+                }
+                let choice = choices.entry(edge.specifier.clone()).or_default();
+                let names = match exposed.what {
+                    Shared::Export => &mut choice.exports,
+                    Shared::Property => &mut choice.properties,
+                };
                 names.insert(exposed.name.clone(), exposed.hunk);
             }
         }

@@ -4,17 +4,19 @@
 //! One that has two values becomes a property that chooses when it is read. That is the same to who reads it if the
 //! property was a plain one: when the module is loaded, the engine looks, and fails the load if it was not.
 
-use belay_model::HunkKind;
+use belay_model::{HunkKind, ModuleKind};
 use oxc::{ast::AstType, span::Span};
 
 use super::{
-    hunk::{Edit, Emit, Hunk, Output, Refusal, Side, Woven},
+    chain::DEFAULT,
+    hunk::{Edit, Emit, Exposed, Hunk, Output, Refusal, Shared, Side, Woven},
     list::Lists,
     looks::Look,
+    module::Reading,
     nodes::is_pure,
     weaver::{LOOKED_FOR, Weaver},
 };
-use crate::syntax::{NodeId, Tree};
+use crate::syntax::{Marks, NodeId, Tree};
 
 /// A statement `object.name = value`.
 #[derive(Debug, Clone, Copy)]
@@ -138,21 +140,85 @@ impl Weaver<'_> {
     pub(super) fn bind_property(&self, b: NodeId, a: NodeId, reason: &Refusal) -> Woven {
         let mut hunk = self.hunk(HunkKind::Binding, self.before.span(b), self.after.span(a));
         hunk.reason = Some(reason.clone());
-        let edit = self.chosen_property(b, a, &mut hunk)?;
+        let mut output = Output::default();
+        self.chosen_property(b, a, &mut hunk, &mut output)?;
         if let (Some(old), Some(new)) = (assigned(self.before, b), assigned(self.after, a)) {
             hunk.before = self.before.span(old.value).into();
             hunk.after = self.after.span(new.value).into();
         }
-        Ok(Output::of(edit, hunk))
+        output.hunks.push(hunk);
+        Ok(output)
     }
 
-    /// The property that is assigned by both statements, as one that chooses.
+    /// Another module that reads a property when it is loaded, before the property can choose.
+    fn reader_at_load(&self, assigned: Assigned<'_>) -> Option<&str> {
+        let Reading { module, elsewhere, .. } = self.reading;
+        match (self.after.code(assigned.object), assigned.name) {
+            ("module", "exports") => elsewhere.reader_at_load(module, None),
+            // Of a property deeper within, the engine tells.
+            (object, _) if object.contains('.') && object != "module.exports" => None,
+            (_, name) => elsewhere.reader_at_load(module, Some(name)),
+        }
+    }
+
+    /// Whether an object that a statement assigns a property of is what importers of the module get: what a CommonJS module
+    /// exports, or the default export.
+    fn is_given(&self, side: Side, item: NodeId) -> bool {
+        let tree = self.tree(side);
+        let Some(object) = assigned(tree, item).map(|assigned| tree.code(assigned.object)) else {
+            return false;
+        };
+        let exported = tree.subtree(NodeId::ROOT).filter(|id| {
+            let target = tree.node(*id).children.first().map(|target| tree.code(*target));
+            tree.ty(*id) == AstType::AssignmentExpression && target == Some("module.exports")
+        });
+        let exported: Vec<NodeId> = exported.collect();
+        let is_before = |id: &NodeId| tree.span(*id).end <= tree.span(item).start;
+        // `exports = module.exports = …`
+        let both = |id: &NodeId| {
+            let outer = tree.node(*id).parent.map(|outer| tree.node(outer));
+            let target = outer.and_then(|outer| outer.children.first());
+            target.is_some_and(|target| tree.code(*target) == "exports")
+        };
+        let common_js = self.reading.kind == ModuleKind::CommonJs;
+        match object {
+            _ if tree.code.contains("__esModule") => false,
+            "exports" => common_js && exported.iter().all(|id| is_before(id) && both(id)),
+            "module.exports" => common_js && exported.iter().all(is_before),
+            _ => {
+                let value = |id: &NodeId| tree.node(*id).children.last().map(|it| tree.code(*it));
+                let one = matches!(&exported[..], [only] if value(only) == Some(object));
+                let default = self.exports_by_default(side, object);
+                let variable = self.top_variable(side, object).map(|it| tree.variable(it));
+                let constant = variable.is_some_and(|variable| {
+                    let written = |id: &NodeId| tree.node(*id).marks.has(Marks::WRITTEN);
+                    variable.declarations.len() == 1 && !variable.references.iter().any(written)
+                });
+                constant && if common_js { one } else { default }
+            }
+        }
+    }
+
+    fn exports_by_default(&self, side: Side, name: &str) -> bool {
+        let tree = self.tree(side);
+        let mut items = tree.node(NodeId::ROOT).children.iter();
+        let default = items.any(|item| {
+            let value = tree.node(*item).children.first();
+            tree.ty(*item) == AstType::ExportDefaultDeclaration
+                && value.is_some_and(|value| tree.code(*value) == name)
+        });
+        default || self.listed_exports(side, tree, name).contains(DEFAULT)
+    }
+
+    /// The property that is assigned by both statements, as one that chooses. Where another module reads it when it is
+    /// loaded, both values are there for it.
     pub(super) fn chosen_property(
         &self,
         b: NodeId,
         a: NodeId,
         hunk: &mut Hunk,
-    ) -> Result<Edit, Refusal> {
+        output: &mut Output,
+    ) -> Result<(), Refusal> {
         let both = assigned(self.before, b).zip(assigned(self.after, a));
         let Some((old, new)) = both.filter(|(old, new)| self.is_same(*old, *new)) else {
             return self.refuse(Side::After, a, "it runs when the module is loaded");
@@ -162,6 +228,21 @@ impl Weaver<'_> {
             return self.refuse(Side::After, a, message);
         }
         let (name, object) = (new.name, self.after.code(new.object));
+        let reader = self.reader_at_load(new);
+        if let Some(reader) = reader {
+            let given = self.is_given(Side::Before, b) && self.is_given(Side::After, a);
+            match self.reading.exports.properties.get(name) {
+                Some(why) => return self.refuse(Side::After, a, why.clone()),
+                None if !given => {
+                    let what = if object == "module" { "module.exports" } else { name };
+                    let message = format!("{reader} reads `{what}` when it is loaded");
+                    return self.refuse(Side::After, a, message);
+                }
+                None => {}
+            }
+            let (name, what) = (name.to_owned(), Shared::Property);
+            output.exposed.push(Exposed { name, what, hunk: hunk.id });
+        }
         hunk.names.push(name.to_owned());
         let number = format!("{}_{}", hunk.id.number, hunk.names.len());
         let constant = |which: &str, side: Side, value: NodeId| {
@@ -169,6 +250,13 @@ impl Weaver<'_> {
             let code = vec![Emit::Code(side, tree.span(value))];
             let open = vec![format!("const $belay_{which}{number} = ").into()];
             [open, nameless(tree, value, code), vec![";\n".into()]].concat()
+        };
+        let shared = |object: &str, old: &str, new: &str| match reader {
+            None => String::new(),
+            Some(_) => format!(
+                " Object.defineProperties({object}, {{ $belay_{name}: {{ configurable: true, value: {old} }}, \
+                 $belay${name}: {{ configurable: true, value: {new} }} }});"
+            ),
         };
         let emit = [
             vec![";\n".into(), new.check(self.after, true).into()],
@@ -182,11 +270,18 @@ impl Weaver<'_> {
                 Emit::Guard(hunk.id),
                 format!(
                     ") ? $belay_after{number} : $belay_before{number}, set(value) {{ Object.defineProperty(this, \
-                     \"{name}\", {{ value, configurable: true, enumerable: true, writable: true }}); }} }});"
+                     \"{name}\", {{ value, configurable: true, enumerable: true, writable: true }});{} }} }});{}",
+                    shared("this", "value", "value"),
+                    shared(
+                        object,
+                        &format!("$belay_before{number}"),
+                        &format!("$belay_after{number}")
+                    ),
                 )
                 .into(),
             ],
         ];
-        Ok(Edit { at: self.after.span(a), emit: emit.concat() })
+        output.edits.push(Edit { at: self.after.span(a), emit: emit.concat() });
+        Ok(())
     }
 }

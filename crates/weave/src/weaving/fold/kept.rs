@@ -1,5 +1,7 @@
 //! What has two values: which of them a side reads.
 
+use std::collections::BTreeMap;
+
 use oxc::ast::AstType;
 
 use super::super::{chain::DEFAULT, hunk::Side, table::key};
@@ -7,6 +9,38 @@ use super::{Reader, Word};
 use crate::syntax::NodeId;
 
 impl<'t> Reader<'t> {
+    /// What a pattern of the top level takes by names, in their order. Of a property with two values, this side has one.
+    pub(super) fn names(&mut self, properties: &'t [NodeId]) {
+        let tree = self.tree;
+        let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
+        let mut names: BTreeMap<&str, (NodeId, Option<&str>)> = BTreeMap::new();
+        for &property in properties.iter().filter(|property| !self.is_lone(**property)) {
+            let children = &tree.node(property).children;
+            let text = |id: Option<&NodeId>| tree.code(*id.unwrap_or(&property));
+            let (key, local) = (text(children.first()), text(children.last()));
+            let taken = |prefix| key.strip_prefix(prefix).filter(|_| self.fold.is_some());
+            let shared = match (taken("$belay_"), taken("$belay$")) {
+                (Some(_), None) if !before => continue,
+                (None, Some(_)) if before => continue,
+                (old, new) => old.or(new),
+            };
+            let local = local.strip_prefix("$belay_").filter(|_| shared.is_some()).unwrap_or(local);
+            names.insert(local, (property, shared));
+        }
+        for (local, (property, shared)) in names {
+            let Some(name) = shared else {
+                self.flat(property);
+                continue;
+            };
+            if name != local {
+                self.words.extend([Word::Open, Word::Text(name), Word::Close]);
+                self.text(":");
+            }
+            let local = tree.node(property).children.last();
+            local.into_iter().for_each(|local| self.flat(*local));
+        }
+    }
+
     pub(super) fn completes_kept(&self, item: NodeId) -> bool {
         self.fold.is_some() && self.tree.code(item).starts_with("$belay_kept:")
     }

@@ -87,10 +87,7 @@ impl<'t> Reader<'t> {
             return self.node(id);
         }
         if is_name_list(self.tree, id) {
-            let mut names = node.children.to_vec();
-            names.retain(|name| !self.is_lone(*name));
-            names.sort_by_key(|name| self.tree.code(*name));
-            return names.into_iter().for_each(|name| self.flat(name));
+            return self.names(node.children);
         }
         let key = node.children.first().copied().filter(|_| node.marks.has(Marks::SHORTHAND));
         for piece in self.tree.pieces(id) {
