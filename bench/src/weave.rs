@@ -56,7 +56,8 @@ fn overhead(length: Length) -> anyhow::Result<()> {
         weave(&before, &after, &source, Tying::Default).map_err(|hash| anyhow!("no {hash}"))?;
     let parts = change.parts_len();
     ensure!(parts > 1 && change.image_part().is_none(), "the change has {parts} parts");
-    let woven = image(&engine, compile_woven(&change, Arm::After, "v1").map_err(told)?)?;
+    let woven =
+        image(&engine, compile_woven(&change, Arm::After, &|_| "v1".to_owned()).map_err(told)?)?;
     let plain = image(&engine, compile(&after, &source).map_err(told)?)?;
 
     let event = order().to_string();

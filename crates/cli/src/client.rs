@@ -205,7 +205,7 @@ impl Client {
         let exit = match status {
             StatusCode::NOT_FOUND => Exit::NotFound,
             StatusCode::CONFLICT if !error.candidates.is_empty() => Exit::NotFound,
-            _ if !error.diagnostics.is_empty() => Exit::Refused,
+            _ if !error.diagnostics.is_empty() || !error.parts.is_empty() => Exit::Refused,
             _ => Exit::Failed,
         };
         let help = match status {

@@ -15,7 +15,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line does not make sense; nothing was tried.
     Usage = 2,
-    /// A deploy was refused; the diagnostics say why, and nothing has changed.
+    /// A deploy was refused, by its diagnostics or since nobody said yes to what it asks; nothing has changed.
     Refused = 3,
     /// No Belay server answers at the control address.
     Unreachable = 4,
@@ -31,7 +31,7 @@ Exit codes:
   0  done
   1  the function failed, or the server could not do what was asked
   2  the command line does not make sense
-  3  a deploy was refused; its diagnostics say why, and nothing has changed
+  3  a deploy was refused, by its diagnostics or without a yes to what it asks; nothing has changed
   4  no server answers at the control address
   5  `belay up` refused to start
   6  no such app, function, version, alias, secret or dead letter (or an ambiguous name)";

@@ -18,7 +18,7 @@ use crate::{
     commands::{changes, show},
     config::units,
     disk::Disk,
-    exit::{CliError, CliResult},
+    exit::{CliError, CliResult, Exit},
     output::{BOLD, DIM, GOOD, LINK, Output, styled},
     project::{self, Project},
 };
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
                 progress.clear();
                 if !output.ask(&format!("{}\nDeploy all the same? [y/N] ", error.message)) {
                     let message = format!("{} was not deployed; nothing has changed", manifest.app);
-                    return Err(CliError::failed("declined", message));
+                    return Err(CliError::new(Exit::Refused, "declined", message));
                 }
                 consent.cover(&error);
             }

@@ -80,7 +80,8 @@ pub(crate) async fn export(args: &Export, output: Output) -> CliResult {
     output.json(&program);
     let name = styled(BOLD, format!("{} {}", args.app, show::text(&program, "program")));
     output.line(format!("{} {name} to {}", styled(GOOD, "exported"), args.dir.display()));
-    output.line(styled(DIM, format!("  {written} files; packages are not among them")));
+    let files = if written == 1 { "1 file".to_owned() } else { format!("{written} files") };
+    output.line(styled(DIM, format!("  {files}; packages are not among them")));
     Ok(())
 }
 

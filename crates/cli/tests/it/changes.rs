@@ -102,7 +102,7 @@ fn changes_whose_way_back_would_be_lost_refuse_a_deploy_that_nobody_confirms() {
     let wrong = both_versions(&bench);
     bench.write("shop.js", &second().replace("? 4", "? 5"));
     let refused = bench.run_with_input(&["deploy", "shop.js"], "y\n");
-    assert_eq!(refused.code, 1, "{}", refused.shown());
+    assert_eq!(refused.code, 3, "{}", refused.shown());
     assert!(refused.stderr.contains("touches what change shop/2 brought"), "{}", refused.shown());
     assert!(refused.stderr.contains("help: deploy with `--yes`"), "{}", refused.shown());
     let told = bench.run(&["deploy", "shop.js", "--json"]).json();
@@ -162,7 +162,7 @@ fn changes_whose_way_back_would_be_lost_are_asked_about_on_a_terminal() {
         assert!(shown.contains(&told), "{shown}");
         terminal.answer(no);
         let ended = terminal.ended();
-        assert_eq!(ended.code, 1, "{}", ended.shown());
+        assert_eq!(ended.code, 3, "{}", ended.shown());
         assert!(ended.stdout.contains("shop was not deployed; nothing has changed"));
     }
     assert_eq!(bench.run(&["changes", "shop", "--json"]).ok().json()["changes"][0]["id"], "shop/2");

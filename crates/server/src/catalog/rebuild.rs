@@ -13,6 +13,7 @@ use tokio::sync::RwLock;
 use super::{
     Builder, CatalogError, ChangeRecord, VersionRecord,
     build::Purpose,
+    changes::Labels,
     images::WovenFace,
     manifest::read_manifest,
     maps::{self, Maps},
@@ -82,7 +83,7 @@ impl Rebuilder {
         let pair = Pair {
             before: Arc::new(read_manifest(blobs, &change.before).await?),
             after: Arc::new(read_manifest(blobs, &version.manifest).await?),
-            label: format!("v{}", change.from.version),
+            labels: Labels::of(change),
         };
         let (image, maps, engine) = self.builder.face(&pair, change, face.arm).await?;
         Ok(Rebuilt { image, maps, engine })

@@ -78,6 +78,9 @@ pub struct ChangeRecord {
     pub state: ChangeState,
     /// Blob: the manifest of what ran before, JSON.
     pub before: Hash,
+    /// How stacks name modules of it whose text is not that of the version of `from`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Blob: what the parts hold, and what stays, JSON; see [`super::changes::Contents`].
     pub details: Hash,
     pub parts: Vec<PartRecord>,

@@ -17,7 +17,7 @@ use super::{
     Builder, CatalogError, ChangeRecord, FunctionRecord,
     blocking::{Broken, on_big_stack},
     build::{Purpose, Texts, Work, make, program},
-    changes::is_cut_as,
+    changes::{Labels, is_cut_as},
     maps::Maps,
 };
 
@@ -49,8 +49,8 @@ pub(super) struct FaceWork {
 pub(super) struct Pair {
     pub(super) before: Arc<AppManifest>,
     pub(super) after: Arc<AppManifest>,
-    /// How stacks name the version before, such as `v11`.
-    pub(super) label: String,
+    /// How stacks name what ran before.
+    pub(super) labels: Labels,
 }
 
 /// How the parts of a weave came to be what they are, to come to the same again.
@@ -209,7 +209,7 @@ impl Weaver<'_> {
             diagnostics.into_iter().next().map_or(String::new(), |d| d.message)
         };
         let Compiled { modules, .. } =
-            compile_woven(woven, image, &self.pair.label).map_err(first)?;
+            compile_woven(woven, image, &|path| self.pair.labels.module(path)).map_err(first)?;
         let (engine, manifest) = match image {
             Arm::Before => (&self.engines[0], &self.pair.before),
             Arm::After => (&self.engines[1], &self.pair.after),

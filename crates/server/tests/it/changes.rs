@@ -599,6 +599,59 @@ async fn stacks_name_the_version_that_ran() {
     assert!(!stack(&before).contains("belay:"), "{before:#}");
 }
 
+/// The lines of a stack are found in the version that it names, also where a part goes on from an older change.
+#[tokio::test(flavor = "multi_thread")]
+async fn stacks_name_a_version_that_has_their_lines() {
+    let server = Server::start().await;
+    let fails = |name: &str, text: &str| {
+        let lines = "  // …\n".repeat(text.len());
+        format!("export async function {name}() {{\n{lines}  throw new Error('{text}');\n}}\n")
+    };
+    // How many lines are above each `throw` is told by the length of its text.
+    let of = |price: &str, ship: &str, one: &str, two: &str| {
+        let both = fails("one", one) + &fails("two", two);
+        let app = App::new("shop").module("price.js", &fails("price", price), &[]);
+        let app = app.module("ship.js", &fails("ship", ship), &[]).module("both.js", &both, &[]);
+        let app = app.function("price", "price.js").function("ship", "ship.js");
+        app.function("one", "both.js").function("two", "both.js")
+    };
+    let frame = async |function: &str| {
+        let answer = server.invoke(&format!("shop.{function}"), &json!(0)).await;
+        let frame = answer["failure"]["stack"][0].as_str().unwrap().to_owned();
+        frame.split_once('(').unwrap().1.rsplit_once(':').unwrap().0.to_owned()
+    };
+    server.deploy(&of("p", "s", "a", "b")).await;
+    server.deploy(&of("pp", "ss", "aa", "bb")).await;
+    let ship = part_with(&server, "shop/2", "ss").await;
+    flip(&server, "take-back", 2, &[&ship]).await;
+    assert_eq!((&*frame("price").await, &*frame("ship").await), ("price.js:4", "ship.js@v1:3"));
+    // `price` and `two` go on, `ship` and `one` are touched.
+    server.deploy_anyway(&of("pp", "ssss", "aaaa", "bb")).await;
+    for (function, there) in [
+        ("price", "price.js:4"),
+        ("ship", "ship.js:6"),
+        ("one", "both.js:6"),
+        ("two", "both.js:11"),
+    ] {
+        assert_eq!(frame(function).await, there);
+    }
+    flip(&server, "take-back", 3, &[]).await;
+    assert_eq!((&*frame("price").await, &*frame("ship").await), ("price.js@v1:3", "ship.js@v1:3"));
+    // With one edit of the second version and not the other it never ran.
+    assert_eq!(
+        (&*frame("one").await, &*frame("two").await),
+        ("both.js@before:4", "both.js@before:9")
+    );
+    let one = part_with(&server, "shop/3", "aaaa").await;
+    flip(&server, "restore", 3, &[&one]).await;
+    flip_settle(&server, 3).await;
+    server.deploy_anyway(&of("pp", "ssss", "aaaa", "bbb")).await;
+    let (_, change) = server.get("apps/shop/changes/4").await;
+    assert_eq!(change["from"], "3+2", "{change:#}");
+    flip(&server, "take-back", 4, &[]).await;
+    assert_eq!((&*frame("one").await, &*frame("two").await), ("both.js:6", "both.js@v3+2:11"));
+}
+
 /// Stacks that a function logs, and those of a function of which both versions are there, have no woven code in them.
 #[tokio::test(flavor = "multi_thread")]
 async fn stacks_have_no_woven_code_in_them() {

@@ -64,15 +64,20 @@ pub fn compile(
     link(&units, manifest, diagnostics)
 }
 
-/// Compiles one of the two images of a weave. `label` is how frames name the version before, such as `v11`.
+/// Compiles one of the two images of a weave. `label` tells how frames name the version before of a
+/// module, such as `v11`.
 ///
 /// # Errors As [`compile`]; what is woven of two versions that compile does so too, unless they contradict each other.
-pub fn compile_woven(weave: &Weave, image: Arm, label: &str) -> Result<Compiled, Vec<Diagnostic>> {
+pub fn compile_woven(
+    weave: &Weave,
+    image: Arm,
+    label: &dyn Fn(&str) -> String,
+) -> Result<Compiled, Vec<Diagnostic>> {
     let (before, after) = weave.manifests();
     let manifest = if image == Arm::After { after } else { before };
     let mut units = Vec::new();
     for WovenText { path, kind, mut text, edges: mut imports, segments } in weave.texts(image) {
-        let woven = segments.map(|segments| Woven { segments, label: label.to_owned() });
+        let woven = segments.map(|segments| Woven { segments, label: label(&path) });
         if woven.is_some() && kind == ModuleKind::Esm {
             text.push_str(IMPORT);
             let target = ImportTarget::Builtin(WEAVE_MODULE.to_owned());

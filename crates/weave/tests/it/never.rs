@@ -69,7 +69,7 @@ fn what_stays_is_not_guarded() {
         &around("await move('N1', 1);", "order.a('A1', 1);", ""),
         &around("await move('N1', 2);", "order.a('A1', 2);", ""),
     );
-    let compiled = compile_woven(&edit.weave(), Arm::After, "v1").unwrap();
+    let compiled = compile_woven(&edit.weave(), Arm::After, &|_| "v1".to_owned()).unwrap();
     let code = &compiled.modules[0].code;
     assert_eq!(code.matches("A1").count(), 2, "{code}");
     assert_eq!(code.matches("N1").count(), 1, "{code}");
@@ -208,7 +208,7 @@ fn old_code_is_told_by_the_lines_of_the_old_version() {
     assert_eq!(weave.staying().len(), 1);
     let hunk = weave.parts()[0].hunks[0].clone();
     assert_eq!((hunk.before_lines, hunk.after_lines), (Some((5, 5)), Some((8, 8))));
-    let module = compile_woven(&weave, Arm::After, "v1").unwrap().modules.remove(0);
+    let module = compile_woven(&weave, Arm::After, &|_| "v1".to_owned()).unwrap().modules.remove(0);
     let frame = |needle: &str| {
         let at = module.code.find(needle).unwrap();
         let line = module.code[..at].matches('\n').count() + 1;

@@ -86,7 +86,7 @@ impl Pair {
     }
 
     fn woven(&self, weave: &Weave, image: Arm) -> CompiledModule {
-        let compiled = compile_woven(weave, image, "v11");
+        let compiled = compile_woven(weave, image, &|_| "v11".to_owned());
         compiled.unwrap_or_else(|e| panic!("{}", render(&e))).modules.remove(0)
     }
 

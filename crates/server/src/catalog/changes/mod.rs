@@ -10,7 +10,7 @@
 //! - [`verdicts`]: what was taken back, and stays so; [`history`]: the programs that it made;
 //! - [`resolve`]: the program in which each part is at some arm; [`effective`]: the sources of what runs or ran;
 //! - [`faces`]: the images of a change, stored and served; [`contents`]: what it holds, for people; [`parts`]: reading a
-//!   record.
+//!   record; [`labels`]: how stacks name what ran before.
 //!
 //! Invariants: taking back takes effect in memory first, then in the store, then is acknowledged; restoring is durable
 //! first; a request keeps the arms that it started with.
@@ -21,6 +21,7 @@ mod faces;
 mod find;
 mod flip;
 mod history;
+mod labels;
 mod live;
 mod parts;
 mod plan;
@@ -28,7 +29,7 @@ mod resolve;
 mod settle;
 mod verdicts;
 
-pub(super) use self::{parts::is_cut_as, verdicts::brought};
+pub(super) use self::{labels::Labels, parts::is_cut_as, verdicts::brought};
 
 pub use self::{
     contents::Contents,

@@ -3,7 +3,10 @@
 //! A part that goes on from the change before keeps its arm; one that was taken back before starts so. Nothing here
 //! commits or publishes: the change becomes part of the deploy's transaction.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use belay_model::{
     AppManifest, AppName, Arm, ChangeId, EditId, HunkInfo, PartId, PartInfo, ProgramName,
@@ -12,6 +15,7 @@ use belay_model::{
 use serde::Serialize;
 
 use super::{
+    labels::{Labels, TakenOver, labels},
     parts::{arm_of, edits, edits_of, is_made_of, is_same, parts_of, twin_of},
     verdicts::held,
 };
@@ -93,6 +97,7 @@ pub enum PartNoteKind {
 struct Base {
     from: ProgramName,
     before: AppManifest,
+    labels: BTreeMap<String, String>,
     superseded: Option<ChangeRecord>,
     /// The edits of a part that goes on if its edits run at load in the new program, too: that is what ties them.
     tied_at_load: Option<Vec<EditId>>,
@@ -129,6 +134,7 @@ impl Catalog {
             format: FORMAT,
             version: app.latest().next(),
             from: base.from,
+            labels: base.labels,
             created_ms: Timestamp::now().0,
             state: ChangeState::Live,
             before,
@@ -161,9 +167,9 @@ impl Catalog {
             let Some(base) = self.base(app, after, consent, at_load).await? else {
                 return Ok(None);
             };
-            let label = format!("v{}", base.from.version);
+            let labels = Labels::new(base.from, base.labels.clone());
             let before = Arc::new(base.before.clone());
-            let pair = Pair { before, after: after.clone(), label };
+            let pair = Pair { before, after: after.clone(), labels };
             let Some(woven) = self.inner.builder.weave(&pair, plain).await? else {
                 return Ok(None);
             };
@@ -218,13 +224,14 @@ impl Catalog {
     ) -> Result<Option<Base>, CatalogError> {
         let Some(live) = app.live() else { return Ok(None) };
         let from = app.program();
-        let Some(change) = app.running_change() else {
-            let before = self.manifest(&live.record).await?;
-            return Ok(Some(Base { from, before, superseded: None, tied_at_load: None }));
+        let plain = self.manifest(&live.record).await?;
+        let alone = |before: AppManifest| {
+            let labels = labels(from, &plain, &before, None);
+            Ok(Some(Base { from, before, labels, superseded: None, tied_at_load: None }))
         };
+        let Some(change) = app.running_change() else { return alone(plain.clone()) };
         if let Some(settled) = &change.settled {
-            let before = read_manifest(&self.inner.blobs, settled).await?;
-            return Ok(Some(Base { from, before, superseded: None, tied_at_load: None }));
+            return alone(read_manifest(&self.inner.blobs, settled).await?);
         }
         let Untouched { parts: untouched, tied_at_load } =
             self.untouched(app, &change, after, at_load).await?;
@@ -249,10 +256,19 @@ impl Catalog {
             }
             resolved => resolved?,
         };
+        let earlier = read_manifest(&self.inner.blobs, &change.before).await?;
+        let before = self.with_known_texts(before, &plain, &earlier).await?;
         self.store_sources(&before).await?;
+        let gone_on: Vec<EditId> = untouched.iter().flat_map(|it| edits(&change, *it)).collect();
+        let taken_over = TakenOver {
+            change: &change,
+            before: &earlier,
+            modules: gone_on.iter().map(|edit| edit.module.as_str()).collect(),
+        };
+        let labels = labels(from, &plain, &before.manifest, Some(&taken_over));
         let tied_at_load = tied_at_load.map(|part| edits(&change, part));
         let superseded = Some(ChangeRecord::clone(&change));
-        Ok(Some(Base { from, before: before.manifest, superseded, tied_at_load }))
+        Ok(Some(Base { from, before: before.manifest, labels, superseded, tied_at_load }))
     }
 
     /// The parts of a live change that a new version has as they are. `at_load`: whatever runs when modules are loaded

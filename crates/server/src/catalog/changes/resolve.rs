@@ -9,7 +9,10 @@ use std::{
 
 use belay_model::{AppManifest, Arm, Hash, ModuleEntry, PartId};
 
-use super::parts::{is_cut_as, parts_of};
+use super::{
+    labels::Labels,
+    parts::{is_cut_as, parts_of},
+};
 use crate::{
     catalog::{
         Catalog, CatalogError, ChangeRecord,
@@ -39,8 +42,8 @@ impl Catalog {
             || CatalogError::UnknownVersion { app: app.name().clone(), version: change.version };
         let after = self.manifest(&version.ok_or_else(unknown)?.record).await?;
         let before = read_manifest(&self.inner.blobs, &change.before).await?;
-        let label = format!("v{}", change.from.version);
-        Ok(Pair { before: Arc::new(before), after: Arc::new(after), label })
+        let labels = Labels::of(change);
+        Ok(Pair { before: Arc::new(before), after: Arc::new(after), labels })
     }
 
     /// The program in which each part of a change is at its arm. Nothing is stored.
