@@ -233,6 +233,9 @@ run 0 curl -s -X POST -d "$order" "$http/fn/shop.checkout/"
 expect "and the shop is sorry" 'sorry, only 1 of'
 run 0 "$belay" diff shop --effective
 expect "the patch that brings your files to what runs" '^\+.*full \* 0\.9\)'
+git -C shop apply <<<"$out"
+run 0 "$belay" deploy shop
+expect "the patch was applied: the files are what runs" 'shop version 3'
 run 0 "$belay" changes shop
 expect "the change, with what was taken back of it" "shop/2.*-$part"
 
