@@ -5,25 +5,37 @@
 //! be looked at after each event, stopped at any time and gone on with.
 //!
 //! ```text
-//! failures, and requests beyond a threshold ──▶ ratio: do they come more often from one arm?
-//! counts of requests and failures           ──▶ rate: between which rates?
-//! calls by kind                             ──▶ mix: are the shares what they were?
+//! requests of both arms ──▶ comparison ──▶ ratio: does a kind of event come more often from one arm? ──▶ verdict
+//!                              │  └──────▶ rate: how often, as an interval      policy, budget ──────────┘
+//!                              └─────────▶ cost: what is beyond the usual; band: how its quantiles lie
+//! requests without arms ──▶ watch: does it happen more often than it did?
+//! calls by kind         ──▶ mix: are the shares what they were?
 //! ```
 //! Pure: no clock, no randomness, no I/O. What is counted, and by whom, is told by the caller.
 
+mod band;
 mod budget;
+mod comparison;
+mod cost;
 mod evidence;
 mod mix;
+mod policy;
 mod rate;
 mod ratio;
 mod units;
+mod watch;
 
+pub use band::Band;
 pub use budget::Budget;
+pub use comparison::{Comparison, Decision, Event, Finding, Sample, Verdict};
+pub use cost::{Cost, Limits, Quantile, Spread};
 pub use evidence::{Alpha, Evidence};
 pub use mix::MixTest;
+pub use policy::Policy;
 pub use rate::{Interval, Rate, difference};
 pub use ratio::{RatioTest, Share};
 pub use units::Units;
+pub use watch::Watch;
 
 /// What no test can be made with.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -36,4 +48,6 @@ pub enum Invalid {
     Tolerated(f64),
     #[error("{0:?} are no shares: each has to be above 0, and they have to add up to 1")]
     Shares(Vec<f64>),
+    #[error("{0} is no increase of a share: it has to be above 0 and below 1")]
+    Increase(f64),
 }

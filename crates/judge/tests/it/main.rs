@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
 
+mod changes;
 mod delays;
 mod false_alarms;
 mod reference;
 mod support;
+mod watches;

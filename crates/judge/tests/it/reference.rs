@@ -1,6 +1,6 @@
 //! Figures of other implementations, and what other judges get wrong.
 
-use belay_judge::{Alpha, Budget, Evidence, MixTest, Rate, RatioTest, Share, difference};
+use belay_judge::{Alpha, Band, Budget, Evidence, MixTest, Rate, RatioTest, Share, difference};
 use belay_model::Arm;
 
 use crate::support::{alpha, share};
@@ -107,4 +107,18 @@ fn a_budget_is_shared() {
     (0..20).for_each(|_| strong.note(Arm::After, share(0.1)));
     let all = [Evidence::NONE, strong.evidence(), Evidence::NONE];
     assert_eq!(budget.enough(&all).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn as_the_reference_of_bands() {
+    let vectors: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../vectors/bands.json")).unwrap();
+    assert_eq!(vectors.len(), 27);
+    for vector in vectors {
+        let number = |key: &str| vector[key].as_f64().unwrap();
+        let from = vector["from"].as_u64().unwrap().try_into().unwrap();
+        let width = Band::new(alpha(number("alpha")), from).half_width(number("samples"));
+        assert!((width / number("half_width") - 1.0).abs() < 1e-6, "{width}: {vector}");
+    }
+    assert_eq!(Band::new(alpha(0.05), 10).half_width(9.0), f64::INFINITY);
 }

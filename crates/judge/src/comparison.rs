@@ -1,0 +1,216 @@
+//! The two arms of a part, or of a change as a whole, request by request.
+//!
+//! Each kind of failure and each limit of a cost is a kind of event, and has a test of its own. Only requests that reached
+//! what is compared are noted, in both arms alike.
+
+use std::collections::BTreeMap;
+
+use belay_model::{Arm, Category};
+
+use crate::{
+    budget::Budget,
+    cost::{Cost, Limits, Quantile, Spread},
+    evidence::{Alpha, Evidence},
+    policy::Policy,
+    rate::{Interval, Rate, difference, number},
+    ratio::{RatioTest, Share},
+    units::Units,
+};
+
+/// What a request came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    pub arm: Arm,
+    /// The share by which its unit came to an arm.
+    pub share: Share,
+    /// A hash of the key that keeps a client at one arm; nothing where each request was drawn by itself.
+    pub key: Option<u64>,
+    pub failure: Option<Category>,
+    /// By [`Cost::ALL`]; nothing where it is not known, which counts neither for nor against an arm.
+    pub costs: [Option<u64>; 3],
+}
+
+/// What may come more often from one arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    Failure(Category),
+    /// It cost more than so many requests did before.
+    Beyond(Cost, Quantile),
+    /// It took longer than it may.
+    Deadline,
+}
+
+impl Event {
+    /// Kinds of events: seven categories of failures, three quantiles of three costs, and the deadline. That Belay itself
+    /// failed is held against nobody's code.
+    pub const KINDS: usize = 7 + 9 + 1;
+}
+
+#[derive(Debug, Clone)]
+struct Test {
+    ratio: RatioTest,
+    units: Units,
+}
+
+/// What was seen of two arms.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    policy: Policy,
+    tests: BTreeMap<Event, Test>,
+    /// Requests, or keys that had one, by arm; and of them those that failed.
+    units: [u64; 2],
+    failed: [u64; 2],
+    keys: Units,
+    failed_keys: Units,
+    limits: Limits,
+    /// Of *before*, which limits are made of, and of *after*, by [`Cost::ALL`].
+    costs: [[Spread; 3]; 2],
+}
+
+impl Comparison {
+    /// `limits`: what is known of costs from before the change.
+    pub fn new(policy: Policy, limits: Limits) -> Self {
+        Self {
+            policy,
+            tests: BTreeMap::new(),
+            units: [0; 2],
+            failed: [0; 2],
+            keys: Units::default(),
+            failed_keys: Units::default(),
+            limits,
+            costs: Default::default(),
+        }
+    }
+
+    /// Limits of costs are made anew of what *before* has shown. Called before each step of a ramp.
+    pub fn begin_step(&mut self) {
+        self.limits = self.limits.or_seen(&self.costs[0]);
+    }
+
+    pub fn note(&mut self, sample: &Sample) {
+        let arm = usize::from(sample.arm == Arm::After);
+        let counts = |units: &mut Units| sample.key.is_none_or(|key| units.counts(key));
+        self.units[arm] += u64::from(counts(&mut self.keys));
+        let failure = sample.failure.filter(|category| *category != Category::Engine);
+        if failure.is_some() {
+            self.failed[arm] += u64::from(counts(&mut self.failed_keys));
+        }
+        let mut events: Vec<Event> = failure.map(Event::Failure).into_iter().collect();
+        for (cost, value) in Cost::ALL.into_iter().zip(sample.costs) {
+            let Some(value) = value else { continue };
+            let beyond = self.limits.exceeded(cost, value);
+            events.extend(beyond.map(|quantile| Event::Beyond(cost, quantile)));
+            let late = self.policy.deadline_us.is_some_and(|deadline| value > deadline);
+            events.extend((late && cost == Cost::Latency).then_some(Event::Deadline));
+            self.costs[arm][cost as usize].note(value);
+        }
+        for event in events {
+            let test = self.tests.entry(event).or_insert_with(|| Test {
+                ratio: self.policy.test_of(event),
+                units: Units::default(),
+            });
+            if counts(&mut test.units) {
+                test.ratio.note(sample.arm, sample.share);
+            }
+        }
+    }
+
+    /// Requests so far, or keys that had one, by arm.
+    pub fn units(&self) -> [u64; 2] {
+        self.units
+    }
+
+    /// What a cost is spread like, of *before* and of *after*.
+    pub fn costs(&self, cost: Cost) -> [&Spread; 2] {
+        self.costs.each_ref().map(|arm| &arm[cost as usize])
+    }
+
+    /// How much more often *after* fails, in whatever way.
+    pub fn more_failures(&self, alpha: Alpha) -> Interval {
+        let rate = |arm: usize| Rate { events: self.failed[arm], of: self.units[arm] };
+        difference(rate(0), rate(1), alpha)
+    }
+
+    /// Whether *after* fails at most by the policy's least effect more often, with little doubt. Where too little was seen,
+    /// it is not known to be harmless.
+    pub fn is_harmless(&self) -> bool {
+        self.more_failures(self.policy.slow).high <= self.policy.least_increase
+    }
+
+    /// What the evidence comes to, if `comparisons` are made of one change.
+    pub fn verdict(&self, comparisons: usize) -> Verdict {
+        let tests = Event::KINDS.saturating_mul(comparisons);
+        let [take_back, slow] =
+            [self.policy.take_back, self.policy.slow].map(|alpha| Budget::new(alpha, tests).each());
+        let finding = |(event, test): (&Event, &Test)| {
+            let evidence = test.ratio.evidence();
+            let counts = test.ratio.counts();
+            let rate = |arm: usize| Rate { events: counts[arm], of: self.units[arm] };
+            let increase = difference(rate(0), rate(1), slow);
+            let grave = self.policy.increase_min.is_none_or(|least| increase.low > least);
+            let decision = match (evidence.is_enough(take_back), evidence.is_enough(slow)) {
+                (true, _) if grave => Decision::TakeBack,
+                (_, true) => Decision::Slow,
+                _ => Decision::Undecided,
+            };
+            Finding {
+                event: *event,
+                counts,
+                times: test.ratio.interval(slow),
+                evidence,
+                decision,
+                expected: expected(&test.ratio, evidence, take_back),
+            }
+        };
+        let mut findings: Vec<Finding> = self.tests.iter().map(finding).collect();
+        findings.sort_by(|one, other| other.evidence.log().total_cmp(&one.evidence.log()));
+        let decision = findings.iter().map(|finding| finding.decision).max();
+        Verdict { decision: decision.unwrap_or_default(), units: self.units, findings }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decision {
+    /// Neither harm nor its absence is shown.
+    #[default]
+    Undecided,
+    /// The ramp should wait.
+    Slow,
+    TakeBack,
+}
+
+/// A decision with all that it rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    pub decision: Decision,
+    /// Requests, or keys that had one, of *before* and *after*.
+    pub units: [u64; 2],
+    /// One for each kind of event that was seen, that with the most evidence first.
+    pub findings: Vec<Finding>,
+}
+
+/// What is known of one kind of event.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Finding {
+    pub event: Event,
+    /// Events of *before* and *after*; of a client that stays at one arm, the first.
+    pub counts: [u64; 2],
+    /// How many times as often they come from *after*.
+    pub times: Interval,
+    pub evidence: Evidence,
+    pub decision: Decision,
+    /// So many more events and there is enough evidence to take it back, if it goes on as it did; nothing where it does not
+    /// go that way.
+    pub expected: Option<u64>,
+}
+
+/// What is missing, by what an event added on average.
+fn expected(test: &RatioTest, evidence: Evidence, alpha: Alpha) -> Option<u64> {
+    let [before, after] = test.counts();
+    let missing = (-alpha.get().ln() - evidence.log()).max(0.0);
+    let each = evidence.log() / number(before + after);
+    let events = (missing / each).ceil();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    (each > 0.0 && events < 1e15).then_some(events as u64)
+}

@@ -1,0 +1,109 @@
+//! What requests cost: how it is spread, and what is beyond the usual.
+
+use hdrhistogram::Histogram;
+
+use crate::{band::Band, rate::number};
+
+/// Something of which a request uses more or less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cost {
+    /// Microseconds from the start to the answer.
+    Latency,
+    /// Microseconds of computing.
+    Cpu,
+    /// Bytes, at the most.
+    Memory,
+}
+
+impl Cost {
+    pub const ALL: [Self; 3] = [Self::Latency, Self::Cpu, Self::Memory];
+}
+
+/// A share of requests that cost less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quantile {
+    P50,
+    P90,
+    P99,
+}
+
+impl Quantile {
+    pub const ALL: [Self; 3] = [Self::P50, Self::P90, Self::P99];
+
+    /// As a number.
+    pub fn get(self) -> f64 {
+        match self {
+            Self::P50 => 0.5,
+            Self::P90 => 0.9,
+            Self::P99 => 0.99,
+        }
+    }
+}
+
+/// How many samples cost how much, to two digits.
+#[derive(Debug, Clone)]
+pub struct Spread(Histogram<u32>);
+
+impl Default for Spread {
+    fn default() -> Self {
+        let histogram = Histogram::new(2);
+        Self(histogram.unwrap_or_else(|_| unreachable!("two digits can be had")))
+    }
+}
+
+impl Spread {
+    pub fn note(&mut self, value: u64) {
+        // It grows as it has to; what cannot be told apart any more counts as the largest.
+        if self.0.record(value).is_err() {
+            self.0.saturating_record(value);
+        }
+    }
+
+    /// Samples so far.
+    pub fn samples(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// What so many of the samples cost at most; nothing of no sample.
+    pub fn value(&self, quantile: Quantile) -> Option<u64> {
+        (!self.0.is_empty()).then(|| self.0.value_at_quantile(quantile.get()))
+    }
+
+    /// What the quantile of all requests is between; an end that the samples do not tell is missing.
+    pub fn between(&self, quantile: Quantile, band: &Band) -> (Option<u64>, Option<u64>) {
+        let width = band.half_width(number(self.samples()));
+        let at = |share: f64| {
+            let known = share > 0.0 && share < 1.0 && !self.0.is_empty();
+            known.then(|| self.0.value_at_quantile(share))
+        };
+        (at(quantile.get() - width), at(quantile.get() + width))
+    }
+}
+
+/// What counts as beyond the usual. It is fixed before the requests that it is held against: else a slow request would
+/// move it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits([[Option<u64>; 3]; 3]);
+
+/// So many samples tell a p99.
+const SAMPLES_MIN: u64 = 200;
+
+impl Limits {
+    /// The quantiles of what was seen, by [`Cost::ALL`]; of a cost with too few samples, what was known before.
+    #[must_use]
+    pub fn or_seen(mut self, seen: &[Spread; 3]) -> Self {
+        for (limits, spread) in self.0.iter_mut().zip(seen) {
+            if spread.samples() >= SAMPLES_MIN {
+                *limits = Quantile::ALL.map(|quantile| spread.value(quantile));
+            }
+        }
+        self
+    }
+
+    /// The quantiles that a cost is beyond.
+    pub(crate) fn exceeded(&self, cost: Cost, value: u64) -> impl Iterator<Item = Quantile> {
+        let limits = self.0.get(cost as usize).copied().unwrap_or_default();
+        let all = Quantile::ALL.into_iter().zip(limits);
+        all.filter_map(move |(quantile, limit)| (value > limit?).then_some(quantile))
+    }
+}
