@@ -7,6 +7,7 @@ mod limits;
 mod read;
 mod reader;
 mod tags;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use belay_model::{
 
 pub use belay_model::units;
 pub use read::parse;
+pub use write::write;
 
 /// The name of the file.
 pub const FILE: &str = "belay.toml";

@@ -2,14 +2,15 @@
 
 use std::{fs, path::Path};
 
-use belay_model::{AppName, ProgramName};
+use belay_model::{AppManifest, AppName, ProgramName};
 use serde_json::Value;
 use similar::TextDiff;
 
 use crate::{
     args::{Diff, Export},
-    client::Client,
+    client::{Client, read},
     commands::show,
+    config::{self, FILE},
     exit::{CliError, CliResult},
     output::{BOLD, DIM, GOOD, Output, WARN, styled},
 };
@@ -42,7 +43,7 @@ pub(crate) async fn diff(args: &Diff, output: Output) -> CliResult {
     patches.iter().for_each(|patch| output.line(patch.trim_end_matches('\n')));
     if program["settings_differ"] == true {
         output.note(format!(
-            "{}: settings of belay.toml are as they were before, too; they are not in the patch",
+            "{}: settings of {FILE} are as they were before, too; they are not in the patch, but `belay export` writes them",
             styled(WARN, "note")
         ));
     }
@@ -63,7 +64,7 @@ fn patch(file: &Value) -> Option<String> {
     Some(diff.unified_diff().header(&from, &to).to_string())
 }
 
-/// All of the user's own modules, as they run.
+/// All of the user's own modules, as they run, and the settings.
 pub(crate) async fn export(args: &Export, output: Output) -> CliResult {
     let client = Client::new(&args.server)?;
     check_empty(&args.dir)?;
@@ -77,11 +78,13 @@ pub(crate) async fn export(args: &Export, output: Output) -> CliResult {
         write(&args.dir, path, text)?;
         written += 1;
     }
+    let manifest: AppManifest = read(program["manifest"].clone())?;
+    write(&args.dir, FILE, &config::write(&manifest))?;
     output.json(&program);
     let name = styled(BOLD, format!("{} {}", args.app, show::text(&program, "program")));
     output.line(format!("{} {name} to {}", styled(GOOD, "exported"), args.dir.display()));
     let files = if written == 1 { "1 file".to_owned() } else { format!("{written} files") };
-    output.line(styled(DIM, format!("  {files}; packages are not among them")));
+    output.line(styled(DIM, format!("  {files} and {FILE}; packages are not among them")));
     Ok(())
 }
 

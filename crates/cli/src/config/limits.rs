@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use belay_model::{Diagnostic, Limits};
-use toml::{Spanned, de::DeValue};
+use toml::{Spanned, Table, de::DeValue};
 
 use super::{reader::Reader, units};
 
@@ -14,6 +14,7 @@ struct Limit {
     /// For people; the model has the last word.
     range: &'static str,
     set: fn(&mut Limits, u64) -> Option<()>,
+    get: fn(&Limits) -> u64,
 }
 
 #[derive(Clone, Copy)]
@@ -39,54 +40,63 @@ const LIMITS: [Limit; 9] = [
         kind: Kind::Duration,
         range: "1ms to 15m",
         set: |limits, value| keep(&mut limits.timeout_ms, value),
+        get: |limits| limits.timeout_ms,
     },
     Limit {
         key: "cpu",
         kind: Kind::Duration,
         range: "1ms to 15m",
         set: |limits, value| keep(&mut limits.cpu_ms, value),
+        get: |limits| limits.cpu_ms,
     },
     Limit {
         key: "memory",
         kind: Kind::Size,
         range: "4MB to 2GB",
         set: |limits, value| keep(&mut limits.memory_bytes, value),
+        get: |limits| limits.memory_bytes,
     },
     Limit {
         key: "stack",
         kind: Kind::Size,
         range: "16KB to 512KB",
         set: |limits, value| narrow(&mut limits.stack_bytes, value),
+        get: |limits| u64::from(limits.stack_bytes),
     },
     Limit {
         key: "event",
         kind: Kind::Size,
         range: "2B to 64MB",
         set: |limits, value| keep(&mut limits.event_bytes, value),
+        get: |limits| limits.event_bytes,
     },
     Limit {
         key: "result",
         kind: Kind::Size,
         range: "2B to 64MB",
         set: |limits, value| keep(&mut limits.result_bytes, value),
+        get: |limits| limits.result_bytes,
     },
     Limit {
         key: "log",
         kind: Kind::Size,
         range: "0B to 64MB",
         set: |limits, value| keep(&mut limits.log_bytes, value),
+        get: |limits| limits.log_bytes,
     },
     Limit {
         key: "calls_in_flight",
         kind: Kind::Count,
         range: "1 to 4096",
         set: |limits, value| narrow(&mut limits.calls_in_flight, value),
+        get: |limits| u64::from(limits.calls_in_flight),
     },
     Limit {
         key: "concurrency",
         kind: Kind::Count,
         range: "1 to 8192",
         set: |limits, value| narrow(&mut limits.concurrency, value),
+        get: |limits| u64::from(limits.concurrency),
     },
 ];
 
@@ -121,6 +131,21 @@ pub(super) fn read(
         }
     }
     true
+}
+
+/// The limits that are not those of `usual`, as they are written.
+pub(super) fn write(limits: &Limits, usual: &Limits) -> Table {
+    let differing = LIMITS.iter().filter(|limit| (limit.get)(limits) != (limit.get)(usual));
+    let written = differing.map(|limit| {
+        let number = (limit.get)(limits);
+        let value = match limit.kind {
+            Kind::Duration => units::show_duration(number).into(),
+            Kind::Size => units::show_size(number).into(),
+            Kind::Count => i64::try_from(number).unwrap_or(i64::MAX).into(),
+        };
+        (limit.key.to_owned(), value)
+    });
+    written.collect()
 }
 
 impl Limit {

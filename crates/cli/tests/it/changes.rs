@@ -63,6 +63,10 @@ fn changes_effective_versions_are_shown_and_exported() {
     assert_eq!(exported(&bench, "first", &["--at", "2"]), second());
     assert_eq!(exported(&bench, "then", &["--at", "2+1"]), SHOP.replace("? 3", "? 4"));
     assert_eq!(bench.run(&["export", "shop", "--effective", "never", "--at", "2+9"]).code, 6);
+    // With its settings it can be deployed.
+    let again = bench.run(&["deploy", "now"]).ok().stdout;
+    assert!(again.contains("shop version 3"), "{again}");
+    assert_eq!(exported(&bench, "again", &[]), SHOP);
     assert_eq!(bench.run(&["export", "shop", "--effective", "never", "--at", "two"]).code, 2);
     let diff = bench.run(&["diff", "shop", "--effective", "--at", "2+1"]).ok().stdout;
     assert!(diff.contains("-  total += n + 2;\n+  total += n * 2;\n"), "{diff}");
@@ -119,6 +123,31 @@ fn changes_whose_way_back_would_be_lost_refuse_a_deploy_that_nobody_confirms() {
     assert!(both.stderr.contains(&format!("{wrong} goes on as shop/3:")), "{}", both.shown());
     let left = bench.run(&["take-back", "shop/2"]).ok().stdout;
     assert!(left.contains("settled by a later deploy, and as before: shop/2:"), "{left}");
+}
+
+/// Settings that were taken back are in no patch of the sources, but in what is exported.
+#[test]
+fn changes_of_settings_are_exported_as_they_run() {
+    let server = Server::start();
+    let bench = server.bench();
+    let of = |timeout: &str, rate: &str| {
+        format!(
+            "app = \"shop\"\n[functions.rate]\nhandler = \"rate.js\"\ntimeout = \"{timeout}\"\n[env]\nRATE = \"{rate}\"\n"
+        )
+    };
+    bench.write("rate.js", "export const handler = () => process.env.RATE;\n");
+    for (timeout, rate) in [("2s", "1"), ("3s", "2")] {
+        bench.write("belay.toml", &of(timeout, rate)).run(&["deploy", "."]).ok();
+    }
+    assert_eq!(bench.run(&["invoke", "shop.rate"]).ok().stdout, "\"2\"\n");
+    bench.run(&["take-back", "shop/2"]).ok();
+    let diff = bench.run(&["diff", "shop", "--effective"]).ok();
+    assert!(diff.stderr.contains("`belay export` writes them"), "{}", diff.shown());
+    bench.run(&["export", "shop", "--effective", "now"]).ok();
+    let written = fs::read_to_string(bench.dir.path().join("now/belay.toml")).unwrap();
+    assert!(written.contains("timeout = \"2s\"") && written.contains("RATE = \"1\""), "{written}");
+    bench.run(&["deploy", "now"]).ok();
+    assert_eq!(bench.run(&["invoke", "shop.rate"]).ok().stdout, "\"1\"\n");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `belay.toml`: what is read, and the frame around every mistake.
 
 use belay_cli::{config, frame};
+use belay_model::{AppManifest, FunctionSpec};
 use proptest::prelude::*;
 
 /// The content, or all mistakes as they are drawn, without colours.
@@ -11,6 +12,76 @@ fn check(source: &str) -> String {
             let drawn: Vec<_> = mistakes.iter().map(frame::render).collect();
             anstream::adapter::strip_str(&drawn.join("\n\n")).to_string()
         }
+    }
+}
+
+/// What is exported says the same again, whatever it is.
+#[test]
+fn what_is_written_is_read_as_what_it_was() {
+    for source in [
+        "app = \"a\"\n[functions]\nf = \"a.js\"\n",
+        r#"
+app = "shop"
+environment = "quickjs-ng@0.16"
+[functions]
+a = "src/a.ts#default"
+b = { module = "src/b#1.ts", export = "go", timeout = "250ms", cpu = "2m", concurrency = 1 }
+[functions.c]
+handler = "src/c.ts#on-order"
+memory = "64MB"
+stack = "100000B"
+event = "3B"
+result = "64MB"
+log = "0B"
+calls_in_flight = 7
+rollback = "never"
+transaction = "pay"
+predict = true
+alternative = ["later", "async (order) => ({ order, \"later\": true })"]
+success = "result.ok === \"yes\""
+isolation = "serializable"
+retry = ["Conflict", "ETIMEDOUT"]
+retries = 3
+depends = ["stripe"]
+notape = true
+[tags]
+rollback = "medium"
+notape = true
+[env]
+"A B" = "it's \"quoted\"\nand long"
+EMPTY = ""
+[egress]
+allow = []
+allow_internal = ["10.0.0.7:8080"]
+"#,
+    ] {
+        let read = |source: &str| {
+            config::parse("belay.toml", source).unwrap_or_else(|_| panic!("{}", check(source)))
+        };
+        let content = read(source);
+        let function = |function: &config::Function| FunctionSpec {
+            module: function.module.clone(),
+            export: function.export.clone(),
+            limits: function.limits,
+            tags: function.tags.clone(),
+        };
+        let functions = content.functions.iter();
+        let manifest = AppManifest {
+            app: content.app.clone(),
+            functions: functions.map(|(name, it)| (name.clone(), function(it))).collect(),
+            environment: content.environment.clone(),
+            env: content.env.clone(),
+            egress: content.egress.clone(),
+            tags: content.tags,
+            modules: Vec::new(),
+        };
+        let written = config::write(&manifest);
+        let mut again = read(&written);
+        for (function, known) in again.functions.values_mut().zip(content.functions.values()) {
+            function.place.clone_from(&known.place);
+        }
+        assert_eq!(again, content, "{written}");
+        insta::assert_snapshot!(written);
     }
 }
 

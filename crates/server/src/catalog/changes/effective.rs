@@ -17,8 +17,10 @@ pub struct EffectiveProgram {
     pub app: AppName,
     /// Such as `12+1`.
     pub program: String,
-    /// Something of `belay.toml` is otherwise in it than it was deployed; that is in no file here.
+    /// Something of `belay.toml` is otherwise in it than it was deployed.
     pub settings_differ: bool,
+    /// What it says beside its sources, and what these import.
+    pub manifest: AppManifest,
     /// All modules of the app, sorted.
     pub files: Vec<EffectiveFile>,
 }
@@ -63,6 +65,7 @@ impl Catalog {
             app: app.clone(),
             program: name.to_string(),
             settings_differ: settings_differ(&deployed.manifest, &program.manifest),
+            manifest: program.manifest.clone(),
             files: files(&deployed, program),
         })
     }
