@@ -17,7 +17,7 @@ pub struct DependencyGraph {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GraphNode {
     /// `function:NAME`, `module:PATH`, `PATH#NAME`, `package:NAME`, `builtin:NAME` or `component:NAME`; of a block the
-    /// function's with its place, such as `PATH#NAME/2/1`, and `PATH#/2` at the top level.
+    /// function's with a number, such as `PATH#NAME/2`, and `PATH#/2` at the top level.
     pub id: String,
     pub kind: NodeKind,
     /// For people; of code within other code with the names around it, such as `Basket.add`.

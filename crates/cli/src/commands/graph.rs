@@ -114,18 +114,19 @@ impl<'g> Drawing<'g> {
     }
 
     /// The blocks of each function, with what they need.
-    fn blocks(&self, state: &[SharedState], output: Output) {
+    fn blocks(&self, state: &'g [SharedState], output: Output) {
         let mut functions: BTreeMap<_, (&GraphNode, Vec<&GraphNode>)> = BTreeMap::new();
         for node in self.nodes.values().copied().filter(|node| is_block(node)) {
             let function = self.function_of(node);
             let place = (&function.module, function.lines, &function.id);
             functions.entry(place).or_insert((function, Vec::new())).1.push(node);
         }
+        let touched = self.touched(state);
         for (function, mut blocks) in functions.into_values() {
             let place = styled(DIM, place(function));
             output.line(format!("\n{}  {place}", styled(BOLD, &function.name)));
-            // As they stand in the code: by the numbers of the path to them.
-            blocks.sort_by_key(|block| steps(&block.name));
+            // As they stand in the code.
+            blocks.sort_by_key(|block| number(block).parse::<u32>().unwrap_or(0));
             for block in blocks {
                 let kind = match block.kind {
                     NodeKind::Loop => "loop",
@@ -138,8 +139,10 @@ impl<'g> Drawing<'g> {
                     None => String::new(),
                 };
                 let title = format!("{} {kind}", number(block));
-                let needs = self.needs(block, state).join(", ");
-                let indent = 2 * block.name.matches('/').count().min(DEPTH_MAX);
+                let touched = touched.get(block.id.as_str()).into_iter().flatten().cloned();
+                let needs: Vec<String> = self.needs(block).chain(touched).collect();
+                let needs = needs.join(", ");
+                let indent = 2 * self.around(block).count().min(DEPTH_MAX);
                 let width = 20_usize.saturating_sub(indent);
                 let line = format!("{:indent$}{title:width$} {lines:>9}  {needs}", "");
                 output.line(line.trim_end());
@@ -147,46 +150,52 @@ impl<'g> Drawing<'g> {
         }
     }
 
-    /// What a block calls, uses, reads and writes.
-    fn needs(&self, block: &GraphNode, state: &[SharedState]) -> Vec<String> {
-        let edge = |edge: &GraphEdge| {
+    /// What a block calls and uses.
+    fn needs(&self, block: &GraphNode) -> impl Iterator<Item = String> {
+        self.edges(&block.id).filter_map(|edge| {
             let name = &self.nodes.get(edge.to.as_str())?.name;
             let names = edge.names.join(", ");
             let whole = if names.is_empty() { name.clone() } else { format!("{name}: {names}") };
             let how = if edge.kind == EdgeKind::Calls { "calls" } else { "uses" };
             Some(format!("{how} {whole}"))
-        };
-        let mut needs: Vec<_> = self.edges(&block.id).filter_map(edge).collect();
+        })
+    }
+
+    /// By node, which variables it writes, and reads of which others.
+    fn touched(&self, state: &'g [SharedState]) -> BTreeMap<&'g str, Vec<String>> {
+        let mut touched: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for variable in state {
             let name = &variable.name;
-            if variable.writers.contains(&block.id) {
-                needs.push(format!("writes {name}"));
-            } else if variable.readers.contains(&block.id) {
-                let writers = variable.writers.iter().take(WRITERS_MAX);
-                let writers = writers.filter_map(|id| self.nodes.get(id.as_str()));
-                let here = &self.function_of(block).id;
-                let mut writers: Vec<_> = writers
-                    .map(|writer| match is_block(writer) && self.function_of(writer).id == *here {
-                        true => number(writer),
-                        false => writer.name.as_str(),
-                    })
-                    .collect();
-                if variable.writers.len() > WRITERS_MAX {
-                    writers.push("…");
-                }
-                needs.push(format!("reads {name} of {}", writers.join(" and ")));
+            for writer in &variable.writers {
+                touched.entry(writer).or_default().push(format!("writes {name}"));
+            }
+            for reader in &variable.readers {
+                let of = self.writers_for(reader, &variable.writers).join(" and ");
+                touched.entry(reader).or_default().push(format!("reads {name} of {of}"));
             }
         }
-        needs
+        touched
+    }
+
+    /// What writers are called in the function of a reader.
+    fn writers_for(&self, reader: &str, writers: &'g [String]) -> Vec<&'g str> {
+        let here = self.nodes.get(reader).map(|node| &self.function_of(node).id);
+        let near = |node: &GraphNode| is_block(node) && Some(&self.function_of(node).id) == here;
+        let nodes = writers.iter().take(WRITERS_MAX).filter_map(|id| self.nodes.get(id.as_str()));
+        let name = |node: &&'g GraphNode| if near(node) { number(node) } else { &node.name };
+        let more = (writers.len() > WRITERS_MAX).then_some("…");
+        nodes.map(name).chain(more).collect()
+    }
+
+    /// What a block is in, from the inside out.
+    fn around(&self, node: &'g GraphNode) -> impl Iterator<Item = &'g GraphNode> {
+        let outer = |node: &&'g GraphNode| self.nodes.get(node.within.as_deref()?).copied();
+        std::iter::successors(outer(&node), outer)
     }
 
     /// The function or module that a node is, or is a block of.
     fn function_of(&self, node: &'g GraphNode) -> &'g GraphNode {
-        let mut at = node;
-        while let Some(around) = at.within.as_deref().and_then(|id| self.nodes.get(id)) {
-            at = around;
-        }
-        at
+        self.around(node).last().unwrap_or(node)
     }
 
     fn state(&self, state: &[SharedState], output: Output) {
@@ -213,16 +222,9 @@ fn is_block(node: &GraphNode) -> bool {
     matches!(node.kind, NodeKind::Loop | NodeKind::Branch | NodeKind::Run)
 }
 
-/// `2/1` of `Basket.add/2/1`.
+/// `2` of `Basket.add/2`.
 fn number(block: &GraphNode) -> &str {
-    let name = block.name.as_str();
-    let digits = name.trim_end_matches(|letter: char| letter == '/' || letter.is_ascii_digit());
-    let name = name.get(digits.len()..).unwrap_or(name);
-    name.split_once('/').map_or(name, |(_, number)| number)
-}
-
-fn steps(name: &str) -> Vec<u32> {
-    name.split('/').filter_map(|step| step.parse().ok()).collect()
+    block.name.rsplit_once('/').map_or(&block.name, |(_, number)| number)
 }
 
 /// Where a node is, or what it is.

@@ -244,7 +244,7 @@ fn a_graph_shows_what_blocks_need_of_each_other() {
         let nodes = told["nodes"].as_array().unwrap();
         nodes.iter().find(|node| node["id"] == id).unwrap()
     };
-    assert_eq!(node("sum.js#handler/2/1")["within"], "sum.js#handler/2");
+    assert_eq!(node("sum.js#handler/3")["within"], "sum.js#handler/2");
     assert_eq!(node("sum.js#handler/2")["within"], "sum.js#handler");
     assert_eq!(node("sum.js#handler/2")["kind"], "loop");
 }

@@ -652,6 +652,29 @@ async fn stacks_name_a_version_that_has_their_lines() {
     assert_eq!((&*frame("one").await, &*frame("two").await), ("both.js:6", "both.js@v3+2:11"));
 }
 
+/// A part that goes on and was taken back makes no mixture: the text is what ran.
+#[tokio::test(flavor = "multi_thread")]
+async fn stacks_name_what_ran_where_a_part_goes_on_that_is_off() {
+    let server = Server::start().await;
+    let of = |price: &str, ship: &str| {
+        let fails = |name: &str, text: &str| {
+            let lines = "  // …\n".repeat(text.len());
+            format!("export async function {name}() {{\n{lines}  throw new Error('{text}');\n}}\n")
+        };
+        shop(&(fails("price", price) + &fails("ship", ship)))
+    };
+    server.deploy(&of("a", "b")).await;
+    server.deploy(&of("aa", "bb")).await;
+    let price = part_with(&server, "shop/2", "aa").await;
+    flip(&server, "take-back", 2, &[&price]).await;
+    server.deploy_anyway(&of("aa", "bbbb")).await;
+    flip(&server, "take-back", 3, &[]).await;
+    for (function, line) in [("price", "@v2+1:4:"), ("ship", "@v2+1:9:")] {
+        let answer = server.invoke(&format!("shop.{function}"), &json!(0)).await;
+        assert!(answer["failure"]["stack"][0].as_str().unwrap().contains(line), "{answer:#}");
+    }
+}
+
 /// Stacks that a function logs, and those of a function of which both versions are there, have no woven code in them.
 #[tokio::test(flavor = "multi_thread")]
 async fn stacks_have_no_woven_code_in_them() {

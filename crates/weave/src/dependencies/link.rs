@@ -131,13 +131,10 @@ impl<'m> App<'m> {
             // Those around it come first.
             let around = section.within.and_then(|around| ids.get(around));
             let around = around.map(|(id, _)| id.clone());
-            let within = around.unwrap_or_else(|| self.unit(path, section.unit));
-            let top = if section.unit.is_none() && section.within.is_none() {
-                format!("{path}#")
-            } else {
-                within.clone()
-            };
-            let id = format!("{top}/{}", section.number);
+            let unit = self.unit(path, section.unit);
+            let named = if section.unit.is_none() { format!("{path}#") } else { unit.clone() };
+            let within = around.unwrap_or(unit);
+            let id = format!("{named}/{}", section.number);
             self.graph.node(GraphNode {
                 id: id.clone(),
                 kind: section.kind,

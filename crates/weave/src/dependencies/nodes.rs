@@ -86,23 +86,31 @@ impl Growing {
                 names: names.iter().cloned().collect(),
             }
         };
+        let state = self.touched.into_iter().filter_map(|it| shared(it, &self.nodes)).collect();
         DependencyGraph {
             edges: edges.map(edge).collect(),
             nodes: self.nodes.into_values().collect(),
-            state: self.touched.into_iter().filter_map(shared).collect(),
+            state,
         }
     }
 }
 
 /// A variable that several touch and at least one changes.
-fn shared((variable, touched): (Variable, Touched)) -> Option<SharedState> {
+fn shared(
+    (variable, touched): (Variable, Touched),
+    nodes: &BTreeMap<String, GraphNode>,
+) -> Option<SharedState> {
     let Variable { module, name, line, within, .. } = variable;
     let Touched { writers, readers } = touched;
     let readers: BTreeSet<_> = readers.difference(&writers).cloned().collect();
     // A loop and the blocks in it are one.
     let all: BTreeSet<&str> = writers.iter().chain(&readers).map(String::as_str).collect();
-    let around = |id: &str| id.match_indices('/').any(|(at, _)| all.contains(&id[..at]));
-    let several = all.iter().filter(|id| !around(id)).count() > 1;
+    let outer = |id: &str| nodes.get(id)?.within.as_deref();
+    let is_inner = |id: &str| {
+        let mut around = std::iter::successors(outer(id), |id| outer(id));
+        around.any(|id| all.contains(id))
+    };
+    let several = all.iter().filter(|id| !is_inner(id)).nth(1).is_some();
     let (writers, readers) = (writers.into_iter().collect::<Vec<_>>(), readers.into_iter());
     (several && !writers.is_empty()).then(|| SharedState {
         module,

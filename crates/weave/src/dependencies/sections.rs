@@ -23,7 +23,7 @@ pub(super) struct Section {
     pub(super) unit: Option<UnitId>,
     /// The block of the same unit that it is in; it stands before this one in the list.
     pub(super) within: Option<SectionId>,
-    /// Which of those in `within`, or in the unit, it is, from 1.
+    /// Which of those of the unit it is, from 1: each before those in it.
     pub(super) number: usize,
 }
 
@@ -37,8 +37,8 @@ pub(super) struct Sections {
 /// What has been counted while the nodes are read.
 #[derive(Default)]
 struct Counted {
-    /// Blocks of each unit or block.
-    inner: HashMap<(Option<UnitId>, Option<SectionId>), usize>,
+    /// Blocks of each unit.
+    inner: HashMap<Option<UnitId>, usize>,
     /// Runs that the next statement of a list belongs to.
     open: HashMap<NodeId, SectionId>,
 }
@@ -96,7 +96,7 @@ impl Sections {
         } else {
             counted.open.remove(&parent);
         }
-        let number = counted.inner.entry((unit, within)).or_default();
+        let number = counted.inner.entry(unit).or_default();
         *number += 1;
         let section = self.list.len();
         self.list.push(Section { kind: own, span: kind.span(), unit, within, number: *number });

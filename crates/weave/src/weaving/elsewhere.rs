@@ -6,6 +6,7 @@
 use std::{
     cell::{OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
 };
 
 use belay_model::{AppManifest, Hash, ImportEdge, ImportKind, ImportTarget, ModuleKind};
@@ -18,7 +19,7 @@ use super::{
     looks::{Look, Use, has_star, has_word, mentions, use_of},
     modules::{Source, WovenModule},
     nodes::at_load,
-    readers::reads_at_load,
+    readers::{Reads, reads_at_load},
 };
 use crate::syntax::{NodeId, Tree, is_own_code, with_source_tree};
 
@@ -54,6 +55,8 @@ pub(crate) struct Elsewhere {
     acting: RefCell<BTreeMap<Hash, bool>>,
     /// Specifiers that a source loads only when it is asked to.
     lazy: RefCell<BTreeMap<Hash, BTreeSet<String>>>,
+    /// What sources read when they are loaded, by specifier, of what is a CommonJS module or not.
+    reads: RefCell<BTreeMap<(Hash, String, bool), Rc<Reads>>>,
     eager: Vec<[OnceCell<Eager>; 2]>,
     in_order: OnceCell<bool>,
 }
@@ -73,6 +76,7 @@ impl Elsewhere {
             entries,
             acting: RefCell::default(),
             lazy: RefCell::default(),
+            reads: RefCell::default(),
             eager: modules.iter().map(|_| Default::default()).collect(),
             in_order: OnceCell::new(),
         }
@@ -133,16 +137,25 @@ impl Elsewhere {
                 let specifiers = self.imports(side, *at).filter(|(_, target)| *target == module);
                 let specifiers: BTreeSet<&str> = specifiers.map(|(it, _)| it).collect();
                 let Some(name) = name else { return !specifiers.is_empty() };
-                !specifiers.is_empty()
-                    && has_word(&source.text, name)
-                    && self.read(source, |tree| {
-                        let mut specifiers = specifiers.iter();
-                        specifiers.any(|it| !reads_at_load(tree, it, name, common_js).is_empty())
-                    })
+                let mut specifiers = specifiers.into_iter();
+                has_word(&source.text, name)
+                    && specifiers
+                        .any(|it| self.reads(source, it, common_js).of(name).next().is_some())
             };
             let mut others = self.sources(side).filter(|(at, _)| *at != module);
             others.find(reads).map(|(_, source)| &*source.entry.path)
         })
+    }
+
+    /// What a source reads of what it loads by a specifier.
+    fn reads(&self, source: &Source, specifier: &str, common_js: bool) -> Rc<Reads> {
+        let key = (source.entry.source, specifier.to_owned(), common_js);
+        if let Some(known) = self.reads.borrow().get(&key) {
+            return known.clone();
+        }
+        let reads = Rc::new(self.read(source, |tree| reads_at_load(tree, specifier, common_js)));
+        self.reads.borrow_mut().insert(key, reads.clone());
+        reads
     }
 
     /// Whether what a module loads by a specifier is a CommonJS module.

@@ -154,8 +154,8 @@ pub(crate) struct Exposed {
 pub(crate) enum Shared {
     /// An export of an ES module: the old value is exported with `$belay_` before its name.
     Export,
-    /// A property of the default export, or of what a CommonJS module exports: the old value is a property with `$belay_`
-    /// before its name, and the new one, which needs no choice, one with `$belay$`.
+    /// A property of the default export, or of what a CommonJS module exports: it is read by a function that has both values
+    /// in its own property `$belay`.
     Property,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `import { limit } from "./limits"`, where `limit` is bound twice, also imports the old value, as `$belay_limit`. Who
 //! exports the name further exports both. A module that uses the name when it is loaded cannot choose: then the name
-//! cannot have two values, and its module is told so.
+//! cannot have two values, and its module is told so. So it is with properties that a module takes when it is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,8 +94,8 @@ struct Link<'l> {
 /// A place at which a module takes a property with two values when it is loaded.
 struct Taken<'l> {
     link: Link<'l>,
-    /// The property of the pattern, and its name here; nothing where it cannot be chosen.
-    local: Option<(NodeId, NodeId)>,
+    /// Nothing where it cannot be chosen.
+    named: Option<Named>,
 }
 
 impl<'t> Weaver<'t> {
@@ -110,8 +110,9 @@ impl<'t> Weaver<'t> {
             for &item in tree.node(NodeId::ROOT).children {
                 self.choose_of(side, item, &output.made_of, &mut found);
             }
+            let other = self.taken(side.other());
             for taken in self.taken(side) {
-                self.choose_taken(&taken, &output.made_of, &mut found);
+                self.choose_taken(&taken, &other, &output.made_of, &mut found);
             }
         }
         if !found.unable.is_empty() {
@@ -190,30 +191,47 @@ impl<'t> Weaver<'t> {
     fn taken(&self, side: Side) -> Vec<Taken<'_>> {
         let (tree, mut taken) = (self.tree(side), Vec::new());
         for (specifier, choice) in self.reading.imports {
+            if choice.properties.is_empty() {
+                continue;
+            }
+            let Reading { module, elsewhere, .. } = self.reading;
+            let common_js = elsewhere.loads_common_js(side, module, specifier);
+            let reads = reads_at_load(tree, specifier, common_js);
             for (name, &hunk) in &choice.properties {
-                let Reading { module, elsewhere, .. } = self.reading;
-                let common_js = elsewhere.loads_common_js(side, module, specifier);
-                let reads = reads_at_load(tree, specifier, name, common_js).into_iter();
-                taken.extend(reads.map(|read| {
+                taken.extend(reads.of(name).map(|read| {
                     let link = Link { side, specifier, name, what: Shared::Property, hunk };
-                    Taken { link, local: read.direct.then(|| named(tree, read.at)).flatten() }
+                    Taken { link, named: read.direct.then(|| named(tree, read.at)).flatten() }
                 }));
             }
         }
         taken
     }
 
-    /// `const { name } = loaded` takes both values: `const { $belay$name: name, $belay_name: $belay_name } = loaded`.
-    fn choose_taken(&self, taken: &Taken<'_>, made_of: &BTreeSet<String>, found: &mut Found) {
-        let Taken { link, local } = taken;
-        let Some((at, local)) = *local else {
+    /// `const { name } = loaded` takes both values. `other`: what the other version takes.
+    fn choose_taken(
+        &self,
+        Taken { link, named }: &Taken<'_>,
+        other: &[Taken<'_>],
+        made_of: &BTreeSet<String>,
+        found: &mut Found,
+    ) {
+        let tree = self.tree(link.side);
+        // A name that is not the same one in both versions is not chosen by one selector.
+        let foreign = self.tree(link.side.other());
+        let is_twin = |named: &Named| {
+            other.iter().any(|taken| {
+                let local = taken.named.map(|named| foreign.code(named.local));
+                let same = (taken.link.specifier, taken.link.name) == (link.specifier, link.name);
+                same && local == Some(tree.code(named.local))
+            })
+        };
+        let Some(named) = named.as_ref().filter(|named| is_twin(named)) else {
             return found.refuse(link, &format!("reads `{}` when it is loaded", link.name));
         };
-        self.choose_uses(link, local, made_of, found);
-        let (tree, name) = (self.tree(link.side), link.name);
-        let local = tree.code(local);
-        let both = format!("$belay${name}: {local}, $belay_{name}: $belay_{local}");
-        let edit = Edit { at: tree.span(at), emit: vec![both.into()] };
+        self.choose_uses(link, named.local, made_of, found);
+        let (local, object) = (tree.code(named.local), tree.code(named.object));
+        let both = both_values(object, link.name, local);
+        let edit = Edit { at: tree.span(named.property), emit: vec![both.join(", ").into()] };
         found.output.references.push((link.side, edit));
     }
 
@@ -225,7 +243,7 @@ impl<'t> Weaver<'t> {
     fn find_locals(&self, side: Side) -> BTreeMap<&'t str, HunkId> {
         let tree = self.tree(side);
         let taken = self.taken(side).into_iter();
-        let taken = taken.filter_map(|it| Some((tree.code(it.local?.1), it.link.hunk)));
+        let taken = taken.filter_map(|it| Some((tree.code(it.named?.local), it.link.hunk)));
         let mut locals: BTreeMap<&str, HunkId> = taken.collect();
         for &item in tree.node(NodeId::ROOT).children {
             let import = tree.ty(item) == AstType::ImportDeclaration;
@@ -385,15 +403,37 @@ impl Found {
     }
 }
 
-/// Of a property in a pattern that only names what it takes, for names that keep what they get: itself, and its name here.
-fn named(tree: &Tree<'_>, property: NodeId) -> Option<(NodeId, NodeId)> {
+/// A property in a pattern that only names what it takes, for names that keep what they get.
+#[derive(Clone, Copy)]
+struct Named {
+    property: NodeId,
+    /// Its name here.
+    local: NodeId,
+    /// What it is taken of: a name, or a call of `require`.
+    object: NodeId,
+}
+
+fn named(tree: &Tree<'_>, property: NodeId) -> Option<Named> {
     let node = tree.node(property);
     let (key, local) = (*node.children.first()?, *node.children.last()?);
-    let listed = node.parent.is_some_and(|pattern| is_name_list(tree, pattern));
+    let pattern = node.parent.filter(|pattern| is_name_list(tree, *pattern))?;
+    let object = *tree.node(tree.node(pattern).parent?).children.get(1)?;
+    let simple = matches!(tree.ty(object), AstType::IdentifierReference | AstType::CallExpression);
     let plain = node.marks.has(Marks::SHORTHAND) || tree.code(key) != tree.code(local);
     let variable = tree.variable(tree.node(local).variable?);
     let written = variable.references.iter().any(|id| tree.node(*id).marks.has(Marks::WRITTEN));
-    (listed && plain && !written && variable.declarations.len() == 1).then_some((property, local))
+    let once = variable.declarations.len() == 1 && is_word(tree.code(key));
+    (simple && plain && !written && once).then_some(Named { property, local, object })
+}
+
+/// What takes both values of a property in a pattern: by a name that no object has, so that what follows it counts. Where the
+/// property is not the one that has two values (another object, one that was assigned again), both are what it gives.
+pub(super) fn both_values(object: &str, name: &str, local: &str) -> [String; 2] {
+    let values = format!("Object.getOwnPropertyDescriptor({object}, \"{name}\")?.get?.$belay");
+    [
+        format!("$belay${name}: {local} = ({values} ?? [0, {object}.{name}])[1]"),
+        format!("$belay_{name}: $belay_{local} = ({values} ?? [{local}])[0]"),
+    ]
 }
 
 pub(super) fn is_word(name: &str) -> bool {

@@ -240,7 +240,9 @@ impl Weaver<'_> {
             if !self.is_exports(object) || !is_pure(tree, property) {
                 return self.refuse(side, property, "it is evaluated when the module is loaded");
             }
-            if self.is_looked_for(side, &key(tree, property).name) {
+            if self.is_looked_for(side, &key(tree, property).name)
+                || self.looks_at_own_exports(side.other())
+            {
                 return self.refuse(side, property, LOOKED_FOR);
             }
             hunk.kind = HunkKind::Additive;
@@ -267,6 +269,39 @@ impl Weaver<'_> {
             (None, Some(before)) => Span::new(self.after.span(*before).end, own.end),
             (None, None) => own,
         }
+    }
+
+    /// Whether a CommonJS module does more with what it exports than to assign it, or single members of it.
+    fn looks_at_own_exports(&self, side: Side) -> bool {
+        let tree = self.tree(side);
+        let parent = |id: NodeId| tree.node(id).parent.unwrap_or(NodeId::ROOT);
+        let is_first = |id: NodeId, parent: NodeId| tree.node(parent).children.first() == Some(&id);
+        tree.subtree(NodeId::ROOT).any(|id| {
+            let free =
+                tree.ty(id) == AstType::IdentifierReference && tree.node(id).variable.is_none();
+            let whole = match tree.code(id) {
+                "module" if free => parent(id),
+                "exports" if free => id,
+                _ => return false,
+            };
+            if tree.ty(id) == AstType::IdentifierReference
+                && tree.code(id) == "module"
+                && tree.code(whole) != "module.exports"
+            {
+                return true;
+            }
+            // `exports = module.exports = …` is as far as it may go.
+            let mut used = whole;
+            while tree.ty(parent(used)) == AstType::AssignmentExpression
+                && (is_first(used, parent(used)) || used != whole)
+            {
+                used = parent(used);
+            }
+            let outer = parent(used);
+            let member = tree.ty(outer) == AstType::StaticMemberExpression && is_first(used, outer);
+            let assigned = used != whole && tree.ty(outer) == AstType::ExpressionStatement;
+            !(member && used == whole || assigned)
+        })
     }
 
     /// Whether an object is what a CommonJS module exports: `module.exports = { … }`, or by a name that has no other use.

@@ -63,7 +63,12 @@ pub(super) fn is_name_list(tree: &Tree<'_>, pattern: NodeId) -> bool {
         let parts = &tree.node(*child).children;
         tree.ty(*child) == AstType::BindingProperty
             && parts.first().is_some_and(|key| tree.ty(*key) == AstType::IdentifierName)
-            && parts.last().is_some_and(|name| tree.ty(*name) == AstType::BindingIdentifier)
+            && parts.last().is_some_and(|name| {
+                let both = tree.ty(*name) == AstType::AssignmentPattern;
+                // What takes both values of a property; no source has such a name.
+                tree.ty(*name) == AstType::BindingIdentifier
+                    || both && tree.code(parts[0]).starts_with("$belay")
+            })
     });
     let Some(declarator) = node.parent.filter(|_| node.ty == AstType::ObjectPattern && plain)
     else {

@@ -4,7 +4,7 @@
 //! One that has two values becomes a property that chooses when it is read. That is the same to who reads it if the
 //! property was a plain one: when the module is loaded, the engine looks, and fails the load if it was not.
 
-use belay_model::{HunkKind, ModuleKind};
+use belay_model::HunkKind;
 use oxc::{ast::AstType, span::Span};
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     nodes::is_pure,
     weaver::{LOOKED_FOR, Weaver},
 };
-use crate::syntax::{Marks, NodeId, Tree};
+use crate::syntax::{NodeId, Tree};
 
 /// A statement `object.name = value`.
 #[derive(Debug, Clone, Copy)]
@@ -155,48 +155,22 @@ impl Weaver<'_> {
         let Reading { module, elsewhere, .. } = self.reading;
         match (self.after.code(assigned.object), assigned.name) {
             ("module", "exports") => elsewhere.reader_at_load(module, None),
-            // Of a property deeper within, the engine tells.
-            (object, _) if object.contains('.') && object != "module.exports" => None,
-            (_, name) => elsewhere.reader_at_load(module, Some(name)),
+            (object, name) if self.may_be_given(object) => {
+                elsewhere.reader_at_load(module, Some(name))
+            }
+            // Of what others hardly get, the engine tells.
+            _ => None,
         }
     }
 
-    /// Whether an object that a statement assigns a property of is what importers of the module get: what a CommonJS module
-    /// exports, or the default export.
-    fn is_given(&self, side: Side, item: NodeId) -> bool {
-        let tree = self.tree(side);
-        let Some(object) = assigned(tree, item).map(|assigned| tree.code(assigned.object)) else {
-            return false;
-        };
-        let exported = tree.subtree(NodeId::ROOT).filter(|id| {
-            let target = tree.node(*id).children.first().map(|target| tree.code(*target));
-            tree.ty(*id) == AstType::AssignmentExpression && target == Some("module.exports")
-        });
-        let exported: Vec<NodeId> = exported.collect();
-        let is_before = |id: &NodeId| tree.span(*id).end <= tree.span(item).start;
-        // `exports = module.exports = …`
-        let both = |id: &NodeId| {
-            let outer = tree.node(*id).parent.map(|outer| tree.node(outer));
-            let target = outer.and_then(|outer| outer.children.first());
-            target.is_some_and(|target| tree.code(*target) == "exports")
-        };
-        let common_js = self.reading.kind == ModuleKind::CommonJs;
-        match object {
-            _ if tree.code.contains("__esModule") => false,
-            "exports" => common_js && exported.iter().all(|id| is_before(id) && both(id)),
-            "module.exports" => common_js && exported.iter().all(is_before),
-            _ => {
-                let value = |id: &NodeId| tree.node(*id).children.last().map(|it| tree.code(*it));
-                let one = matches!(&exported[..], [only] if value(only) == Some(object));
-                let default = self.exports_by_default(side, object);
-                let variable = self.top_variable(side, object).map(|it| tree.variable(it));
-                let constant = variable.is_some_and(|variable| {
-                    let written = |id: &NodeId| tree.node(*id).marks.has(Marks::WRITTEN);
-                    variable.declarations.len() == 1 && !variable.references.iter().any(written)
-                });
-                constant && if common_js { one } else { default }
-            }
+    /// Whether an object may be what importers of the module get: what a CommonJS module exports, or the default export.
+    fn may_be_given(&self, object: &str) -> bool {
+        if matches!(object, "exports" | "module.exports") {
+            return true;
         }
+        let (to, from) = (format!("exports = {object}"), format!("{object} = module.exports"));
+        let common_js = self.after.code.contains(&to) || self.after.code.contains(&from);
+        common_js || self.exports_by_default(Side::After, object)
     }
 
     fn exports_by_default(&self, side: Side, name: &str) -> bool {
@@ -230,15 +204,12 @@ impl Weaver<'_> {
         let (name, object) = (new.name, self.after.code(new.object));
         let reader = self.reader_at_load(new);
         if let Some(reader) = reader {
-            let given = self.is_given(Side::Before, b) && self.is_given(Side::After, a);
-            match self.reading.exports.properties.get(name) {
-                Some(why) => return self.refuse(Side::After, a, why.clone()),
-                None if !given => {
-                    let what = if object == "module" { "module.exports" } else { name };
-                    let message = format!("{reader} reads `{what}` when it is loaded");
-                    return self.refuse(Side::After, a, message);
-                }
-                None => {}
+            if object == "module" {
+                let message = format!("{reader} reads `module.exports` when it is loaded");
+                return self.refuse(Side::After, a, message);
+            }
+            if let Some(why) = self.reading.exports.properties.get(name) {
+                return self.refuse(Side::After, a, why.clone());
             }
             let (name, what) = (name.to_owned(), Shared::Property);
             output.exposed.push(Exposed { name, what, hunk: hunk.id });
@@ -251,11 +222,12 @@ impl Weaver<'_> {
             let open = vec![format!("const $belay_{which}{number} = ").into()];
             [open, nameless(tree, value, code), vec![";\n".into()]].concat()
         };
-        let shared = |object: &str, old: &str, new: &str| match reader {
-            None => String::new(),
-            Some(_) => format!(
-                " Object.defineProperties({object}, {{ $belay_{name}: {{ configurable: true, value: {old} }}, \
-                 $belay${name}: {{ configurable: true, value: {new} }} }});"
+        // Both values, for those who read it when they are loaded.
+        let (open, close) = match reader {
+            None => ("() => (", String::new()),
+            Some(_) => (
+                "Object.assign(() => (",
+                format!(", {{ $belay: [$belay_before{number}, $belay_after{number}] }})"),
             ),
         };
         let emit = [
@@ -264,19 +236,13 @@ impl Weaver<'_> {
             constant("before", Side::Before, old.value),
             vec![
                 format!(
-                    "Object.defineProperty({object}, \"{name}\", {{ configurable: true, enumerable: true, get: () => ("
+                    "Object.defineProperty({object}, \"{name}\", {{ configurable: true, enumerable: true, get: {open}"
                 )
                 .into(),
                 Emit::Guard(hunk.id),
                 format!(
-                    ") ? $belay_after{number} : $belay_before{number}, set(value) {{ Object.defineProperty(this, \
-                     \"{name}\", {{ value, configurable: true, enumerable: true, writable: true }});{} }} }});{}",
-                    shared("this", "value", "value"),
-                    shared(
-                        object,
-                        &format!("$belay_before{number}"),
-                        &format!("$belay_after{number}")
-                    ),
+                    ") ? $belay_after{number} : $belay_before{number}{close}, set(value) {{ Object.defineProperty(this, \
+                     \"{name}\", {{ value, configurable: true, enumerable: true, writable: true }}); }} }});"
                 )
                 .into(),
             ],

@@ -1,16 +1,18 @@
 //! Who reads a property of what a module exports while modules are loaded. What is read then is read once, when the image
 //! is made: the property cannot choose, so whoever reads it must.
 
+use std::collections::BTreeMap;
+
 use oxc::ast::AstType;
 
 use super::{chain::DEFAULT, nodes::at_load};
-use crate::syntax::{NodeId, Tree, VariableId};
+use crate::syntax::{Marks, NodeId, Tree, VariableId};
 
-/// So many variables that hold the same are followed.
+/// So many variables that hold the same are followed. What others read, the engine finds when the image is made.
 const KNOWN_MAX: usize = 32;
 
 /// A place at which a property is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Read {
     /// The property of a pattern, the member expression, or the specifier of an import.
     pub(super) at: NodeId,
@@ -18,16 +20,26 @@ pub(super) struct Read {
     pub(super) direct: bool,
 }
 
-/// Where a module reads `name`, when it is loaded, of what it loads by `specifier`: `const { name } = require("…")`,
-/// `loaded.name`. Of a CommonJS module, what is imported by name is read by whoever links the two.
-pub(super) fn reads_at_load(
-    tree: &Tree<'_>,
-    specifier: &str,
-    name: &str,
-    common_js: bool,
-) -> Vec<Read> {
-    let mut reading =
-        Reading { tree, name, common_js, direct: true, known: Vec::new(), found: Vec::new() };
+/// What a module reads when it is loaded of what it loads by one specifier.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    by_name: BTreeMap<String, Vec<Read>>,
+    /// Whatever is there.
+    all: Vec<Read>,
+}
+
+impl Reads {
+    pub(super) fn of(&self, name: &str) -> impl Iterator<Item = Read> {
+        let named = self.by_name.get(name).into_iter().flatten();
+        named.chain(&self.all).copied()
+    }
+}
+
+/// What a module reads, when it is loaded, of what it loads by `specifier`: `const { name } = require("…")`, `loaded.name`.
+/// Of a CommonJS module, what is imported by name is read by whoever links the two.
+pub(super) fn reads_at_load(tree: &Tree<'_>, specifier: &str, common_js: bool) -> Reads {
+    let (direct, known, found) = (true, Vec::new(), Reads::default());
+    let mut reading = Reading { tree, common_js, direct, known, found };
     let named = |id: &NodeId| {
         tree.ty(*id) == AstType::StringLiteral && tree.node(*id).text == Some(specifier)
     };
@@ -47,32 +59,36 @@ pub(super) fn reads_at_load(
 
 struct Reading<'r, 't> {
     tree: &'r Tree<'t>,
-    name: &'r str,
     /// Whether the module that is loaded is one.
     common_js: bool,
     direct: bool,
     known: Vec<VariableId>,
-    found: Vec<Read>,
+    found: Reads,
 }
 
 impl Reading<'_, '_> {
-    fn text(&self, id: NodeId) -> &str {
-        self.tree.node(id).text.unwrap_or(self.tree.code(id))
+    fn text(&self, id: NodeId) -> String {
+        self.tree.node(id).text.unwrap_or(self.tree.code(id)).to_owned()
     }
 
     fn first(&self, id: NodeId) -> Option<NodeId> {
         self.tree.node(id).children.first().copied()
     }
 
-    fn note(&mut self, at: NodeId) {
-        self.found.push(Read { at, direct: self.direct });
+    /// `name`: nothing for whatever is there.
+    fn note(&mut self, at: NodeId, name: Option<String>) {
+        let read = Read { at, direct: self.direct };
+        match name {
+            Some(name) => self.found.by_name.entry(name).or_default().push(read),
+            None => self.found.all.push(read),
+        }
     }
 
     fn specifier(&mut self, id: NodeId) {
         let foreign = self.first(id).map(|foreign| self.text(foreign));
         let default = match self.tree.ty(id) {
             AstType::ImportDefaultSpecifier => true,
-            AstType::ImportSpecifier => foreign == Some(DEFAULT),
+            AstType::ImportSpecifier => foreign.as_deref() == Some(DEFAULT),
             AstType::ImportNamespaceSpecifier if self.common_js => false,
             AstType::ExportSpecifier => false,
             _ => return,
@@ -84,9 +100,9 @@ impl Reading<'_, '_> {
             self.direct = default;
             variable.into_iter().for_each(|variable| self.variable(variable));
             self.direct = true;
-        } else if self.common_js && foreign == Some(self.name) {
+        } else if self.common_js {
             self.direct = false;
-            self.note(id);
+            self.note(id, foreign);
             self.direct = true;
         }
     }
@@ -98,11 +114,9 @@ impl Reading<'_, '_> {
         let (node, first) = (tree.node(parent), self.first(parent));
         match (node.ty, first) {
             (AstType::ChainExpression, _) => self.value(parent),
-            (AstType::StaticMemberExpression, Some(object))
-                if object == value
-                    && node.children.last().is_some_and(|it| self.text(*it) == self.name) =>
-            {
-                self.note(parent);
+            (AstType::StaticMemberExpression, Some(object)) if object == value => {
+                let name = node.children.last().map(|name| self.text(*name));
+                self.note(parent, name);
             }
             (AstType::VariableDeclarator, Some(target)) => match tree.ty(target) {
                 AstType::BindingIdentifier => {
@@ -111,11 +125,11 @@ impl Reading<'_, '_> {
                 }
                 AstType::ObjectPattern => {
                     for &property in tree.node(target).children {
-                        let key = self.first(property).map(|key| self.text(key));
-                        let rest = tree.ty(property) != AstType::BindingProperty;
-                        if rest || key == Some(self.name) {
-                            self.note(property);
-                        }
+                        let node = tree.node(property);
+                        let named =
+                            node.ty == AstType::BindingProperty && !node.marks.has(Marks::COMPUTED);
+                        let key = self.first(property).filter(|_| named);
+                        self.note(property, key.map(|key| self.text(key)));
                     }
                 }
                 _ => {}

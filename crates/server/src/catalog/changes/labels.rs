@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! v11      the text that version 11 was deployed with
-//! v11+2    what ran of version 11 when its arms had been flipped twice
+//! v11+2    what ran of version 11 when its arms had been flipped twice; v11+0 where something of it began taken back
 //! before   a mixture that never ran: what goes on from the change before is put back in it, and other edits are not
 //! ```
 
@@ -44,7 +44,7 @@ pub(super) struct TakenOver<'c> {
     pub(super) change: &'c ChangeRecord,
     /// What ran before it.
     pub(super) before: &'c AppManifest,
-    /// Modules of the parts that go on.
+    /// Modules of the parts that go on and are on.
     pub(super) modules: BTreeSet<&'c str>,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn labels(
         _ if live.get(path) == Some(&text) => None,
         Some(old) if earlier.get(path) == Some(&text) => Some(Labels::of(old.change).module(path)),
         Some(old) if old.modules.contains(path) => Some(MIXTURE.to_owned()),
-        _ => Some(format!("v{from}")),
+        _ => Some(format!("v{}+{}", from.version, from.flips)),
     };
     let modules = before.modules.iter();
     let own = modules.filter_map(|it| Some((it.path.clone(), label(&it.path, it.source)?)));

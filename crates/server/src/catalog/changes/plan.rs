@@ -249,9 +249,13 @@ impl Catalog {
         let arm = |part: PartId| {
             if untouched.contains(&part) { Arm::Before } else { arm_of(&change, part) }
         };
+        let on = |part: &PartId| arm_of(&change, *part) == Arm::After;
+        let mut gone_on: Vec<EditId> =
+            untouched.iter().copied().filter(on).flat_map(|it| edits(&change, it)).collect();
         let before = match self.resolve(app, &change, &arm).await {
             // Another Belay cuts it into other parts, or there is no such source: none of them goes on.
             Err(CatalogError::Rewoven { .. } | CatalogError::NotOneSource(_)) => {
+                gone_on.clear();
                 self.resolve(app, &change, &|part| arm_of(&change, part)).await?
             }
             resolved => resolved?,
@@ -259,7 +263,6 @@ impl Catalog {
         let earlier = read_manifest(&self.inner.blobs, &change.before).await?;
         let before = self.with_known_texts(before, &plain, &earlier).await?;
         self.store_sources(&before).await?;
-        let gone_on: Vec<EditId> = untouched.iter().flat_map(|it| edits(&change, *it)).collect();
         let taken_over = TakenOver {
             change: &change,
             before: &earlier,

@@ -1,10 +1,8 @@
 //! What has two values: which of them a side reads.
 
-use std::collections::BTreeMap;
-
 use oxc::ast::AstType;
 
-use super::super::{chain::DEFAULT, hunk::Side, table::key};
+use super::super::{chain::DEFAULT, hunk::Side, importers::both_values, table::key};
 use super::{Reader, Word};
 use crate::syntax::NodeId;
 
@@ -13,32 +11,44 @@ impl<'t> Reader<'t> {
     pub(super) fn names(&mut self, properties: &'t [NodeId]) {
         let tree = self.tree;
         let before = self.fold.as_ref().is_some_and(|fold| fold.side == Side::Before);
-        let mut names: BTreeMap<&str, (NodeId, Option<&str>)> = BTreeMap::new();
+        let mut names: Vec<(&str, NodeId, Option<&str>)> = Vec::new();
         for &property in properties.iter().filter(|property| !self.is_lone(**property)) {
-            let children = &tree.node(property).children;
-            let text = |id: Option<&NodeId>| tree.code(*id.unwrap_or(&property));
-            let (key, local) = (text(children.first()), text(children.last()));
-            let taken = |prefix| key.strip_prefix(prefix).filter(|_| self.fold.is_some());
-            let shared = match (taken("$belay_"), taken("$belay$")) {
-                (Some(_), None) if !before => continue,
-                (None, Some(_)) if before => continue,
-                (old, new) => old.or(new),
-            };
-            let local = local.strip_prefix("$belay_").filter(|_| shared.is_some()).unwrap_or(local);
-            names.insert(local, (property, shared));
+            let local = tree.node(property).children.last().copied().unwrap_or(property);
+            match self.taken(property) {
+                None => names.push((tree.code(local), property, None)),
+                Some((name, local, old)) if old == before => {
+                    let text = tree.code(local);
+                    let text = text.strip_prefix("$belay_").filter(|_| old).unwrap_or(text);
+                    names.push((text, local, Some(name)));
+                }
+                Some(_) => {}
+            }
         }
-        for (local, (property, shared)) in names {
-            let Some(name) = shared else {
-                self.flat(property);
-                continue;
-            };
-            if name != local {
+        names.sort_by_key(|(local, ..)| *local);
+        for (text, id, taken) in names {
+            if let Some(name) = taken.filter(|name| *name != text) {
                 self.words.extend([Word::Open, Word::Text(name), Word::Close]);
                 self.text(":");
             }
-            let local = tree.node(property).children.last();
-            local.into_iter().for_each(|local| self.flat(*local));
+            self.flat(id);
         }
+    }
+
+    /// Of a property that a weave takes with both values: its name, the name here, and whether it is the old value.
+    fn taken(&self, property: NodeId) -> Option<(&'t str, NodeId, bool)> {
+        let tree = self.tree;
+        let [key, value] = tree.node(property).children[..] else { return None };
+        let key = tree.code(key);
+        let (old, new) = (key.strip_prefix("$belay_"), key.strip_prefix("$belay$"));
+        let name = old.or(new).filter(|_| self.fold.is_some())?;
+        let [local, _] = tree.node(value).children[..] else { return None };
+        let pattern = tree.node(property).parent?;
+        let object = *tree.node(tree.node(pattern).parent?).children.get(1)?;
+        let text = tree.code(local);
+        let text = text.strip_prefix("$belay_").filter(|_| old.is_some()).unwrap_or(text);
+        let [after, before] = both_values(tree.code(object), name, text);
+        let expected = if old.is_some() { before } else { after };
+        (tree.code(property) == expected).then_some((name, local, old.is_some()))
     }
 
     pub(super) fn completes_kept(&self, item: NodeId) -> bool {
@@ -103,6 +113,13 @@ impl<'t> Reader<'t> {
         }
         let guard = tree.subtree(id).find(|inner| self.arm(*inner).is_some());
         let Some(Some(arm)) = guard.and_then(|guard| self.arm(guard)) else { return false };
+        // Who reads it when it is loaded gets both values.
+        let arms = guard.map_or(&[][..], |guard| tree.node(guard).children);
+        if let ([_, new, old], true) = (arms, tree.code(id).contains(" $belay: ["))
+            && !tree.code(id).contains(&format!("[{}, {}]", tree.code(*old), tree.code(*new)))
+        {
+            return false;
+        }
         let variable = tree.node(arm).variable.map(|variable| tree.variable(variable));
         let declaration = variable.and_then(|variable| variable.declarations.first().copied());
         let declarator = declaration.and_then(|declaration| tree.node(declaration).parent);

@@ -276,19 +276,9 @@ impl<'t> Reader<'t> {
             && source_of(self.tree, item).as_deref() == Some(WEAVE_MODULE)
             || self.fold.is_some()
                 && calls.iter().any(|call| self.tree.code(item).starts_with(call));
-        // Both values of a property, for those who read it when they are loaded.
-        let shared = self.fold.as_ref().is_some_and(|fold| {
-            self.tree.code(item).starts_with("Object.defineProperties(")
-                && fold.rendered.origin(node.span.start).is_none()
-        });
         let length = node.ty == AstType::ExpressionStatement
             && node.children.first().is_some_and(|call| self.length_of(*call).is_some());
-        node.ty == AstType::EmptyStatement
-            || own
-            || shared
-            || length
-            || self.is_lone(item)
-            || empty_import()
+        node.ty == AstType::EmptyStatement || own || length || self.is_lone(item) || empty_import()
     }
 
     /// The expression, or its arm if it is a guarded one.
