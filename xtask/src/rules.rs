@@ -19,6 +19,12 @@ pub const ROWS: &[Row] = &[
     Row { package: "belay-model", may_use: &[], owns: &[], pure: true },
     Row { package: "belay-weave", may_use: &["belay-model"], owns: &["oxc"], pure: true },
     Row { package: "belay-judge", may_use: &["belay-model"], owns: &[], pure: true },
+    Row {
+        package: "belay-govern",
+        may_use: &["belay-model", "belay-judge"],
+        owns: &[],
+        pure: true,
+    },
     Row { package: "belay-fabric", may_use: &["belay-model"], owns: &[], pure: false },
     Row { package: "belay-guest", may_use: &[], owns: &[], pure: false },
     Row {
@@ -35,7 +41,15 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         package: "belay-server",
-        may_use: &["belay-model", "belay-weave", "belay-fabric", "belay-engine", "belay-host"],
+        may_use: &[
+            "belay-model",
+            "belay-weave",
+            "belay-judge",
+            "belay-govern",
+            "belay-fabric",
+            "belay-engine",
+            "belay-host",
+        ],
         owns: &["axum"],
         pure: false,
     },

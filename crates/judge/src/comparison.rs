@@ -165,7 +165,8 @@ impl Comparison {
         let mut findings: Vec<Finding> = self.tests.iter().map(finding).collect();
         findings.sort_by(|one, other| other.evidence.log().total_cmp(&one.evidence.log()));
         let decision = findings.iter().map(|finding| finding.decision).max();
-        Verdict { decision: decision.unwrap_or_default(), units: self.units, findings }
+        let needed = Evidence::of_log(-take_back.get().ln());
+        Verdict { decision: decision.unwrap_or_default(), units: self.units, needed, findings }
     }
 }
 
@@ -181,11 +182,13 @@ pub enum Decision {
 }
 
 /// A decision with all that it rests on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
     pub decision: Decision,
     /// Requests, or keys that had one, of *before* and *after*.
     pub units: [u64; 2],
+    /// So much evidence of one kind of event is enough to take it back.
+    pub needed: Evidence,
     /// One for each kind of event that was seen, that with the most evidence first.
     pub findings: Vec<Finding>,
 }

@@ -3,7 +3,7 @@
 use crate::Invalid;
 
 /// An e-value, as its logarithm: 0 says nothing, more speaks against "no harm".
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
 pub struct Evidence(f64);
 
 impl Evidence {

@@ -6,6 +6,7 @@
 
 pub mod arm;
 pub mod change;
+pub mod decimal;
 pub mod diagnostic;
 pub mod effect;
 pub mod failure;
@@ -14,11 +15,13 @@ pub mod hash;
 pub mod limits;
 pub mod manifest;
 pub mod name;
+pub mod policy;
 pub mod tags;
 pub mod units;
 
 pub use arm::{Arm, PARTS_MAX};
 pub use change::{ChangeId, EditId, HunkInfo, HunkKind, PartId, PartInfo, ProgramName, Tie};
+pub use decimal::Decimal;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use effect::{Call, CallId, EffectClass, EffectError, Outcome};
 pub use failure::{Category, Failure};
@@ -33,4 +36,5 @@ pub use name::{
     AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, TransactionName,
     VersionNumber,
 };
+pub use policy::{CanaryPolicy, Inconclusive, JudgePolicy, KeySource, Policy};
 pub use tags::{Alternative, AppTags, Granularity, Isolation, Resources, Tagged, TaggedKind, Tags};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, AppTags, EnvironmentName, FunctionName, Hash, Limits, Tags};
+use crate::{AppName, AppTags, EnvironmentName, FunctionName, Hash, Limits, Policy, Tags};
 
 /// A complete description of one version of an app. Sources are referred to by hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct AppManifest {
     /// What `belay.toml` says of all functions; tags of a function, and tags in the code, go before.
     #[serde(default, skip_serializing_if = "AppTags::is_empty")]
     pub tags: AppTags,
+    /// How its changes are let in and judged.
+    #[serde(default, skip_serializing_if = "Policy::is_default")]
+    pub policy: Policy,
     /// Every module that is reached, each once, sorted by path.
     pub modules: Vec<ModuleEntry>,
 }

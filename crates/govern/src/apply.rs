@@ -1,0 +1,357 @@
+//! What happens next: one function from a life and an event to the next life and its effects.
+
+use std::collections::BTreeSet;
+
+use belay_judge::Decision;
+use belay_model::{Arm, CanaryPolicy, Inconclusive, PartId};
+
+use crate::{
+    evidence::{Evidence, Measured},
+    groups::{by_function, together},
+    life::{Cause, Life, Naming, Phase, live},
+    story::{By, Entry, Level, Told, Why},
+};
+
+/// Something that a change hears of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// What is known of it by now. To be told from time to time, also where nothing new was seen.
+    Judged(Evidence),
+    /// People ask for it.
+    Asked(Command),
+    /// The policy is another one.
+    PolicyChanged,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Parts that are not at this arm yet.
+    Flip { parts: Vec<PartId>, arm: Arm },
+    /// All requests are to run it now.
+    Promote,
+}
+
+/// What is to be done. Each can be done twice without harm: it says what is to be, not what is to change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Flip { parts: Vec<PartId>, arm: Arm },
+    /// The old arms are dropped.
+    Settle,
+    Tell(Entry),
+}
+
+/// What a life is lived in.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    pub now_ms: u64,
+    pub policy: &'a CanaryPolicy,
+    /// The functions that a part touches.
+    pub places: &'a dyn Fn(PartId) -> BTreeSet<String>,
+}
+
+/// Kinds of events that are kept of a verdict.
+const MEASURED_MAX: usize = 4;
+
+impl Life {
+    /// What the event leads to. Nothing is done where the effects are empty and the generation is the same.
+    pub fn apply(&mut self, event: Event, around: Around<'_>) -> Vec<Effect> {
+        let before = self.clone();
+        let mut turn = Turn { life: self, around, effects: Vec::new() };
+        match event {
+            Event::Judged(evidence) => turn.judged(&evidence),
+            Event::Asked(Command::Flip { parts, arm }) => turn.asked(parts, arm),
+            Event::Asked(Command::Promote) => turn.go_live(Why::Asked, &Evidence::default()),
+            // What requests see of it may be otherwise now.
+            Event::PolicyChanged => turn.life.generation += 1,
+        }
+        let effects = turn.effects;
+        if *self != before && self.generation == before.generation {
+            self.generation += 1;
+        }
+        effects
+    }
+
+    /// What is told when it begins.
+    pub fn beginning(&self, policy: &CanaryPolicy, now_ms: u64) -> Entry {
+        let told = match self.phase {
+            Phase::Canary { .. } => Told::Began { percent: self.percent(policy) },
+            Phase::Live { until_ms, .. } => Told::BeganLive { until_ms },
+            Phase::TakenBack => Told::BeganLive { until_ms: now_ms },
+        };
+        Entry { at_ms: now_ms, told }
+    }
+
+    fn percent(&self, policy: &CanaryPolicy) -> f64 {
+        (self.exposure(policy).admitted * 1e6).round() / 1e4
+    }
+}
+
+struct Turn<'l, 'a> {
+    life: &'l mut Life,
+    around: Around<'a>,
+    effects: Vec<Effect>,
+}
+
+impl Turn<'_, '_> {
+    fn judged(&mut self, evidence: &Evidence) {
+        let known = evidence.generation == self.life.generation;
+        if !known || evidence.groups.len() != self.life.groups.len() {
+            return;
+        }
+        let guilty: Vec<usize> =
+            (0..self.life.groups.len()).filter(|at| evidence.guilty(*at).is_some()).collect();
+        let harmful = |verdict: &belay_judge::Verdict| verdict.decision == Decision::TakeBack;
+        let cause = if harmful(&evidence.whole) {
+            Some(Cause::Whole)
+        } else {
+            harmful(&evidence.mixed).then_some(Cause::Mixed)
+        };
+        match (&guilty[..], cause) {
+            ([], None) => self.go_on(evidence),
+            ([], Some(cause)) if self.around.policy.dry_run => self.report_all(cause, evidence),
+            ([], Some(cause)) => self.suspect(cause, evidence),
+            (guilty, _) => self.take_back_groups(guilty, evidence),
+        }
+    }
+
+    /// Nothing is to be taken back.
+    fn go_on(&mut self, evidence: &Evidence) {
+        let slow = evidence.all().find(|verdict| verdict.decision == Decision::Slow);
+        match self.life.phase {
+            Phase::Canary { step, since_ms, slowed, naming: None } => {
+                if let Some(verdict) = slow {
+                    if !slowed {
+                        self.slow(verdict, step, since_ms);
+                    }
+                } else if let Some(why) = self.may_advance(since_ms, evidence) {
+                    self.advance(step, why, evidence);
+                }
+            }
+            // What was suspected is held against nothing any more.
+            Phase::Canary { naming: Some(_), .. } | Phase::Live { naming: Some(_), .. } => {
+                self.life.phase.set_naming(None);
+            }
+            Phase::Live { until_ms, naming: None, .. } => {
+                if self.around.now_ms >= until_ms {
+                    self.effects.push(Effect::Settle);
+                }
+            }
+            Phase::TakenBack => {}
+        }
+    }
+
+    fn slow(&mut self, verdict: &belay_judge::Verdict, step: usize, since_ms: u64) {
+        self.life.phase = Phase::Canary { step, since_ms, slowed: true, naming: None };
+        let measured = Measured::heaviest(verdict, MEASURED_MAX);
+        let percent = self.life.percent(self.around.policy);
+        self.tell(Told::Slowed { percent, measured });
+    }
+
+    fn may_advance(&self, since_ms: u64, evidence: &Evidence) -> Option<Why> {
+        let lasted = self.around.now_ms.saturating_sub(since_ms);
+        let policy = self.around.policy;
+        let late = lasted >= policy.step_max_ms && policy.inconclusive == Inconclusive::Advance;
+        if lasted >= policy.step_min_ms && evidence.harmless {
+            Some(Why::Harmless)
+        } else {
+            late.then_some(Why::Inconclusive)
+        }
+    }
+
+    fn advance(&mut self, step: usize, why: Why, evidence: &Evidence) {
+        let policy = self.around.policy;
+        if step + 1 >= policy.ramp.len() {
+            return self.go_live(why, evidence);
+        }
+        let from_percent = self.life.percent(policy);
+        self.life.phase = Phase::canary(step + 1, self.around.now_ms);
+        let to_percent = self.life.percent(policy);
+        let measured = Measured::heaviest(&evidence.whole, MEASURED_MAX);
+        let seen = evidence.whole.units;
+        self.tell(Told::Advanced { from_percent, to_percent, why, seen, measured });
+    }
+
+    fn go_live(&mut self, why: Why, evidence: &Evidence) {
+        if !self.life.is_canary() {
+            return;
+        }
+        let (policy, now_ms) = (self.around.policy, self.around.now_ms);
+        self.life.phase = live(policy, now_ms, true);
+        let hold_out_percent = policy.hold_out.get();
+        let until_ms = now_ms.saturating_add(policy.window_ms);
+        let measured = Measured::heaviest(&evidence.whole, MEASURED_MAX);
+        let seen = evidence.whole.units;
+        self.tell(Told::Live { why, until_ms, hold_out_percent, seen, measured });
+    }
+
+    /// The change does harm, and no group is known to.
+    fn suspect(&mut self, cause: Cause, evidence: &Evidence) {
+        let Some(naming) = self.life.phase.naming() else {
+            return self.begin_naming(cause, evidence);
+        };
+        let lasted = self.around.now_ms.saturating_sub(naming.since_ms);
+        let failed = evidence.failed.saturating_sub(naming.failed);
+        let policy = self.around.policy;
+        let why = if failed >= u64::from(policy.harm_max) {
+            Why::Harm
+        } else if lasted >= policy.step_max_ms {
+            Why::Time
+        } else {
+            return;
+        };
+        if cause == Cause::Mixed && evidence.harmless {
+            self.merge(evidence);
+        } else {
+            self.step_out(why, naming, evidence);
+        }
+    }
+
+    fn begin_naming(&mut self, cause: Cause, evidence: &Evidence) {
+        let naming = Naming { since_ms: self.around.now_ms, cause, failed: evidence.failed };
+        self.life.phase.set_naming(Some(naming));
+        let verdict = of_cause(cause, evidence);
+        let measured = Measured::heaviest(verdict, MEASURED_MAX);
+        let percent = self.life.percent(self.around.policy);
+        let groups = self.life.groups.clone();
+        self.tell(Told::Suspected { cause, percent, groups, measured });
+    }
+
+    /// Its parts work together, and not one without the other.
+    fn merge(&mut self, evidence: &Evidence) {
+        self.life.groups = together(&self.life.groups);
+        self.life.phase.set_naming(None);
+        self.begin_step_anew();
+        let parts = self.life.groups.concat();
+        let measured = Measured::heaviest(&evidence.mixed, MEASURED_MAX);
+        self.tell(Told::Merged { parts, measured });
+    }
+
+    /// No group was named in time: larger ones are tested, or all is taken back.
+    fn step_out(&mut self, why: Why, naming: Naming, evidence: &Evidence) {
+        let larger = by_function(&self.life.groups, self.around.places);
+        let groups = if larger.len() < self.life.groups.len() { larger } else { Vec::new() };
+        if groups.len() < 2 {
+            let parts = self.life.groups.concat();
+            self.tell(Told::SteppedOut { why, groups: vec![parts.clone()] });
+            let verdict = of_cause(naming.cause, evidence);
+            let measured = Measured::heaviest(verdict, MEASURED_MAX);
+            return self.take_back(&parts, By::Judge, Level::Change, measured);
+        }
+        self.life.groups = groups;
+        let since_ms = self.around.now_ms;
+        self.life.phase.set_naming(Some(Naming { since_ms, failed: evidence.failed, ..naming }));
+        let groups = self.life.groups.clone();
+        self.tell(Told::SteppedOut { why, groups });
+    }
+
+    fn take_back_groups(&mut self, guilty: &[usize], evidence: &Evidence) {
+        let all = self.life.groups.clone();
+        for at in guilty {
+            let (Some(group), Some(verdict)) = (all.get(*at), evidence.guilty(*at)) else {
+                continue;
+            };
+            let measured = Measured::heaviest(verdict, MEASURED_MAX);
+            if self.around.policy.dry_run {
+                self.report(group, measured);
+            } else {
+                self.take_back(group, By::Judge, level(group, &all), measured);
+            }
+        }
+    }
+
+    /// Decisions are only to be reported.
+    fn report_all(&mut self, cause: Cause, evidence: &Evidence) {
+        let measured = Measured::heaviest(of_cause(cause, evidence), MEASURED_MAX);
+        let parts = self.life.groups.concat();
+        self.report(&parts, measured);
+    }
+
+    fn report(&mut self, parts: &[PartId], measured: Vec<Measured>) {
+        let told = parts.iter().all(|part| self.life.reported.contains(part));
+        if !told {
+            self.life.reported.extend(parts);
+            self.tell(Told::WouldTakeBack { parts: parts.to_vec(), measured });
+        }
+    }
+
+    fn take_back(&mut self, parts: &[PartId], by: By, level: Level, measured: Vec<Measured>) {
+        self.remove(parts);
+        self.effects.push(Effect::Flip { parts: parts.to_vec(), arm: Arm::Before });
+        self.tell(Told::TakenBack { parts: parts.to_vec(), by, level, measured });
+    }
+
+    fn asked(&mut self, parts: Vec<PartId>, arm: Arm) {
+        match arm {
+            Arm::Before => {
+                let level = if parts.len() == 1 { Level::Part } else { Level::Change };
+                self.take_back(&parts, By::Human, level, Vec::new());
+            }
+            Arm::After => {
+                self.add(&parts);
+                self.effects.push(Effect::Flip { parts: parts.clone(), arm });
+                self.tell(Told::Restored { parts });
+            }
+        }
+    }
+
+    /// Parts that are not on trial any more. The rest is another change, of which nothing is known yet.
+    fn remove(&mut self, parts: &[PartId]) {
+        let groups = std::mem::take(&mut self.life.groups).into_iter();
+        let left = groups.map(|mut group| {
+            group.retain(|part| !parts.contains(part));
+            group
+        });
+        self.life.groups = left.filter(|group| !group.is_empty()).collect();
+        self.become_another();
+        if self.life.groups.is_empty() {
+            self.life.phase = Phase::TakenBack;
+        }
+    }
+
+    fn add(&mut self, parts: &[PartId]) {
+        let new = parts.iter().filter(|part| !self.life.is_on_trial(**part));
+        let new: Vec<Vec<PartId>> = new.map(|part| vec![*part]).collect();
+        self.life.groups.extend(new);
+        self.life.groups.sort();
+        self.life.reported.retain(|part| !parts.contains(part));
+        self.become_another();
+        if self.life.phase == Phase::TakenBack {
+            self.life.phase = live(self.around.policy, self.around.now_ms, false);
+        }
+    }
+
+    fn become_another(&mut self) {
+        self.life.round += 1;
+        self.life.phase.set_naming(None);
+        self.begin_step_anew();
+    }
+
+    /// What is another change now has a whole step, or window, before it.
+    fn begin_step_anew(&mut self) {
+        let (policy, now_ms) = (self.around.policy, self.around.now_ms);
+        match self.life.phase {
+            Phase::Canary { step, .. } => self.life.phase = Phase::canary(step, now_ms),
+            Phase::Live { hold_out, .. } => self.life.phase = live(policy, now_ms, hold_out),
+            Phase::TakenBack => {}
+        }
+    }
+
+    fn tell(&mut self, told: Told) {
+        self.effects.push(Effect::Tell(Entry { at_ms: self.around.now_ms, told }));
+    }
+}
+
+fn of_cause(cause: Cause, evidence: &Evidence) -> &belay_judge::Verdict {
+    match cause {
+        Cause::Whole => &evidence.whole,
+        Cause::Mixed => &evidence.mixed,
+    }
+}
+
+fn level(group: &[PartId], all: &[Vec<PartId>]) -> Level {
+    match (group.len(), all.len()) {
+        (1, _) => Level::Part,
+        (_, 1) => Level::Change,
+        _ => Level::Function,
+    }
+}

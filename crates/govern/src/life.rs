@@ -1,0 +1,169 @@
+//! How it stands with a change, and what requests see of it.
+
+use belay_model::{CanaryPolicy, PartId};
+use serde::{Deserialize, Serialize};
+
+/// The state of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    pub phase: Phase,
+    /// Rises whenever anything here changes: what is said of an earlier one is late.
+    pub generation: u64,
+    /// Rises whenever the change becomes another one, as something of it was taken back or restored: then evidence about
+    /// it as a whole begins anew.
+    pub round: u32,
+    /// The parts that are on trial, by the coin that they share: they are tested, and taken back, together. Sorted.
+    pub groups: Vec<Vec<PartId>>,
+    /// Parts of which it was told, and not done, that they are to be taken back: decisions are only to be reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reported: Vec<PartId>,
+}
+
+/// Where a change is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    /// Some requests are admitted.
+    Canary {
+        /// Of the ramp.
+        step: usize,
+        since_ms: u64,
+        /// That it waits was told.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        slowed: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        naming: Option<Naming>,
+    },
+    /// All requests are admitted, but for a hold-out, until the rollback window closes.
+    Live {
+        until_ms: u64,
+        /// Some requests stay as before, to compare with.
+        hold_out: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        naming: Option<Naming>,
+    },
+    /// Nothing of it is on trial any more, since all of that was taken back.
+    TakenBack,
+}
+
+/// The change does harm, and it is being found out which part of it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    pub since_ms: u64,
+    pub cause: Cause,
+    /// Requests with the change that had failed by then.
+    pub failed: u64,
+}
+
+/// What shows the harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Requests that ran all of the change.
+    Whole,
+    /// Only requests that ran some of its parts without the others.
+    Mixed,
+}
+
+/// What requests see of a change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exposure {
+    /// The share of requests that is admitted; the others run nothing of what is on trial. 0 to 1.
+    pub admitted: f64,
+    pub mixing: Mixing,
+}
+
+/// Which of the admitted toss a coin for each group; the others run all of the change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mixing {
+    None,
+    Half,
+    All,
+}
+
+/// The share of requests that is admitted while it is found out which part of a live change does harm.
+const NAMING_LIVE: f64 = 0.5;
+
+impl Life {
+    /// That of a change that begins with the first step of the ramp; without a ramp, or without a part on trial, it is
+    /// live.
+    pub fn new(trial: impl IntoIterator<Item = PartId>, policy: &CanaryPolicy, now_ms: u64) -> Self {
+        let groups: Vec<Vec<PartId>> = trial.into_iter().map(|part| vec![part]).collect();
+        let phase = if policy.ramp.is_empty() || groups.is_empty() {
+            live(policy, now_ms, !groups.is_empty())
+        } else {
+            Phase::canary(0, now_ms)
+        };
+        Self { phase, generation: 1, round: 0, groups, reported: Vec::new() }
+    }
+
+    /// That of a change which all requests run from the beginning, as it was asked for.
+    pub fn at_once(
+        trial: impl IntoIterator<Item = PartId>,
+        policy: &CanaryPolicy,
+        now_ms: u64,
+    ) -> Self {
+        Self { phase: live(policy, now_ms, false), ..Self::new(trial, policy, now_ms) }
+    }
+
+    pub fn exposure(&self, policy: &CanaryPolicy) -> Exposure {
+        let alone = self.groups.len() < 2;
+        let mixing = |mixing| if alone { Mixing::None } else { mixing };
+        match self.phase {
+            Phase::Canary { step, naming, .. } => {
+                let share = policy.ramp.get(step).map_or(1.0, |percent| percent.get() / 100.0);
+                let wanted = if naming.is_some() { Mixing::All } else { Mixing::Half };
+                Exposure { admitted: share, mixing: mixing(wanted) }
+            }
+            Phase::Live { naming: Some(_), .. } => {
+                Exposure { admitted: NAMING_LIVE, mixing: mixing(Mixing::All) }
+            }
+            Phase::Live { hold_out, .. } if !self.groups.is_empty() => {
+                let held_out = if hold_out { policy.hold_out.get() / 100.0 } else { 0.0 };
+                Exposure { admitted: 1.0 - held_out, mixing: Mixing::None }
+            }
+            Phase::Live { .. } | Phase::TakenBack => Exposure::ALL,
+        }
+    }
+
+    /// Whether a part is on trial: requests that are not admitted run it as it was before.
+    pub fn is_on_trial(&self, part: PartId) -> bool {
+        self.groups.iter().flatten().any(|other| *other == part)
+    }
+
+    /// Some requests are admitted, and others are not yet.
+    pub fn is_canary(&self) -> bool {
+        matches!(self.phase, Phase::Canary { .. })
+    }
+}
+
+impl Phase {
+    pub(crate) fn canary(step: usize, now_ms: u64) -> Self {
+        Self::Canary { step, since_ms: now_ms, slowed: false, naming: None }
+    }
+
+    pub(crate) fn naming(&self) -> Option<Naming> {
+        match self {
+            Self::Canary { naming, .. } | Self::Live { naming, .. } => *naming,
+            Self::TakenBack => None,
+        }
+    }
+
+    pub(crate) fn set_naming(&mut self, new: Option<Naming>) {
+        match self {
+            Self::Canary { naming, .. } | Self::Live { naming, .. } => *naming = new,
+            Self::TakenBack => {}
+        }
+    }
+}
+
+impl Exposure {
+    /// Nothing is on trial: all requests run the same.
+    pub const ALL: Self = Self { admitted: 1.0, mixing: Mixing::None };
+}
+
+pub(crate) fn live(policy: &CanaryPolicy, now_ms: u64, hold_out: bool) -> Phase {
+    let hold_out = hold_out && policy.hold_out.get() > 0.0;
+    Phase::Live { until_ms: now_ms.saturating_add(policy.window_ms), hold_out, naming: None }
+}

@@ -1,0 +1,280 @@
+//! A policy: how changes of an app are let in, what counts as harm, and how sure one has to be.
+//!
+//! It stands in `belay.toml`, and may be set on a server without a deploy. Every value has a default.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Decimal, NameError};
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    pub canary: CanaryPolicy,
+    pub judge: JudgePolicy,
+}
+
+/// How a change is let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct CanaryPolicy {
+    /// Percent of the requests that are admitted, step by step; after the last step all are.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<f64>))]
+    pub ramp: Vec<Decimal>,
+    /// A step lasts at least so long. Milliseconds.
+    pub step_min_ms: u64,
+    /// After so long a step has seen too little to tell. Milliseconds.
+    pub step_max_ms: u64,
+    /// What happens then.
+    pub inconclusive: Inconclusive,
+    /// The rollback window: so long from 100 % on the old arms are kept. Milliseconds.
+    pub window_ms: u64,
+    /// Percent of the requests that stay as before within the window, to compare with.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub hold_out: Decimal,
+    /// What keeps a client at one arm; without it each request is drawn by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub key: Option<KeySource>,
+    /// So many requests may fail while it is being found out which part is bad; then more is taken back at once.
+    pub harm_max: u32,
+    /// Decisions are reported and nothing is taken back.
+    pub dry_run: bool,
+}
+
+/// What happens to a step that saw too little to tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Inconclusive {
+    /// The ramp goes on.
+    #[default]
+    Advance,
+    /// It waits until enough was seen.
+    Hold,
+}
+
+/// What is harm, and how sure one has to be of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct JudgePolicy {
+    /// The probability of ever taking something of a change back without reason.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub take_back: Decimal,
+    /// The probability of ever slowing its ramp without reason.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub slow: Decimal,
+    /// So many times as often as before may requests fail without harm.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub failures_tolerated: Decimal,
+    /// So many times as often as before may they cost more than usual without harm.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub costs_tolerated: Decimal,
+    /// By so many percent of the requests must failures rise, at least, for something to be taken back; 0: any rise.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub increase_min: Decimal,
+    /// A step is passed early once a rise of failures by so many percent of the requests is excluded.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub harmless_below: Decimal,
+    /// Slower than this no request may be. Milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+}
+
+/// Where the key of a request is found: `header:x-user`, `cookie:session`, or `event:user.id`, a path in the event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// In lower case.
+    Header(String),
+    Cookie(String),
+    Event(String),
+}
+
+const STEPS_MAX: usize = 32;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+impl Default for CanaryPolicy {
+    fn default() -> Self {
+        Self {
+            ramp: [1, 5, 25, 50].map(Decimal::whole).into(),
+            step_min_ms: 30_000,
+            step_max_ms: 5 * 60_000,
+            inconclusive: Inconclusive::default(),
+            window_ms: 15 * 60_000,
+            hold_out: Decimal::whole(2),
+            key: None,
+            harm_max: 100,
+            dry_run: false,
+        }
+    }
+}
+
+impl Default for JudgePolicy {
+    fn default() -> Self {
+        Self {
+            take_back: Decimal::thousandths(1),
+            slow: Decimal::thousandths(50),
+            failures_tolerated: Decimal::whole(1),
+            costs_tolerated: Decimal::whole(1),
+            increase_min: Decimal::default(),
+            harmless_below: Decimal::whole(1),
+            deadline_ms: None,
+        }
+    }
+}
+
+impl Policy {
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Says what is out of the range that Belay supports, if anything.
+    pub fn problem(&self) -> Option<String> {
+        self.canary.problem().or_else(|| self.judge.problem())
+    }
+}
+
+impl CanaryPolicy {
+    fn problem(&self) -> Option<String> {
+        let percent = |share: &&Decimal| !(0.0..100.0).contains(&share.get()) || share.get() == 0.0;
+        if let Some(share) = self.ramp.iter().find(percent) {
+            return Some(format!("canary.ramp has {share}: a step is above 0 and below 100 percent"));
+        }
+        if !self.ramp.is_sorted_by(|one, next| one < next) {
+            return Some("canary.ramp has to rise from step to step".to_owned());
+        }
+        if self.ramp.len() > STEPS_MAX {
+            return Some(format!("canary.ramp has more than {STEPS_MAX} steps"));
+        }
+        if self.hold_out.get() > 50.0 {
+            return Some(format!("canary.hold_out = {} is out of range: 0 to 50", self.hold_out));
+        }
+        if self.step_max_ms < self.step_min_ms {
+            return Some("canary.step_max is shorter than canary.step_min".to_owned());
+        }
+        let times = [("step_max", self.step_max_ms), ("window", self.window_ms)];
+        let (name, _) = times.into_iter().find(|(_, ms)| *ms > 30 * DAY_MS)?;
+        Some(format!("canary.{name} is longer than 30 days"))
+    }
+}
+
+impl JudgePolicy {
+    fn problem(&self) -> Option<String> {
+        let level = |name, level: Decimal| {
+            let fine = level.get() > 0.0 && level.get() < 1.0;
+            (!fine).then(|| format!("judge.{name} = {level} is no probability between 0 and 1"))
+        };
+        let factor = |name, factor: Decimal| {
+            let fine = (1.0..=100.0).contains(&factor.get());
+            (!fine).then(|| format!("judge.{name} = {factor} is out of range: 1 to 100 times"))
+        };
+        let percent = |name, share: Decimal, least: Decimal| {
+            let fine = share >= least && share.get() < 100.0;
+            (!fine).then(|| format!("judge.{name} = {share} is out of range: below 100 percent"))
+        };
+        level("take_back", self.take_back)
+            .or_else(|| level("slow", self.slow))
+            .or_else(|| factor("failures_tolerated", self.failures_tolerated))
+            .or_else(|| factor("costs_tolerated", self.costs_tolerated))
+            .or_else(|| percent("increase_min", self.increase_min, Decimal::default()))
+            .or_else(|| percent("harmless_below", self.harmless_below, Decimal::thousandths(1)))
+    }
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Event(path) => write!(f, "event:{path}"),
+        }
+    }
+}
+
+impl FromStr for KeySource {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let wrong = || NameError::Form {
+            what: "where a key is found: header:x-user, cookie:session, or event:user.id",
+            text: text.to_owned(),
+        };
+        let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let is_token = !name.is_empty() && name.len() <= 128 && name.chars().all(token);
+        match kind {
+            "header" if is_token => Ok(Self::Header(name.to_ascii_lowercase())),
+            "cookie" if is_token => Ok(Self::Cookie(name.to_owned())),
+            "event" if name.len() <= 512 && name.split('.').all(|step| !step.is_empty()) => {
+                Ok(Self::Event(name.to_owned()))
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl Serialize for KeySource {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeySource {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(json: &str) -> Policy {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_usual() {
+        let policy = of(r#"{"canary":{"ramp":[0.5,10]}}"#);
+        assert_eq!(policy.canary.hold_out, Decimal::whole(2));
+        assert_eq!(of("{}"), Policy::default());
+        assert!(policy.problem().is_none() && Policy::default().problem().is_none());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        let problems = [
+            r#"{"canary":{"ramp":[0]}}"#,
+            r#"{"canary":{"ramp":[100]}}"#,
+            r#"{"canary":{"ramp":[5,1]}}"#,
+            r#"{"canary":{"ramp":[5,5]}}"#,
+            r#"{"canary":{"hold_out":51}}"#,
+            r#"{"canary":{"step_min_ms":10,"step_max_ms":9}}"#,
+            r#"{"canary":{"window_ms":9999999999}}"#,
+            r#"{"judge":{"take_back":0}}"#,
+            r#"{"judge":{"slow":1}}"#,
+            r#"{"judge":{"failures_tolerated":0.5}}"#,
+            r#"{"judge":{"increase_min":100}}"#,
+            r#"{"judge":{"harmless_below":0}}"#,
+        ]
+        .map(|json| of(json).problem().unwrap_or_else(|| panic!("{json}")));
+        insta::assert_snapshot!(problems.join("\n"));
+    }
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        for text in ["header:x-user", "cookie:Session", "event:user.id", "event:0.key"] {
+            assert_eq!(text.parse::<KeySource>().unwrap().to_string(), text);
+        }
+        assert_eq!("header:X-User".parse::<KeySource>().unwrap().to_string(), "header:x-user");
+        for wrong in ["", "x-user", "header:", "header:a b", "cookie:;", "event:", "event:a..b", "ip:x"] {
+            assert!(wrong.parse::<KeySource>().is_err(), "{wrong:?}");
+        }
+    }
+}
