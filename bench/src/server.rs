@@ -126,7 +126,7 @@ impl Belay {
 
     pub(crate) fn deploy_folder(&self, folder: &Path) -> anyhow::Result<()> {
         let control = format!("http://{}", self.control);
-        process::run(belay()?.arg("deploy").arg(folder).arg("--control").arg(control))?;
+        process::run(belay()?.args(["deploy", "--now"]).arg(folder).arg("--control").arg(control))?;
         Ok(())
     }
 

@@ -102,6 +102,7 @@ fn manifest(code: &str) -> anyhow::Result<AppManifest> {
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
         tags: AppTags::default(),
+        policy: belay_model::Policy::default(),
         modules: vec![ModuleEntry {
             path: module,
             source: Hash::of(code.as_bytes()),

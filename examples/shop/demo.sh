@@ -127,7 +127,7 @@ printf 'calls %s   control %s\n' "$http" "$BELAY_CONTROL"
 printf '%s  %d ms%s\n' "$dim" $((($(now_us) - start) / 1000)) "$plain"
 
 section "2. Deploy a TypeScript app with real npm packages"
-run 0 "$belay" deploy shop
+run 0 "$belay" deploy --now shop
 expect "six functions and an event handler are live" 'shop version 1'
 
 section "3. Call it over HTTP"
@@ -181,7 +181,7 @@ expect "its log tells of the mail" 'mail is in the outbox'
 
 section "7. A mistake is refused before it can hurt"
 sed -i.orig 's/"zod"/"zodd"/' shop/src/quote.ts
-run 3 "$belay" deploy shop
+run 3 "$belay" deploy --now shop
 expect "the place is shown" 'src/quote\.ts:1:'
 mv shop/src/quote.ts.orig shop/src/quote.ts
 run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
@@ -191,7 +191,7 @@ section "8. Version 2: three edits that have nothing to do with each other, and 
 sed -i 's/full \* 0\.9/full * 0.09/' shop/src/quote.ts
 sed -i 's/placed\.add(14, "day")/placed.add(30, "day")/' shop/src/receipt.ts
 sed -i 's/SoldOut(`only/SoldOut(`sorry, only/' shop/src/checkout.ts
-run 0 "$belay" deploy shop
+run 0 "$belay" deploy --now shop
 expect "both versions are in one program, with a switch for each edit" 'change shop/2 from 1, 3 parts'
 run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":3}]}'
 expect "the discount is far too good" '1\.86 EUR'
@@ -234,16 +234,59 @@ expect "and the shop is sorry" 'sorry, only 1 of'
 run 0 "$belay" diff shop --effective
 expect "the patch that brings your files to what runs" '^\+.*full \* 0\.9\)'
 git -C shop apply <<<"$out"
-run 0 "$belay" deploy shop
+run 0 "$belay" deploy --now shop
 expect "the patch was applied: the files are what runs" 'shop version 3'
 run 0 "$belay" changes shop
 expect "the change, with what was taken back of it" "shop/2.*-$part"
 
-section "10. What happened"
-run 0 "$belay" stats
-expect "failures are counted by category" '1 exception'
+section "10. Version 4, and nobody watches: two edits, one of which fails for some customers"
+run 0 "$belay" policy shop 'canary.ramp=[20, 50]' canary.step_min=1s judge.harmless_below=5
+expect "shorter steps than usual, so that you need not wait" 'canary.step_min +"1s" +set here'
+sed -i 's/return sum + (quantity >= 3/if (quantity > 10) throw new Error("no such discount");\n    return sum + (quantity >= 3/' shop/src/quote.ts
+sed -i 's/to be paid by/please pay by/' shop/src/receipt.ts
+rm -f "$tmp/enough"
+cat >customers.mjs <<'JS'
+// Customers who ask for quotes and receipts, some of them for very many.
+import { existsSync } from "node:fs";
+const [url, order, enough] = process.argv.slice(2);
+const call = (name, event) =>
+  fetch(`${url}/2015-03-31/functions/shop.${name}/invocations`, { method: "POST", body: JSON.stringify(event) })
+    .then(async (response) => [response.status, await response.text()]);
+let asked = 0;
+async function customer() {
+  while (!existsSync(enough)) {
+    const quantity = ++asked % 10 ? 3 : 15;
+    await call("quote", { items: [{ sku: "chalk", quantity }] });
+    await call("receipt", { order });
+  }
+}
+await Promise.all([customer(), customer(), customer(), customer()]);
+console.log(asked);
+JS
+node customers.mjs "$http" "$id" "$tmp/enough" >customers.log 2>&1 &
+traffic=$!
+run 0 "$belay" deploy shop
+expect "a fifth of the requests run it" '20 % of the requests run it now'
+start=$(now_us)
+until out=$("$belay" explain shop/4 --json) && [ "$(field state)" = live ]; do
+  [ $(($(now_us) - start)) -lt 120000000 ] || fail "the change did not get live within two minutes" "$out"
+  kill -0 "$traffic" 2>/dev/null || fail "the customers went away" "$(cat customers.log)"
+  sleep 0.2
+done
+touch "$tmp/enough"
+wait "$traffic" || fail "the customers gave up" "$(cat customers.log)"
+run 0 "$belay" explain shop/4
+expect "the edit that fails was found and taken back" 'took back part [ab]'
+expect "by the failures that it made" 'exception: before [0-9]+/[0-9]+, after [0-9]+/[0-9]+'
+expect "the other one is live" 'live: all requests run it'
+run 0 "$belay" invoke shop.quote '{"items":[{"sku":"chalk","quantity":15}]}'
+expect "who asks for very many gets a price" 'EUR'
 
-section "11. Stop"
+section "11. What happened"
+run 0 "$belay" stats
+expect "failures are counted by category" '[0-9]+ exception'
+
+section "12. Stop"
 start=$(now_us)
 kill -INT "$server"
 status=0

@@ -48,16 +48,19 @@ pub enum Command {
     Blocks(Blocks),
     Changes(Changes),
     Show(Show),
+    Explain(Explain),
     /// Take parts of a change back: from the next request on, what was before runs in their place.
     #[command(after_help = TAKE_BACK_EXAMPLES)]
     TakeBack(Flip),
     /// Restore parts of a change that were taken back.
     Restore(Flip),
+    Promote(Promote),
     /// Keep what runs of a change, and drop the rest: its parts cannot be switched any more.
     Settle(Settle),
     Diff(Diff),
     Export(Export),
     Graph(Graph),
+    Policy(PolicyArgs),
     Alias(Alias),
     Secret(Secret),
     Stats(Stats),
@@ -165,7 +168,8 @@ pub enum LogFormat {
 Examples:
   belay deploy .
   belay deploy hello.ts               one file; the app is called `hello`
-  belay deploy hello.ts --name greet  … or `greet`")]
+  belay deploy hello.ts --name greet  … or `greet`
+  belay deploy . --now                all requests run it at once")]
 pub struct Deploy {
     pub path: PathBuf,
     /// Name of the app, instead of the one in belay.toml.
@@ -175,6 +179,9 @@ pub struct Deploy {
     /// asked on a terminal, and elsewhere the deploy is refused.
     #[arg(long, short)]
     pub yes: bool,
+    /// All requests run it from the beginning, rather than a few at first and then more. It is watched all the same.
+    #[arg(long)]
+    pub now: bool,
     #[command(flatten)]
     pub server: Server,
 }
@@ -289,6 +296,47 @@ pub struct Show {
     /// A change, such as shop/12, or parts of it, such as shop/12:b,c.
     #[arg(value_name = "CHANGE[:PART,…]")]
     pub change: ChangeParts,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Tell the story of a change: what was decided, by what evidence, and what is known of it now.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay explain shop/12")]
+pub struct Explain {
+    /// A change, such as shop/12.
+    #[arg(value_parser = change_named::whole)]
+    pub change: ChangeId,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Have all requests run a change that some run: what is left of its ramp is skipped.
+#[derive(Debug, Args)]
+pub struct Promote {
+    /// A change, such as shop/12.
+    #[arg(value_parser = change_named::whole)]
+    pub change: ChangeId,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Show or set how changes of an app are let in and judged.
+///
+/// The keys are those of `[canary]` and `[judge]` in belay.toml. What is set holds at once, also for the change that is on
+/// trial, and goes before belay.toml until it is taken away.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay policy shop
+  belay policy shop canary.step_min=10s canary.ramp='[5, 50]'
+  belay policy shop canary.step_min=          as belay.toml says, or as usual")]
+pub struct PolicyArgs {
+    pub app: AppName,
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
     #[command(flatten)]
     pub server: Server,
 }

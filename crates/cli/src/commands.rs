@@ -8,11 +8,13 @@ mod deploy;
 mod directories;
 mod doctor;
 mod effective;
+mod explain;
 mod graph;
 mod init;
 mod invoke;
 mod list;
 mod logs;
+mod policy;
 mod remove;
 mod secret;
 mod show;
@@ -28,12 +30,14 @@ pub(crate) use self::{
     deploy::run as deploy,
     doctor::run as doctor,
     effective::{diff, export},
+    explain::{promote, run as explain},
     graph::run as graph,
     init::named_after,
     init::run as init,
     invoke::run as invoke,
     list::run as list,
     logs::run as logs,
+    policy::run as policy,
     remove::run as remove,
     secret::run as secret,
     stats::run as stats,

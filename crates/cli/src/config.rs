@@ -4,6 +4,7 @@
 //! This module does not look at the file system: whether a module exists is for the resolver to say.
 
 mod limits;
+pub mod policy;
 mod read;
 mod reader;
 mod tags;
@@ -12,7 +13,7 @@ mod write;
 use std::collections::BTreeMap;
 
 use belay_model::{
-    AppName, AppTags, EgressPolicy, EnvironmentName, FunctionName, Label, Limits, Tags,
+    AppName, AppTags, EgressPolicy, EnvironmentName, FunctionName, Label, Limits, Policy, Tags,
 };
 
 pub use belay_model::units;
@@ -32,6 +33,8 @@ pub struct BelayToml {
     pub egress: EgressPolicy,
     /// Of all functions that say nothing else.
     pub tags: AppTags,
+    /// How changes are let in and judged.
+    pub policy: Policy,
 }
 
 /// One function: an export of a module.

@@ -15,7 +15,7 @@ use std::{
 
 use belay_model::{
     AppName, AppTags, Diagnostic, EgressPolicy, EnvironmentName, FunctionName, FunctionSpec, Hash,
-    Limits, ModuleEntry, Tags,
+    Limits, ModuleEntry, Policy, Tags,
 };
 use belay_weave::{EntryPoint, SourceFs, resolve_graph};
 
@@ -35,6 +35,8 @@ pub struct Project {
     pub env: BTreeMap<String, String>,
     pub egress: EgressPolicy,
     pub tags: AppTags,
+    /// How changes are let in and judged.
+    pub policy: Policy,
 }
 
 /// Finds out what `path` is. `name` overrides the app's name.
@@ -77,6 +79,7 @@ fn from_config(root: &Path, content: BelayToml, name: Option<AppName>) -> Projec
         env: content.env,
         egress: content.egress,
         tags: content.tags,
+        policy: content.policy,
     }
 }
 

@@ -34,7 +34,10 @@ pub enum Command {
 /// What is to be done. Each can be done twice without harm: it says what is to be, not what is to change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    Flip { parts: Vec<PartId>, arm: Arm },
+    Flip {
+        parts: Vec<PartId>,
+        arm: Arm,
+    },
     /// The old arms are dropped.
     Settle,
     Tell(Entry),

@@ -52,7 +52,8 @@ mod tests {
             names.iter().map(|name| (*name).to_owned()).collect()
         };
         let alone: Vec<Vec<PartId>> = (0..5).map(|part| vec![PartId(part)]).collect();
-        let expected = vec![vec![PartId(0), PartId(2), PartId(3)], vec![PartId(1)], vec![PartId(4)]];
+        let expected =
+            vec![vec![PartId(0), PartId(2), PartId(3)], vec![PartId(1)], vec![PartId(4)]];
         assert_eq!(by_function(&alone, &places), expected);
         assert_eq!(by_function(&expected, &places), expected, "nothing is coarser than that");
         assert_eq!(together(&expected), [(0..5).map(PartId).collect::<Vec<_>>()]);

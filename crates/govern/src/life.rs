@@ -88,7 +88,11 @@ const NAMING_LIVE: f64 = 0.5;
 impl Life {
     /// That of a change that begins with the first step of the ramp; without a ramp, or without a part on trial, it is
     /// live.
-    pub fn new(trial: impl IntoIterator<Item = PartId>, policy: &CanaryPolicy, now_ms: u64) -> Self {
+    pub fn new(
+        trial: impl IntoIterator<Item = PartId>,
+        policy: &CanaryPolicy,
+        now_ms: u64,
+    ) -> Self {
         let groups: Vec<Vec<PartId>> = trial.into_iter().map(|part| vec![part]).collect();
         let phase = if policy.ramp.is_empty() || groups.is_empty() {
             live(policy, now_ms, !groups.is_empty())

@@ -62,14 +62,12 @@ pub struct Comparison {
     failed: [u64; 2],
     keys: Units,
     failed_keys: Units,
-    limits: Limits,
-    /// Of *before*, which limits are made of, and of *after*, by [`Cost::ALL`].
+    /// Of *before* and of *after*, by [`Cost::ALL`].
     costs: [[Spread; 3]; 2],
 }
 
 impl Comparison {
-    /// `limits`: what is known of costs from before the change.
-    pub fn new(policy: Policy, limits: Limits) -> Self {
+    pub fn new(policy: Policy) -> Self {
         Self {
             policy,
             tests: BTreeMap::new(),
@@ -77,17 +75,12 @@ impl Comparison {
             failed: [0; 2],
             keys: Units::default(),
             failed_keys: Units::default(),
-            limits,
             costs: Default::default(),
         }
     }
 
-    /// Limits of costs are made anew of what *before* has shown. Called before each step of a ramp.
-    pub fn begin_step(&mut self) {
-        self.limits = self.limits.or_seen(&self.costs[0]);
-    }
-
-    pub fn note(&mut self, sample: &Sample) {
+    /// `limits`: those of the function that ran.
+    pub fn note(&mut self, sample: &Sample, limits: &Limits) {
         let arm = usize::from(sample.arm == Arm::After);
         let counts = |units: &mut Units| sample.key.is_none_or(|key| units.counts(key));
         self.units[arm] += u64::from(counts(&mut self.keys));
@@ -98,10 +91,10 @@ impl Comparison {
         let mut events: Vec<Event> = failure.map(Event::Failure).into_iter().collect();
         for (cost, value) in Cost::ALL.into_iter().zip(sample.costs) {
             let Some(value) = value else { continue };
-            let beyond = self.limits.exceeded(cost, value);
+            let beyond = limits.exceeded(cost, value);
             events.extend(beyond.map(|quantile| Event::Beyond(cost, quantile)));
-            let late = self.policy.deadline_us.is_some_and(|deadline| value > deadline);
-            events.extend((late && cost == Cost::Latency).then_some(Event::Deadline));
+            let late = cost == Cost::Latency && limits.is_late(value);
+            events.extend(late.then_some(Event::Deadline));
             self.costs[arm][cost as usize].note(value);
         }
         for event in events {
@@ -123,6 +116,11 @@ impl Comparison {
     /// What a cost is spread like, of *before* and of *after*.
     pub fn costs(&self, cost: Cost) -> [&Spread; 2] {
         self.costs.each_ref().map(|arm| &arm[cost as usize])
+    }
+
+    /// Requests that failed in whatever way, or keys that had one, by arm.
+    pub fn failed(&self) -> [u64; 2] {
+        self.failed
     }
 
     /// How much more often *after* fails, in whatever way.

@@ -83,27 +83,68 @@ impl Spread {
 /// What counts as beyond the usual. It is fixed before the requests that it is held against: else a slow request would
 /// move it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits([[Option<u64>; 3]; 3]);
-
-/// So many samples tell a p99.
-const SAMPLES_MIN: u64 = 200;
+pub struct Limits {
+    quantiles: [[Option<u64>; 3]; 3],
+    deadline_us: Option<u64>,
+}
 
 impl Limits {
-    /// The quantiles of what was seen, by [`Cost::ALL`]; of a cost with too few samples, what was known before.
+    /// Longer than this no request may take, in microseconds.
     #[must_use]
-    pub fn or_seen(mut self, seen: &[Spread; 3]) -> Self {
-        for (limits, spread) in self.0.iter_mut().zip(seen) {
-            if spread.samples() >= SAMPLES_MIN {
-                *limits = Quantile::ALL.map(|quantile| spread.value(quantile));
-            }
-        }
-        self
+    pub fn deadline(self, microseconds: Option<u64>) -> Self {
+        Self { deadline_us: microseconds, ..self }
     }
 
     /// The quantiles that a cost is beyond.
     pub(crate) fn exceeded(&self, cost: Cost, value: u64) -> impl Iterator<Item = Quantile> {
-        let limits = self.0.get(cost as usize).copied().unwrap_or_default();
+        let limits = self.quantiles.get(cost as usize).copied().unwrap_or_default();
         let all = Quantile::ALL.into_iter().zip(limits);
         all.filter_map(move |(quantile, limit)| (value > limit?).then_some(quantile))
+    }
+
+    pub(crate) fn is_late(&self, latency_us: u64) -> bool {
+        self.deadline_us.is_some_and(|deadline| latency_us > deadline)
+    }
+}
+
+/// So many samples tell a p99.
+const SAMPLES_MIN: u64 = 200;
+
+/// What requests of one function usually cost: learned from those that run nothing of a change.
+#[derive(Debug, Clone, Default)]
+pub struct Usual {
+    seen: [Spread; 3],
+    limits: Limits,
+}
+
+impl Usual {
+    /// By [`Cost::ALL`]; nothing where it is not known.
+    pub fn note(&mut self, costs: [Option<u64>; 3]) {
+        for ((spread, value), limits) in
+            self.seen.iter_mut().zip(costs).zip(&mut self.limits.quantiles)
+        {
+            let Some(value) = value else { continue };
+            spread.note(value);
+            // What nothing was known of is known as soon as enough was seen.
+            if limits[0].is_none() && spread.samples() >= SAMPLES_MIN {
+                *limits = Quantile::ALL.map(|quantile| spread.value(quantile));
+            }
+        }
+    }
+
+    /// Limits are made anew of what was seen since the last time, where that was enough. Called before each step of a
+    /// ramp.
+    pub fn begin_step(&mut self) {
+        for (spread, limits) in self.seen.iter_mut().zip(&mut self.limits.quantiles) {
+            if spread.samples() >= SAMPLES_MIN {
+                *limits = Quantile::ALL.map(|quantile| spread.value(quantile));
+                *spread = Spread::default();
+            }
+        }
+    }
+
+    /// Those that hold until the next step.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 }

@@ -28,7 +28,7 @@ mod watch;
 pub use band::Band;
 pub use budget::Budget;
 pub use comparison::{Comparison, Decision, Event, Finding, Sample, Verdict};
-pub use cost::{Cost, Limits, Quantile, Spread};
+pub use cost::{Cost, Limits, Quantile, Spread, Usual};
 pub use evidence::{Alpha, Evidence};
 pub use mix::MixTest;
 pub use policy::Policy;

@@ -11,7 +11,6 @@ pub struct Policy {
     costs_tolerated: f64,
     pub(crate) increase_min: Option<f64>,
     pub(crate) least_increase: f64,
-    pub(crate) deadline_us: Option<u64>,
 }
 
 /// A change is taken back without reason once in a thousand.
@@ -31,7 +30,6 @@ impl Default for Policy {
             costs_tolerated: 1.0,
             increase_min: None,
             least_increase: LEAST_INCREASE,
-            deadline_us: None,
         }
     }
 }
@@ -68,12 +66,6 @@ impl Policy {
     /// What is no share.
     pub fn looking_for(self, increase: f64) -> Result<Self, Invalid> {
         share(increase).map(|least_increase| Self { least_increase, ..self })
-    }
-
-    /// Longer than this no request may take, in microseconds.
-    #[must_use]
-    pub fn deadline(self, microseconds: u64) -> Self {
-        Self { deadline_us: Some(microseconds), ..self }
     }
 
     pub(crate) fn test_of(&self, event: Event) -> RatioTest {

@@ -143,7 +143,9 @@ impl CanaryPolicy {
     fn problem(&self) -> Option<String> {
         let percent = |share: &&Decimal| !(0.0..100.0).contains(&share.get()) || share.get() == 0.0;
         if let Some(share) = self.ramp.iter().find(percent) {
-            return Some(format!("canary.ramp has {share}: a step is above 0 and below 100 percent"));
+            return Some(format!(
+                "canary.ramp has {share}: a step is above 0 and below 100 percent"
+            ));
         }
         if !self.ramp.is_sorted_by(|one, next| one < next) {
             return Some("canary.ramp has to rise from step to step".to_owned());
@@ -273,7 +275,9 @@ mod tests {
             assert_eq!(text.parse::<KeySource>().unwrap().to_string(), text);
         }
         assert_eq!("header:X-User".parse::<KeySource>().unwrap().to_string(), "header:x-user");
-        for wrong in ["", "x-user", "header:", "header:a b", "cookie:;", "event:", "event:a..b", "ip:x"] {
+        for wrong in
+            ["", "x-user", "header:", "header:a b", "cookie:;", "event:", "event:a..b", "ip:x"]
+        {
             assert!(wrong.parse::<KeySource>().is_err(), "{wrong:?}");
         }
     }

@@ -37,6 +37,7 @@ use crate::{
     queue::{Queue, QueueConfig},
     run::{Executor, Policy},
     telemetry::{LogLimits, Logs, Telemetry},
+    trial::{Judging, Observer, Reports},
 };
 
 /// How a server is set up.
@@ -147,6 +148,7 @@ pub struct Platform {
     control: TcpListener,
     control_address: SocketAddr,
     parts: Control,
+    judging: Judging,
     stop: watch::Sender<bool>,
 }
 
@@ -185,11 +187,12 @@ impl Platform {
         let store = self.store.clone();
         let Control { catalog, logs, queue, changes, .. } = self.parts.clone();
         let (drain, stop) = (self.config.drain, self.stop.clone());
-        let mut listeners = self.listen();
+        let (mut listeners, judging) = self.listen();
         shutdown.await;
         stop.send_replace(true);
         let drained = async {
             while listeners.join_next().await.is_some() {}
+            judging.stop().await;
             changes.ended().await;
             queue.close().await;
         };
@@ -227,12 +230,15 @@ impl Platform {
         let (catalog, _engine) = tokio::try_join!(catalog, engine)?;
 
         let executor = Executor::start(config.policy).map_err(io("start the engine threads"))?;
-        let invoker = Invoker::new(executor.clone(), logs.clone(), config.concurrency);
+        let (observer, heard) = Observer::new();
+        let invoker = Invoker::new(executor.clone(), logs.clone(), config.concurrency, observer);
         let (routes, events) = (catalog.routes().clone(), config.queue.clone());
         let queue = Queue::open(store.clone(), routes, invoker.clone(), events).await?;
         let (stop, stopping) = watch::channel(false);
         let data_plane = format!("http://{}", reachable(http_address)).into();
-        let changes = Changes::default();
+        let (changes, reports) = (Changes::default(), Reports::default());
+        let judging = Judging::start(catalog.clone(), changes.clone(), reports.clone(), heard)
+            .map_err(io("start the judge"))?;
         let parts = Control {
             catalog,
             changes,
@@ -241,10 +247,21 @@ impl Platform {
             queue,
             logs,
             telemetry,
+            reports,
             data_plane,
             stopping,
         };
-        Ok(Self { config, store, http, http_address, control, control_address, parts, stop })
+        Ok(Self {
+            config,
+            store,
+            http,
+            http_address,
+            control,
+            control_address,
+            parts,
+            judging,
+            stop,
+        })
     }
 
     fn background(&self) -> JoinHandle<()> {
@@ -252,7 +269,7 @@ impl Platform {
         tokio::spawn(self.parts.catalog.images().clone().sweep())
     }
 
-    fn listen(self) -> JoinSet<()> {
+    fn listen(self) -> (JoinSet<()>, Judging) {
         let plane = DataPlane {
             routes: self.parts.catalog.routes().clone(),
             invoker: self.parts.invoker.clone(),
@@ -271,7 +288,7 @@ impl Platform {
         let stopped = async move { drop(for_data.wait_for(|stop| *stop).await) };
         listeners.spawn(data::serve(self.http, Arc::new(plane), stopped));
         listeners.spawn(control::serve(self.control, router, for_control));
-        listeners
+        (listeners, self.judging)
     }
 }
 

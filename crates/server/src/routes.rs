@@ -16,15 +16,17 @@ use std::{
 use arc_swap::ArcSwap;
 use belay_host::AppHost;
 use belay_model::{
-    AppName, Arm, ChangeId, EnvironmentName, FunctionName, FunctionRef, Limits, PartId,
+    AppName, Arm, ChangeId, EnvironmentName, FunctionName, FunctionRef, Limits, PartId, Policy,
     ProgramName, Qualifier, VersionNumber,
 };
+use http::HeaderMap;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use crate::{
     catalog::{AppMaps, AppShared, ChangeRecord, ChangeState, ImageSlot, VersionRecord},
     run::Gate,
     telemetry::{ChangeCounters, FunctionStats},
+    trial::{Drawn, Trial},
 };
 
 /// Where the newest snapshot is read from.
@@ -45,6 +47,8 @@ pub struct AppRoutes {
     pub live: VersionNumber,
     pub versions: RedBlackTreeMapSync<VersionNumber, Arc<VersionRoutes>>,
     pub created_ms: u64,
+    /// How changes are let in and judged.
+    pub policy: Arc<Policy>,
     /// All aliases but `live`.
     pub aliases: Arc<BTreeMap<String, VersionNumber>>,
     /// What runs unless a request asks for a version, where that is not simply the live one.
@@ -58,6 +62,8 @@ pub struct EffectiveRoutes {
     pub version: VersionNumber,
     /// Of each part.
     pub arms: Arc<[Arm]>,
+    /// Which requests run otherwise, while not all run the same.
+    pub trial: Option<Arc<Trial>>,
     /// The part whose arms are two images, or two settings of functions.
     pub face_part: Option<PartId>,
     pub after: Arc<VersionRoutes>,
@@ -66,14 +72,18 @@ pub struct EffectiveRoutes {
 }
 
 impl EffectiveRoutes {
-    /// The same program at other arms.
+    /// The same program at the arms, and in the phase, of `change`.
     #[must_use]
-    pub fn at(&self, arms: Arc<[Arm]>) -> Self {
+    pub fn at(&self, app: &AppName, change: &ChangeRecord, policy: &Arc<Policy>) -> Self {
+        let unsettled = change.settled.is_none();
+        let arms: Arc<[Arm]> =
+            change.parts.iter().filter(|_| unsettled).map(|part| part.arm).collect();
         let chosen = Chosen { arms: arms.clone(), counters: self.counters.clone() };
         let choosing = |routes: &Arc<VersionRoutes>| Arc::new(routes.choosing(chosen.clone()));
         Self {
             version: self.version,
             arms,
+            trial: Trial::new(app, change, policy).filter(|_| unsettled).map(Arc::new),
             face_part: self.face_part,
             after: choosing(&self.after),
             before: self.before.as_ref().map(choosing),
@@ -203,6 +213,22 @@ impl Routes {
             _ => self.find(f, q)?,
         };
         Ok((target, arms.into()))
+    }
+
+    /// What a request that came to `target` runs while its app has a change on trial: the arms that are drawn for it, and
+    /// the target of the image that they choose. `None` if all requests run the same, or only one arm has the function.
+    pub fn draw(
+        &self,
+        target: &Target,
+        headers: Option<&HeaderMap>,
+        event: &str,
+    ) -> Option<(Arc<Target>, Drawn)> {
+        // Who asked for a version is not on trial.
+        target.chosen.as_ref()?;
+        let effective = self.apps.get(&target.app)?.effective.as_ref()?;
+        let drawn = effective.trial.as_ref()?.draw_for(headers, event);
+        let target = effective.face(&drawn.arms).find(&target.function).ok()?;
+        Some((target, drawn))
     }
 
     pub fn app(&self, app: &AppName) -> Option<&Arc<AppRoutes>> {
@@ -355,7 +381,13 @@ impl AppRoutes {
 
     fn find(&self, function: &FunctionName, q: &Qualifier) -> Result<Arc<Target>, RouteError> {
         if let (Qualifier::Live, Some(effective)) = (q, &self.effective) {
-            return effective.face(&effective.arms).find(function);
+            let found = effective.face(&effective.arms).find(function);
+            // While some requests run as before, what only they have is there.
+            let before = effective.before.as_ref().filter(|_| effective.trial.is_some());
+            return match (found, before) {
+                (Err(RouteError::NotInVersion { .. }), Some(before)) => before.find(function),
+                (found, _) => found,
+            };
         }
         let version = self.version_of(q)?;
         let unknown = || RouteError::UnknownVersion { app: self.name().clone(), version };

@@ -10,7 +10,7 @@ use crate::{
     args::{Changes, Flip, Settle, Show},
     change_named::ChangeParts,
     client::{Client, read},
-    commands::show,
+    commands::{explain, show},
     exit::{CliError, CliResult, Exit},
     output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled},
 };
@@ -50,7 +50,11 @@ fn runs(change: &Value) -> bool {
 }
 
 fn state(change: &Value) -> String {
-    show::text(change, "state").replace('_', " ")
+    let state = show::text(change, "state").replace('_', " ");
+    match change["percent"].as_f64() {
+        Some(percent) => format!("{state} {percent} %"),
+        None => state,
+    }
 }
 
 /// `a b -c`: with a minus what was taken back.
@@ -138,7 +142,7 @@ fn stays(detail: &Value, output: Output) {
     output.line(styled(DIM, format!("  {}", way_back(detail))));
 }
 
-fn headline(detail: &Value) -> String {
+pub(super) fn headline(detail: &Value) -> String {
     let id = styled(BOLD, show::text(detail, "id"));
     let (from, program) = (show::text(detail, "from"), show::text(detail, "program"));
     let verb = if runs(detail) { "runs" } else { "was last at" };
@@ -200,7 +204,7 @@ fn part_of(detail: &Value, part: &Value, output: Output) -> CliResult {
     Ok(())
 }
 
-fn size(hunks: &[Value]) -> String {
+pub(super) fn size(hunks: &[Value]) -> String {
     let lines = |key: &str| -> u64 {
         let range = |hunk: &Value| {
             let (first, last) = (hunk[key][0].as_u64()?, hunk[key][1].as_u64()?);
@@ -225,19 +229,24 @@ fn counters(counters: &Value, arm: &str) -> Option<String> {
     Some(line)
 }
 
-fn hunk_text(hunk: &Value) -> String {
+/// `src/cart.js:12 in total`.
+pub(super) fn place(hunk: &Value) -> String {
     let edit = &hunk["edit"];
     let line = |key: &str| hunk[key][0].as_u64();
-    let place = line("after_lines").or_else(|| line("before_lines"));
-    let mut text = format!("  {}", show::text(edit, "module"));
-    if let Some(line) = place {
+    let mut text = show::text(edit, "module").to_owned();
+    if let Some(line) = line("after_lines").or_else(|| line("before_lines")) {
+        // Writing to a string does not fail.
         let _ = write!(text, ":{line}");
     }
     let function = show::text(edit, "function");
     if !function.is_empty() {
         let _ = write!(text, " in {function}");
     }
-    let mut lines = vec![text];
+    text
+}
+
+fn hunk_text(hunk: &Value) -> String {
+    let mut lines = vec![format!("  {}", place(hunk))];
     let (old, new) = (show::text(hunk, "before_text"), show::text(hunk, "after_text"));
     let diff = TextDiff::from_lines(old, new);
     for group in diff.grouped_ops(CONTEXT) {
@@ -296,7 +305,7 @@ pub(crate) async fn settle(args: &Settle, output: Output) -> CliResult {
     Ok(())
 }
 
-fn tell_done(done: &str, what: &str, answer: &Value, output: Output) {
+pub(super) fn tell_done(done: &str, what: &str, answer: &Value, output: Output) {
     output.json(answer);
     output.line(format!("{} {}", styled(GOOD, done), styled(BOLD, what)));
     let id = show::text(answer, "id");
@@ -367,6 +376,7 @@ pub(super) fn deployed(change: &Value, output: Output) {
         output.line(format!("  {}: {text}", styled(WARN, "note")));
     }
     settled(change, output);
+    explain::share(change, output);
 }
 
 /// What of the change before a deploy touched.

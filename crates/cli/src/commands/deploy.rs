@@ -40,6 +40,7 @@ struct Consent {
     all: bool,
     lose: BTreeSet<String>,
     bring_back: BTreeSet<String>,
+    now: bool,
 }
 
 impl Consent {
@@ -65,6 +66,7 @@ impl Consent {
         let list = |parts: &BTreeSet<String>| parts.iter().cloned().collect::<Vec<_>>().join(",");
         let mut query = Vec::new();
         query.extend(self.all.then(|| ("yes", "true".to_owned())));
+        query.extend(self.now.then(|| ("now", "true".to_owned())));
         query.extend((!self.lose.is_empty()).then(|| ("lose", list(&self.lose))));
         query.extend((!self.bring_back.is_empty()).then(|| ("bring_back", list(&self.bring_back))));
         query
@@ -82,7 +84,7 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     progress.step("uploading");
     let sent = upload(&client, &sources).await?;
     let uploaded = start.elapsed();
-    let mut consent = Consent { all: args.yes, ..Consent::default() };
+    let mut consent = Consent { all: args.yes, now: args.now, ..Consent::default() };
     let answer = loop {
         progress.step("building");
         match build(&client, &manifest, &sources, &consent).await {
@@ -145,6 +147,7 @@ fn resolve(project: Project) -> CliResult<Resolved> {
         env: project.env,
         egress: project.egress,
         tags: project.tags,
+        policy: project.policy,
         modules,
     };
     Ok((manifest, found.sources, warnings))

@@ -10,9 +10,19 @@ use toml::{
     de::{DeTable, DeValue, Error},
 };
 
-use super::{BelayToml, Function, limits, reader::Reader, tags};
+use super::{BelayToml, Function, limits, policy, reader::Reader, tags};
 
-const TOP: [&str; 7] = ["app", "environment", "functions", "limits", "tags", "env", "egress"];
+const TOP: [&str; 9] = [
+    "app",
+    "environment",
+    "functions",
+    "limits",
+    "tags",
+    "env",
+    "egress",
+    policy::TABLES[0],
+    policy::TABLES[1],
+];
 const EXAMPLE: &str = "name one:\n[functions]\nhello = \"src/index.ts#hello\"";
 
 /// Reads `source`, the text of the file that messages call `path`.
@@ -45,6 +55,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
     let env = root.get("env").map_or_else(BTreeMap::new, |value| env(reader, value));
     let egress =
         root.get("egress").map_or_else(EgressPolicy::default, |value| egress(reader, value));
+    let policy = policy::read(reader, root);
     Some(BelayToml {
         app: app?,
         environment: environment.unwrap_or_default(),
@@ -52,6 +63,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
         env,
         egress,
         tags,
+        policy,
     })
 }
 

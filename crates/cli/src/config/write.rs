@@ -3,7 +3,7 @@
 use belay_model::{Alternative, AppManifest, AppTags, EgressPolicy, FunctionSpec, Limits, Tags};
 use toml::{Table, Value};
 
-use super::limits;
+use super::{limits, policy};
 
 /// A `belay.toml` that deploys what the manifest says. What is as it would be anyway is left out.
 pub fn write(manifest: &AppManifest) -> String {
@@ -32,6 +32,7 @@ pub fn write(manifest: &AppManifest) -> String {
             root.insert(key.to_owned(), table.into());
         }
     }
+    root.extend(policy::write(&manifest.policy));
     root.to_string()
 }
 

@@ -38,6 +38,7 @@ pub(super) fn open(file: &Path, name: Option<AppName>) -> CliResult<Project> {
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
         tags: AppTags::default(),
+        policy: belay_model::Policy::default(),
     })
 }
 

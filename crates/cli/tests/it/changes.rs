@@ -25,8 +25,8 @@ fn second() -> String {
 
 /// Two versions, and the part of the second one that has the price.
 fn both_versions(bench: &Bench) -> String {
-    bench.write("shop.js", SHOP).run(&["deploy", "shop.js"]).ok();
-    bench.write("shop.js", &second()).run(&["deploy", "shop.js"]).ok();
+    bench.write("shop.js", SHOP).run(&["deploy", "--now", "shop.js"]).ok();
+    bench.write("shop.js", &second()).run(&["deploy", "--now", "shop.js"]).ok();
     let detail = bench.run(&["show", "shop/2", "--json"]).ok().json();
     let contents = detail["contents"].as_array().unwrap();
     let wrong = contents.iter().find(|part| part["hunks"].to_string().contains("n + 2"));
@@ -64,7 +64,7 @@ fn changes_effective_versions_are_shown_and_exported() {
     assert_eq!(exported(&bench, "then", &["--at", "2+1"]), SHOP.replace("? 3", "? 4"));
     assert_eq!(bench.run(&["export", "shop", "--effective", "never", "--at", "2+9"]).code, 6);
     // With its settings it can be deployed.
-    let again = bench.run(&["deploy", "now"]).ok().stdout;
+    let again = bench.run(&["deploy", "--now", "now"]).ok().stdout;
     assert!(again.contains("shop version 3"), "{again}");
     assert_eq!(exported(&bench, "again", &[]), SHOP);
     assert_eq!(bench.run(&["export", "shop", "--effective", "never", "--at", "two"]).code, 2);
@@ -105,13 +105,13 @@ fn changes_whose_way_back_would_be_lost_refuse_a_deploy_that_nobody_confirms() {
     let bench = server.bench();
     let wrong = both_versions(&bench);
     bench.write("shop.js", &second().replace("? 4", "? 5"));
-    let refused = bench.run_with_input(&["deploy", "shop.js"], "y\n");
+    let refused = bench.run_with_input(&["deploy", "--now", "shop.js"], "y\n");
     assert_eq!(refused.code, 3, "{}", refused.shown());
     assert!(refused.stderr.contains("touches what change shop/2 brought"), "{}", refused.shown());
     assert!(refused.stderr.contains("help: deploy with `--yes`"), "{}", refused.shown());
-    let told = bench.run(&["deploy", "shop.js", "--json"]).json();
+    let told = bench.run(&["deploy", "--now", "shop.js", "--json"]).json();
     assert_eq!(told["error"]["code"], Value::from("way-back-lost"));
-    let deployed = bench.run(&["deploy", "shop.js", "--yes"]).ok().stdout;
+    let deployed = bench.run(&["deploy", "--now", "shop.js", "--yes"]).ok().stdout;
     assert!(deployed.contains("shop version 3"), "{deployed}");
     let right = if wrong == "a" { "b" } else { "a" };
     let settled = format!("note: touched, and settled as it was: shop/2:{right}\n");
@@ -137,7 +137,7 @@ fn changes_of_settings_are_exported_as_they_run() {
     };
     bench.write("rate.js", "export const handler = () => process.env.RATE;\n");
     for (timeout, rate) in [("2s", "1"), ("3s", "2")] {
-        bench.write("belay.toml", &of(timeout, rate)).run(&["deploy", "."]).ok();
+        bench.write("belay.toml", &of(timeout, rate)).run(&["deploy", "--now", "."]).ok();
     }
     assert_eq!(bench.run(&["invoke", "shop.rate"]).ok().stdout, "\"2\"\n");
     bench.run(&["take-back", "shop/2"]).ok();
@@ -146,7 +146,7 @@ fn changes_of_settings_are_exported_as_they_run() {
     bench.run(&["export", "shop", "--effective", "now"]).ok();
     let written = fs::read_to_string(bench.dir.path().join("now/belay.toml")).unwrap();
     assert!(written.contains("timeout = \"2s\"") && written.contains("RATE = \"1\""), "{written}");
-    bench.run(&["deploy", "now"]).ok();
+    bench.run(&["deploy", "--now", "now"]).ok();
     assert_eq!(bench.run(&["invoke", "shop.rate"]).ok().stdout, "\"1\"\n");
 }
 
@@ -155,9 +155,9 @@ fn changes_say_what_of_them_stays() {
     let server = Server::start();
     let bench = server.bench();
     let never = SHOP.replace("  const days", "  /** @rollback never */\n  const days");
-    bench.write("shop.js", SHOP).run(&["deploy", "shop.js"]).ok();
+    bench.write("shop.js", SHOP).run(&["deploy", "--now", "shop.js"]).ok();
     let second = never.replace("n * 2", "n + 2").replace("? 3", "? 4");
-    let deployed = bench.write("shop.js", &second).run(&["deploy", "shop.js"]).ok().stdout;
+    let deployed = bench.write("shop.js", &second).run(&["deploy", "--now", "shop.js"]).ok().stdout;
     assert!(deployed.contains("1 part: a"), "{deployed}");
     assert!(deployed.contains("1 edit stays whatever is taken back"), "{deployed}");
     let shown = bench.run(&["show", "shop/2"]).ok().stdout;
@@ -185,7 +185,7 @@ fn changes_whose_way_back_would_be_lost_are_asked_about_on_a_terminal() {
     let right = if wrong == "a" { "b" } else { "a" };
     bench.write("shop.js", &second().replace("? 4", "? 5"));
     for no in ["n\n", "\n", "yess\n"] {
-        let mut terminal = Terminal::run(&bench, &["deploy", "shop.js"]);
+        let mut terminal = Terminal::run(&bench, &["deploy", "--now", "shop.js"]);
         let shown = terminal.asked(QUESTION);
         let told = format!("the deploy touches what change shop/2 brought ({right})");
         assert!(shown.contains(&told), "{shown}");
@@ -195,7 +195,7 @@ fn changes_whose_way_back_would_be_lost_are_asked_about_on_a_terminal() {
         assert!(ended.stdout.contains("shop was not deployed; nothing has changed"));
     }
     assert_eq!(bench.run(&["changes", "shop", "--json"]).ok().json()["changes"][0]["id"], "shop/2");
-    let mut terminal = Terminal::run(&bench, &["deploy", "shop.js"]);
+    let mut terminal = Terminal::run(&bench, &["deploy", "--now", "shop.js"]);
     terminal.asked(QUESTION);
     terminal.answer("y\n");
     let ended = terminal.ended().ok();
@@ -212,7 +212,7 @@ fn changes_that_nobody_was_asked_about_are_not_lost() {
     bench.run(&["take-back", "shop/2:b"]).ok();
     bench.write("shop.js", &second().replace("? 4", "? 5").replace("n + 2", "n + 3"));
     for (answer, version) in [("n\n", "2"), ("y\n", "3")] {
-        let mut terminal = Terminal::run(&bench, &["deploy", "shop.js"]);
+        let mut terminal = Terminal::run(&bench, &["deploy", "--now", "shop.js"]);
         let shown = terminal.asked(QUESTION);
         assert!(shown.contains("brought (a):"), "{shown}");
         bench.run(&["restore", "shop/2:b"]).ok();
@@ -263,11 +263,11 @@ fn changes_are_told_what_stays_of_themselves() {
         let code = SHOP.replace("  const days", &format!("{tag}  const days"));
         code.replace("? 3", &format!("? {days}")).replace("n * 2", "n + 2")
     };
-    bench.write("shop.js", SHOP).run(&["deploy", "shop.js"]).ok();
-    bench.write("shop.js", &of(4)).run(&["deploy", "shop.js"]).ok();
+    bench.write("shop.js", SHOP).run(&["deploy", "--now", "shop.js"]).ok();
+    bench.write("shop.js", &of(4)).run(&["deploy", "--now", "shop.js"]).ok();
     let third =
         of(5).replace("  return days;", "  if (!to) throw new Error('where to?');\n  return days;");
-    bench.write("shop.js", &third).run(&["deploy", "shop.js"]).ok();
+    bench.write("shop.js", &third).run(&["deploy", "--now", "shop.js"]).ok();
     let taken = bench.run(&["take-back", "shop/2"]).ok().stdout;
     assert!(taken.contains("shop/3 runs 3+1"), "{taken}");
     let note = "note: 1 edit stays (`@rollback never`); `belay alias shop live 1` makes version 1 run again, as a whole\n";

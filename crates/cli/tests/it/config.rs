@@ -53,6 +53,25 @@ EMPTY = ""
 [egress]
 allow = []
 allow_internal = ["10.0.0.7:8080"]
+[canary]
+ramp = [0.5, 10, 50]
+step_min = "10s"
+step_max = "1m"
+inconclusive = "hold"
+window = "1h"
+hold_out = 2.5
+key = "cookie:session"
+harm_max = 20
+dry_run = true
+
+[judge]
+take_back = 0.0001
+slow = 0.01
+failures_tolerated = 1.5
+costs_tolerated = 2
+increase_min = 0.5
+harmless_below = 3
+deadline = "250ms"
 "#,
     ] {
         let read = |source: &str| {
@@ -73,6 +92,7 @@ allow_internal = ["10.0.0.7:8080"]
             env: content.env.clone(),
             egress: content.egress.clone(),
             tags: content.tags,
+            policy: content.policy.clone(),
             modules: Vec::new(),
         };
         let written = config::write(&manifest);
@@ -131,6 +151,26 @@ GREETING = "hello"
 [egress]
 allow = ["api.example.com", "*.example.org:8443"]
 allow_internal = ["10.0.0.7:5432"]
+
+[canary]
+ramp = [0.5, 10, 50]
+step_min = "10s"
+step_max = "1m"
+inconclusive = "hold"
+window = "1h"
+hold_out = 2.5
+key = "cookie:session"
+harm_max = 20
+dry_run = true
+
+[judge]
+take_back = 0.0001
+slow = 0.01
+failures_tolerated = 1.5
+costs_tolerated = 2
+increase_min = 0.5
+harmless_below = 3
+deadline = "250ms"
 "#
     ));
 }
@@ -193,6 +233,33 @@ transaction = "t"
 }
 
 #[test]
+fn wrong_policies() {
+    insta::assert_snapshot!(check(
+        r#"
+app = "shop"
+functions = { f = "a.ts" }
+
+[canary]
+ramp = "fast"
+step_mn = "10s"
+step_min = 10
+inconclusive = "wait"
+key = "ip"
+hold_out = -1
+harm_max = 1.5
+
+[judge]
+take_back = "never"
+deadline = "soon"
+"#
+    ));
+    insta::assert_snapshot!(
+        "wrong-ramp",
+        check("app = \"a\"\nfunctions = { f = \"a.ts\" }\n[canary]\nramp = [5, 1]\n")
+    );
+}
+
+#[test]
 fn nothing_to_deploy() {
     insta::assert_snapshot!("empty", check(""));
     insta::assert_snapshot!("no-function", check("app = \"a\"\n[functions]\n"));
@@ -213,7 +280,7 @@ proptest! {
     /// Texts that are nearly right reach further than random ones.
     #[test]
     fn any_value_is_read_or_refused(
-        key in "(app|environment|functions|limits|tags|env|egress|x)(\\.(handler|timeout|memory|rollback|retries|allow|é))?",
+        key in "(app|environment|functions|limits|tags|env|egress|canary|judge|x)(\\.(handler|timeout|memory|rollback|retries|allow|ramp|key|slow|é))?",
         value in "(\"[a-z0-9.#/é]*(ms|s|MB)?\"|-?[0-9]{1,25}|true|\\[[0-9\", ]*\\]|\\{\\}|1979-05-27)",
     ) {
         check(&format!("app = \"a\"\n{key} = {value}\n"));

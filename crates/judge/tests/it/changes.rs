@@ -1,7 +1,7 @@
 //! Whole changes: several parts, several kinds of events, one budget.
 
 use belay_judge::{
-    Band, Comparison, Cost, Decision, Event, Limits, Policy, Quantile, Sample, Share, Spread,
+    Band, Comparison, Cost, Decision, Event, Limits, Policy, Quantile, Sample, Share, Usual,
 };
 use belay_model::{Arm, Category};
 use rand::Rng;
@@ -25,7 +25,7 @@ fn coin(random: &mut impl Rng, share: Share) -> Arm {
 }
 
 fn comparison(policy: Policy) -> Comparison {
-    Comparison::new(policy, Limits::default())
+    Comparison::new(policy)
 }
 
 /// Requests in all, and those with the guilty part on, until a part of ten is taken back; and which one.
@@ -38,7 +38,7 @@ fn ten_parts(seed: u64, fault: f64, most: usize) -> Option<(usize, u64, usize)> 
         on += u64::from(arms[3] == Arm::After);
         let fails = arms[3] == Arm::After && random.random_bool(fault);
         for (part, arm) in parts.iter_mut().zip(&arms) {
-            part.note(&failing(*arm, Share::HALF, fails));
+            part.note(&failing(*arm, Share::HALF, fails), &Limits::default());
         }
         if fails {
             let guilty = |part: &Comparison| part.verdict(10).decision == Decision::TakeBack;
@@ -69,19 +69,19 @@ fn ten_innocent_parts_share_one_budget() {
     let alarms = (0..300).filter(|seed| {
         let mut random = random(*seed);
         let mut parts: Vec<Comparison> = (0..10).map(|_| comparison(policy)).collect();
+        let mut usual = Usual::default();
         (0..600).any(|request| {
-            if request == 300 {
-                parts.iter_mut().for_each(Comparison::begin_step);
+            if request == 400 {
+                usual.begin_step();
             }
             let (fails, latency) = (random.random_bool(0.1), random.random_range(100..1_000));
-            let sample = |arm| Sample {
-                costs: [Some(latency), None, Some(latency / 7)],
-                ..failing(arm, Share::HALF, fails)
-            };
+            let costs = [Some(latency), None, Some(latency / 7)];
+            let sample = |arm| Sample { costs, ..failing(arm, Share::HALF, fails) };
             for part in &mut parts {
                 let arm = coin(&mut random, Share::HALF);
-                part.note(&sample(arm));
+                part.note(&sample(arm), &usual.limits());
             }
+            usual.note(costs);
             let alarm = |part: &Comparison| part.verdict(10).decision == Decision::TakeBack;
             request % 20 == 0 && parts.iter().any(alarm)
         })
@@ -96,10 +96,10 @@ fn latency_that_drifts_under_a_ramp_is_nobodys_fault() {
     let policy = Policy::default().sure(alpha(0.05), alpha(0.2));
     let alarms = (0..200).filter(|seed| {
         let mut random = random(*seed);
-        let mut test = comparison(policy);
+        let (mut test, mut usual) = (comparison(policy), Usual::default());
         let mut requests = 0.0;
         [0.01, 0.05, 0.25, 0.5, 0.98].into_iter().map(share).any(|step| {
-            test.begin_step();
+            usual.begin_step();
             (0..400).any(|_| {
                 requests += 1.0;
                 let drift: f64 = 1.0 + requests / 2_000.0;
@@ -109,7 +109,11 @@ fn latency_that_drifts_under_a_ramp_is_nobodys_fault() {
                     clippy::cast_sign_loss,
                     reason = "small"
                 )]
-                test.note(&slow(coin(&mut random, step), step, latency as u64));
+                let sample = slow(coin(&mut random, step), step, latency as u64);
+                test.note(&sample, &usual.limits());
+                if sample.arm == Arm::Before {
+                    usual.note(sample.costs);
+                }
                 requests % 25.0 == 0.0 && test.verdict(1).decision == Decision::TakeBack
             })
         })
@@ -121,18 +125,21 @@ fn latency_that_drifts_under_a_ramp_is_nobodys_fault() {
 #[test]
 fn a_slow_arm_is_found_once_it_is_known_what_is_usual() {
     let mut random = random(11);
-    let mut test = comparison(Policy::default());
+    let (mut test, mut usual) = (comparison(Policy::default()), Usual::default());
     for _ in 0..1_000 {
-        test.note(&slow(Arm::Before, share(0.05), random.random_range(800..1_200)));
+        let sample = slow(Arm::Before, share(0.05), random.random_range(800..1_200));
+        test.note(&sample, &Limits::default());
+        usual.note(sample.costs);
     }
     assert_eq!(test.verdict(1).findings, [], "nothing is usual yet");
-    test.begin_step();
+    usual.begin_step();
     let mut requests = 0;
     while test.verdict(1).decision != Decision::TakeBack {
         requests += 1;
         let arm = coin(&mut random, Share::HALF);
         let factor = if arm == Arm::After { 13 } else { 10 };
-        test.note(&slow(arm, Share::HALF, random.random_range(800..1_200) * factor / 10));
+        let sample = slow(arm, Share::HALF, random.random_range(800..1_200) * factor / 10);
+        test.note(&sample, &usual.limits());
         assert!(requests < 200, "{:#?}", test.verdict(1));
     }
     let verdict = test.verdict(1);
@@ -159,7 +166,8 @@ fn clients_that_stay_at_one_arm_count_once() {
             let client = (0..6).map(|_| random.random_range(0..300)).min().unwrap_or(0);
             let (arm, fails) = clients[client];
             let fails = random.random_bool(fails);
-            test.note(&Sample { key: Some(client as u64), ..failing(arm, share, fails) });
+            let sample = Sample { key: Some(client as u64), ..failing(arm, share, fails) };
+            test.note(&sample, &Limits::default());
             request % 20 == 0 && test.verdict(1).decision == Decision::TakeBack
         })
     });
@@ -170,13 +178,13 @@ fn clients_that_stay_at_one_arm_count_once() {
 /// Seven of ten points of the canary at a hundred times the baseline, three equal to it: Kayenta's judge passes this.
 #[test]
 fn seven_of_ten_points_far_off_do_not_pass() {
-    let mut before = Spread::default();
-    (0..200).for_each(|_| before.note(10));
-    let limits = Limits::default().or_seen(&[before, Spread::default(), Spread::default()]);
-    let mut test = Comparison::new(Policy::default(), limits);
+    let mut usual = Usual::default();
+    (0..200).for_each(|_| usual.note([Some(10), None, None]));
+    let limits = usual.limits();
+    let mut test = comparison(Policy::default());
     for point in 0..10 {
-        test.note(&slow(Arm::Before, Share::HALF, 10));
-        test.note(&slow(Arm::After, Share::HALF, if point < 7 { 1_000 } else { 10 }));
+        test.note(&slow(Arm::Before, Share::HALF, 10), &limits);
+        test.note(&slow(Arm::After, Share::HALF, if point < 7 { 1_000 } else { 10 }), &limits);
     }
     let verdict = test.verdict(1);
     assert_eq!(verdict.findings[0].counts, [0, 7]);
@@ -191,8 +199,8 @@ fn a_few_errors_against_none_do_not_pass() {
     let mut test = comparison(Policy::default());
     for errors in [0, 1, 2, 1, 0, 0] {
         for request in 0..20 {
-            test.note(&failing(Arm::Before, Share::HALF, false));
-            test.note(&failing(Arm::After, Share::HALF, request < errors));
+            test.note(&failing(Arm::Before, Share::HALF, false), &Limits::default());
+            test.note(&failing(Arm::After, Share::HALF, request < errors), &Limits::default());
         }
     }
     assert!(!test.is_harmless());
@@ -206,7 +214,7 @@ fn many_requests_without_more_failures_are_harmless() {
     assert!(!test.is_harmless(), "nothing was seen");
     let requests = (1..).find(|_| {
         let (arm, fails) = (coin(&mut random, Share::HALF), random.random_bool(0.002));
-        test.note(&failing(arm, Share::HALF, fails));
+        test.note(&failing(arm, Share::HALF, fails), &Limits::default());
         test.is_harmless()
     });
     assert!(requests.is_some_and(|requests| (500..6_000).contains(&requests)), "{requests:?}");
@@ -219,8 +227,8 @@ fn what_is_rare_needs_a_rise_to_be_taken_back() {
     let mut test = comparison(policy);
     // Ten times as often, and still rare.
     for request in 0..4_000 {
-        test.note(&failing(Arm::Before, Share::HALF, request % 1_000 == 0));
-        test.note(&failing(Arm::After, Share::HALF, request % 100 == 0));
+        test.note(&failing(Arm::Before, Share::HALF, request % 1_000 == 0), &Limits::default());
+        test.note(&failing(Arm::After, Share::HALF, request % 100 == 0), &Limits::default());
     }
     let verdict = test.verdict(1);
     assert_eq!(verdict.decision, Decision::Slow, "{verdict:#?}");
@@ -233,8 +241,11 @@ fn what_says_nothing_counts_for_nothing() {
     let mut test = comparison(Policy::default());
     for _ in 0..100 {
         let engine = Some(Category::Engine);
-        test.note(&Sample { failure: engine, ..plain(Arm::After, Share::HALF) });
-        test.note(&plain(Arm::Before, Share::HALF));
+        test.note(
+            &Sample { failure: engine, ..plain(Arm::After, Share::HALF) },
+            &Limits::default(),
+        );
+        test.note(&plain(Arm::Before, Share::HALF), &Limits::default());
     }
     assert_eq!((test.verdict(1).findings, test.units()), (Vec::new(), [100, 100]));
     assert_eq!(test.costs(Cost::Latency)[1].value(Quantile::P50), None);
@@ -242,10 +253,11 @@ fn what_says_nothing_counts_for_nothing() {
 
 #[test]
 fn a_deadline_is_a_limit_that_is_known_from_the_start() {
-    let mut test = comparison(Policy::default().deadline(1_000));
+    let mut test = comparison(Policy::default());
+    let limits = Limits::default().deadline(Some(1_000));
     for _ in 0..40 {
-        test.note(&slow(Arm::Before, Share::HALF, 900));
-        test.note(&slow(Arm::After, Share::HALF, 1_100));
+        test.note(&slow(Arm::Before, Share::HALF, 900), &limits);
+        test.note(&slow(Arm::After, Share::HALF, 1_100), &limits);
     }
     let verdict = test.verdict(1);
     assert_eq!(

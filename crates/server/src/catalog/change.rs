@@ -9,7 +9,8 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     AppRecord, Catalog, CatalogError, Happening, What,
     record::{
-        self, APPS, CHANGES, DEPLOYS, FLIPS, FORMAT, SECRETS, SecretRecord, VERSIONS, secret_key,
+        self, APPS, CHANGES, DECISIONS, DEPLOYS, FLIPS, FORMAT, SECRETS, SecretRecord, VERSIONS,
+        secret_key,
     },
 };
 use crate::{routes::AppRoutes, telemetry::Timestamp};
@@ -108,7 +109,7 @@ impl Catalog {
             tracing::warn!(%app, %error, "the kv file of a removed app cannot be erased");
         }
         // Flips before changes: nobody looks for flips without one.
-        for collection in [&VERSIONS, &SECRETS, &FLIPS, &CHANGES] {
+        for collection in [&VERSIONS, &SECRETS, &FLIPS, &DECISIONS, &CHANGES] {
             loop {
                 let range = KeyRange::prefix(format!("{app}/")).limit(REMOVE_BATCH);
                 let records = self.inner.store.list(collection, range).await?;

@@ -23,7 +23,7 @@ use super::{
     AppRecord, AppShared, BuildLine, Catalog, CatalogError, FunctionRecord, Happening,
     VersionRecord, What,
     build::{Purpose, Work},
-    changes::{PartNote, PlannedChange, brought},
+    changes::{PartNote, PlannedChange, brought, with_decision},
     load::Parts,
     manifest::{check, encode_manifest},
     maps,
@@ -42,6 +42,8 @@ pub struct Consent {
     pub lose: BTreeSet<String>,
     /// That these, which were taken back, run again and stay.
     pub bring_back: BTreeSet<String>,
+    /// That all requests run it from the beginning.
+    pub now: bool,
 }
 
 impl Consent {
@@ -87,6 +89,8 @@ pub struct DeployedChange {
     /// Parts of the change before that it touched: they stay as they are, and cannot be switched any more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settled: Vec<SettledPart>,
+    /// Percent of the requests that run it now.
+    pub percent: f64,
     /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
     pub staying: usize,
     /// Why nothing finer than the whole can be switched, if so.
@@ -266,6 +270,10 @@ impl Catalog {
             let transaction = records.fold(transaction, |t, change| {
                 t.put(&CHANGES, version_key(name, change.version), record::encode(change))
             });
+            let told = change.into_iter().flat_map(|change| &change.told);
+            let transaction = told.fold(transaction, |t, (change, number, entry)| {
+                with_decision(t, name, *change, *number, entry)
+            });
             Ok((transaction, (app, version)))
         })
         .await
@@ -314,6 +322,7 @@ fn next_record(old: Option<AppRecord>, at_ms: u64) -> AppRecord {
             aliases: BTreeMap::new(),
             created_ms: at_ms,
             change: None,
+            policy: serde_json::Map::new(),
             taken_back: Vec::new(),
         };
     };
@@ -342,6 +351,7 @@ fn version_record(
         manifest: stored.manifest,
         maps: stored.maps,
         image: stored.image,
+        policy: manifest.policy.clone(),
         tags: stored.tags,
         engine,
     }
@@ -355,6 +365,7 @@ fn deployed(app: &AppName, change: &PlannedChange) -> DeployedChange {
         parts: (0..).map(PartId).take(record.parts.len()).collect(),
         notes: change.notes.clone(),
         settled: change.settled(app),
+        percent: change.percent,
         staying: record.staying,
         whole: record.whole.clone(),
     }

@@ -13,6 +13,7 @@ use super::{
     AppMaps, AppRecord, AppShared, CatalogError, ChangeRecord, Images, Services, VersionRecord,
     changes::effective_routes,
     images::WovenFace,
+    policy::policy_of,
     record::{self, APPS, CHANGES, FaceRecord, SECRETS, SecretRecord, VERSIONS},
     shared::Secrets,
 };
@@ -121,13 +122,16 @@ pub(super) fn app_routes(
         return Err(CatalogError::damaged(shared.app.as_str(), reason));
     }
     let aliases = Arc::new(record.aliases.clone());
-    let (live, created_ms) = (record.live, record.created_ms);
+    let live = versions.get(&record.live);
+    let policy = live.map(|live| policy_of(&live.record.policy, &record.policy));
+    let policy = Arc::new(policy.unwrap_or_default());
     let change = record.change.and_then(|change| changes.get(&change));
     let version = change.and_then(|change| versions.get(&change.version));
     let effective = change.zip(version).and_then(|(change, version)| {
-        effective_routes(parts, &version.record, change).map(Arc::new)
+        effective_routes(parts, &version.record, change, &policy).map(Arc::new)
     });
-    Ok(AppRoutes { shared, live, versions, aliases, created_ms, effective, changes })
+    let (live, created_ms) = (record.live, record.created_ms);
+    Ok(AppRoutes { shared, live, versions, aliases, created_ms, policy, effective, changes })
 }
 
 fn app_name(key: &str) -> Result<AppName, CatalogError> {

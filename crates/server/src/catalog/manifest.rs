@@ -16,13 +16,18 @@ const ENV_BYTES_MAX: usize = 256 << 10;
 /// All that is wrong with `manifest` itself.
 pub(super) fn check(manifest: &AppManifest) -> Result<(), CatalogError> {
     let limits = manifest.functions.iter().filter_map(|(name, spec)| limit(name, spec));
-    let found: Vec<_> =
-        [functions(manifest), env(manifest), environment(manifest), egress(manifest)]
-            .into_iter()
-            .flatten()
-            .chain(limits)
-            .chain(tags::check(manifest))
-            .collect();
+    let found: Vec<_> = [
+        functions(manifest),
+        env(manifest),
+        environment(manifest),
+        egress(manifest),
+        policy(manifest),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(limits)
+    .chain(tags::check(manifest))
+    .collect();
     if found.is_empty() { Ok(()) } else { Err(CatalogError::Refused(found)) }
 }
 
@@ -63,6 +68,11 @@ fn egress(manifest: &AppManifest) -> Option<Diagnostic> {
     let problem = Egress::parse(&manifest.egress).err()?;
     let help = "write `host`, `host:port`, `*.domain` or `*`";
     Some(Diagnostic::error("bad-egress", format!("egress: {problem}")).help(help))
+}
+
+fn policy(manifest: &AppManifest) -> Option<Diagnostic> {
+    let problem = manifest.policy.problem()?;
+    Some(Diagnostic::error("bad-policy", problem))
 }
 
 fn limit(name: &FunctionName, spec: &FunctionSpec) -> Option<Diagnostic> {

@@ -5,7 +5,8 @@
 //!
 //! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
 //! - [`deploy`]: a manifest becomes a version; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
-//! - [`changes`]: what a deploy changes, and which arms of it run; [`planning`]: what takes long is not done in turn;
+//! - [`changes`]: what a deploy changes, and which arms of it run; [`policy`]: how much of it, and who is asked;
+//!   [`planning`]: what takes long is not done in turn;
 //! - [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
 //!   share what they have in common, [`stored`] and [`across`]: and what that saves, within an app and between apps;
 //! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed; [`rebuild`]: images after an upgrade.
@@ -32,6 +33,7 @@ mod manifest;
 mod maps;
 mod pieces;
 mod planning;
+mod policy;
 mod rebuild;
 mod record;
 mod rewritten;
@@ -53,7 +55,7 @@ pub use self::{
     build::{BuildLine, Builder},
     changes::{
         Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, Named, PartNote,
-        PartNoteKind, find_change,
+        PartNoteKind, find_change, places,
     },
     deploy::{Consent, DeployResult, DeployTimings, DeployedChange, SettledPart},
     engines::Engines,
@@ -61,9 +63,10 @@ pub use self::{
     graph::GraphReport,
     images::{IdlePolicy, ImageSlot, Images},
     maps::AppMaps,
+    policy::PolicyReport,
     record::{
-        AppRecord, ChangeRecord, ChangeState, FlipRecord, FunctionRecord, Happening, PartRecord,
-        VersionRecord, What,
+        AppRecord, ChangeRecord, ChangeState, DecisionRecord, FlipRecord, FunctionRecord,
+        Happening, PartRecord, VersionRecord, What,
     },
     shared::{AppShared, Services},
 };

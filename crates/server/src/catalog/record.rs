@@ -7,6 +7,7 @@
 //! | `secrets` | `app/name` | [`SecretRecord`] |
 //! | `changes` | `app/number`, ten digits | [`ChangeRecord`] |
 //! | `flips` | `app/number/flip`, ten digits each | [`FlipRecord`] |
+//! | `decisions` | `app/number/decision`, ten digits each | [`DecisionRecord`] |
 //!
 //! The log `deploys` has a [`Happening`] for every change of these. Values are JSON with a `format` number; a reader
 //! refuses a higher one. A new field must have a default, or the number rises. Described for people in
@@ -15,9 +16,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belay_fabric::{Collection, LogName};
+use belay_govern::{Entry, Life};
 use belay_model::{
     AppName, Arm, EditId, EgressPolicy, EnvironmentName, FunctionName, Hash, Limits, PartId,
-    ProgramName, VersionNumber,
+    Policy, ProgramName, VersionNumber,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -28,6 +30,7 @@ pub(super) const VERSIONS: Collection = Collection::constant("versions");
 pub(super) const SECRETS: Collection = Collection::constant("secrets");
 pub(super) const CHANGES: Collection = Collection::constant("changes");
 pub(super) const FLIPS: Collection = Collection::constant("flips");
+pub(super) const DECISIONS: Collection = Collection::constant("decisions");
 pub(super) const DEPLOYS: LogName = LogName::constant("deploys");
 
 /// The format of all records that this build writes.
@@ -48,6 +51,9 @@ pub struct AppRecord {
     /// The change whose program runs, if that is not simply the live version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<VersionNumber>,
+    /// What was set beside `belay.toml`: a JSON merge patch (RFC 7396) of its policy.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub policy: serde_json::Map<String, serde_json::Value>,
     /// What was taken back, oldest first; bounded, see `changes/verdicts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_back: Vec<TakenBack>,
@@ -94,6 +100,15 @@ pub struct ChangeRecord {
     pub whole: Option<String>,
     /// How often arms were flipped: the effective version is `version+flips`.
     pub flips: u32,
+    /// How many requests it gets, and why. Absent in what an older Belay kept: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<Life>,
+    /// What draws are made of: a client with a key stays where it is while this stays.
+    #[serde(default)]
+    pub seed: u64,
+    /// How many decisions are told of it.
+    #[serde(default)]
+    pub told: u32,
     pub faces: Vec<FaceRecord>,
     /// The part whose arms are the two faces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,6 +177,14 @@ pub struct FlipRecord {
     pub arms: Vec<Arm>,
 }
 
+/// Something that was decided of a change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    pub format: u32,
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
 /// One immutable version of an app: all that routing needs, and where the rest is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
@@ -177,6 +200,9 @@ pub struct VersionRecord {
     pub maps: Hash,
     /// Blob: the function image.
     pub image: Hash,
+    /// How its changes are let in and judged.
+    #[serde(default, skip_serializing_if = "Policy::is_default")]
+    pub policy: Policy,
     /// Blob: the tags of the code, JSON. Absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Hash>,
@@ -229,6 +255,15 @@ pub(super) fn version_key(app: &AppName, version: VersionNumber) -> String {
 /// Of the flips of a change; that of one goes on with its number.
 pub(super) fn flips_key(app: &AppName, version: VersionNumber) -> String {
     format!("{}/", version_key(app, version))
+}
+
+/// Of the decisions of a change; that of one goes on with its number.
+pub(super) fn decisions_key(app: &AppName, version: VersionNumber) -> String {
+    format!("{}/", version_key(app, version))
+}
+
+pub(super) fn decision_key(app: &AppName, version: VersionNumber, decision: u32) -> String {
+    format!("{}{decision:010}", decisions_key(app, version))
 }
 
 pub(super) fn flip_key(app: &AppName, version: VersionNumber, flip: u32) -> String {

@@ -41,6 +41,15 @@ impl Changes {
         }
     }
 
+    /// As [`Self::make`], for who is no client.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let _running = self.running.clone().read_owned().await;
+        change.await
+    }
+
     /// Returns when no change runs.
     pub async fn ended(&self) {
         drop(self.running.write().await);

@@ -1,6 +1,7 @@
 //! Changes: list, look at, take back, restore, settle; and what runs in effect.
 
 use axum::{Json, extract::State};
+use belay_govern::{By, Life};
 use belay_model::{
     AppName, Arm, HunkInfo, NameError, PartId, PartInfo, ProgramName, VersionNumber,
 };
@@ -34,6 +35,9 @@ pub(super) struct ChangeInfo {
     /// Its program is what runs unless a request asks for a version.
     running: bool,
     created_ms: u64,
+    /// Of the requests, that run what of it is on trial; absent where all do, or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    percent: Option<f64>,
     parts: Vec<PartArm>,
     /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
     staying: usize,
@@ -46,6 +50,8 @@ pub(super) struct ChangeInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ChangeStatus {
+    /// Some requests run it: see `percent`.
+    Canary,
     /// It runs, and each part can be taken back.
     Live,
     /// It could be live but another version is: its arms stay as they are until `live` is moved back.
@@ -187,7 +193,10 @@ struct Stays {
 }
 
 impl ChangeInfo {
-    fn of(app: &AppName, change: &ChangeRecord, running: bool) -> Self {
+    pub(super) fn of(routes: &AppRoutes, change: &ChangeRecord) -> Self {
+        let (app, running) = (routes.name(), routes.runs(change));
+        let life = change.life.as_ref().filter(|_| running && change.state == ChangeState::Live);
+        let admitted = life.map(|life| life.exposure(&routes.policy.canary).admitted);
         let part_name =
             |(version, part): (VersionNumber, PartId)| format!("{app}/{version}:{part}");
         let parts = (0..).map(PartId).zip(&change.parts).map(|(part, record)| PartArm {
@@ -204,6 +213,7 @@ impl ChangeInfo {
             from: change.from.to_string(),
             program: program.to_string(),
             state: match change.state {
+                ChangeState::Live if life.is_some_and(Life::is_canary) => ChangeStatus::Canary,
                 ChangeState::Live if running => ChangeStatus::Live,
                 ChangeState::Live => ChangeStatus::NotRunning,
                 ChangeState::Settled => ChangeStatus::Settled,
@@ -211,6 +221,7 @@ impl ChangeInfo {
             },
             running,
             created_ms: change.created_ms,
+            percent: admitted.filter(|share| *share < 1.0).map(|share| (share * 1e6).round() / 1e4),
             parts: parts.collect(),
             staying: change.staying,
             whole: change.whole.clone(),
@@ -233,7 +244,7 @@ pub(super) async fn list(
         |change| change.version.to_string(),
         |change, _| after.is_none_or(|after| change.version < after),
     );
-    let changes = changes.into_iter().map(|c| ChangeInfo::of(&app, c, routes.runs(c))).collect();
+    let changes = changes.into_iter().map(|c| ChangeInfo::of(&routes, c)).collect();
     Ok(Json(ChangeList { changes, next }))
 }
 
@@ -282,7 +293,7 @@ pub(super) async fn get(
         .into_iter()
         .map(|info| PartContent { counters: counters(&routes, change, info.id), info });
     Ok(Json(ChangeDetail {
-        info: ChangeInfo::of(&app, record, routes.runs(record)),
+        info: ChangeInfo::of(&routes, record),
         contents: contents.collect(),
         stays: staying,
     }))
@@ -328,8 +339,8 @@ async fn flip(
 ) -> Result<Json<FlipResult>, ApiError> {
     let parts = parts.iter().map(|part| part_named(&app, change, part));
     let parts = parts.collect::<Result<Vec<PartId>, ApiError>>()?;
-    let (catalog, name) = (control.catalog, app.clone());
-    let flip = async move { catalog.flip(&name, change, &parts, arm).await };
+    let (catalog, name) = (control.catalog.clone(), app.clone());
+    let flip = async move { control.catalog.flip(&name, change, &parts, arm).await };
     let Flipped { change: now, whole } = control.changes.make(flip).await?;
     let stays = whole.as_ref().filter(|whole| whole.staying > 0).map(|whole| Stays {
         id: format!("{app}/{change}"),
@@ -338,7 +349,8 @@ async fn flip(
     });
     let settled = whole.into_iter().flat_map(|Named { settled, .. }| settled);
     let settled = settled.map(|part| format!("{app}/{change}:{part}")).collect();
-    Ok(Json(FlipResult { info: ChangeInfo::of(&app, &now, true), stays, settled }))
+    let routes = catalog.app(&app)?;
+    Ok(Json(FlipResult { info: ChangeInfo::of(&routes, &now), stays, settled }))
 }
 
 /// What stays has no letter, though `belay show` has a word for it.
@@ -363,10 +375,11 @@ pub(super) async fn settle(
     State(control): State<Control>,
     InPath((app, change)): InPath<(AppName, VersionNumber)>,
 ) -> Result<Json<ChangeInfo>, ApiError> {
-    let (catalog, name) = (control.catalog, app.clone());
-    let settle = async move { catalog.settle(&name, change).await };
+    let (catalog, name) = (control.catalog.clone(), app.clone());
+    let settle = async move { control.catalog.settle(&name, change, By::Human).await };
     let record = control.changes.make(settle).await?;
-    Ok(Json(ChangeInfo::of(&app, &record, true)))
+    let routes = catalog.app(&app)?;
+    Ok(Json(ChangeInfo::of(&routes, &record)))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

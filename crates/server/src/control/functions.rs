@@ -169,12 +169,13 @@ pub(super) async fn invoke(
     let named = FunctionTarget::parse(&name, query.qualifier.as_deref())?;
     let routes = control.catalog.routes().load_full();
     let found = find_with_arms(&routes, &named.function, &named.qualifier, &headers);
-    let Routed { target, arms } = found?;
-    let event = event(&body, target.limits.event_bytes)?;
+    let routed = found?;
+    let event = event(&body, routed.target.limits.event_bytes)?;
     let parent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     let ids = Ids::new(parent);
     match query.kind {
         InvocationType::Sync => {
+            let Routed { target, arms, drawn } = routed.draw(&routes, Some(&headers), event);
             let qualifier = query.qualifier.as_deref();
             let invocation = Invocation {
                 target: &target,
@@ -183,12 +184,14 @@ pub(super) async fn invoke(
                 qualifier,
                 client_context: None,
                 arms: arms.as_deref(),
+                drawn: drawn.as_ref(),
             };
             let completed = control.invoker.invoke(invocation).await?;
             Ok(Json(InvocationResult::completed(&target, ids, completed)).into_response())
         }
         InvocationType::Event => {
             check_queued(&headers)?;
+            let target = routed.target;
             event_size(body.len(), control.queue.event_bytes_max())?;
             let event =
                 NewEvent { named: &named, target: &target, event, ids, client_context: None };

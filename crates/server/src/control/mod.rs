@@ -23,11 +23,13 @@ mod input;
 mod letters;
 mod logs;
 mod node;
+mod policies;
 mod rate;
 mod router;
 mod secrets;
 mod serve;
 mod stats;
+mod stories;
 mod versions;
 
 use std::sync::Arc;
@@ -40,6 +42,7 @@ use crate::{
     queue::Queue,
     run::Executor,
     telemetry::{Logs, Telemetry},
+    trial::Reports,
 };
 
 pub use self::{
@@ -61,6 +64,8 @@ pub struct Control {
     pub queue: Queue,
     pub logs: Logs,
     pub telemetry: Arc<Telemetry>,
+    /// What is known of changes on trial.
+    pub reports: Reports,
     /// Where functions are called, such as `http://127.0.0.1:8800`.
     pub data_plane: Arc<str>,
     /// `true` from when the server stops: streams end then.

@@ -25,9 +25,9 @@ use super::{
     Access, ApiError, Control, Rate, aliases, apps, blobs, flips, functions,
     guard::{OPEN, guard},
     input::BodyMax,
-    letters, logs, node,
+    letters, logs, node, policies,
     rate::{Limiter, limit},
-    secrets, stats, versions,
+    secrets, stats, stories, versions,
 };
 
 /// Bytes of a manifest, or of a list of hashes: all the modules that an app may have, with their edges.
@@ -114,8 +114,11 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(flips::take_back))
         .routes(routes!(flips::restore))
         .routes(routes!(flips::settle))
+        .routes(routes!(stories::get))
+        .routes(routes!(stories::promote))
         .routes(routes!(flips::effective))
         .routes(routes!(versions::graph))
+        .routes(routes!(policies::get, policies::patch))
         .routes(routes!(aliases::list))
         .routes(routes!(aliases::get, aliases::put, aliases::delete))
         .routes(routes!(secrets::list))

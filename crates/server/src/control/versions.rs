@@ -75,13 +75,16 @@ pub(super) struct DeployQuery {
     /// Deploy even if these parts, which were taken back, run again and stay.
     #[serde(default)]
     bring_back: String,
+    /// All requests run it from the beginning, rather than step by step.
+    #[serde(default)]
+    now: bool,
 }
 
 impl From<DeployQuery> for Consent {
     fn from(query: DeployQuery) -> Self {
         let parts = |list: &str| list.split(',').map(str::to_owned).collect();
         let (lose, bring_back) = (parts(&query.lose), parts(&query.bring_back));
-        Self { all: query.yes, lose, bring_back }
+        Self { all: query.yes, lose, bring_back, now: query.now }
     }
 }
 

@@ -10,7 +10,10 @@ use std::{net::IpAddr, sync::Arc};
 use belay_model::{Arm, ChangeId, FunctionRef, Hash, PartId, Qualifier};
 use http::{HeaderMap, HeaderName, header::ORIGIN};
 
-use crate::routes::{ArmOverride, RouteError, Routes, Target};
+use crate::{
+    routes::{ArmOverride, RouteError, Routes, Target},
+    trial::Drawn,
+};
 
 pub(super) const ARMS: HeaderName = HeaderName::from_static("x-belay-arms");
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-belay-token");
@@ -47,6 +50,27 @@ pub enum ArmsError {
 pub(crate) struct Routed {
     pub(crate) target: Arc<Target>,
     pub(crate) arms: Option<Arc<[Arm]>>,
+    /// Those that were drawn for it, if its app has a change on trial.
+    pub(crate) drawn: Option<Drawn>,
+}
+
+impl Routed {
+    pub(crate) fn new(target: Arc<Target>) -> Self {
+        Self { target, arms: None, drawn: None }
+    }
+
+    /// Draws arms for a request that asks for none.
+    pub(crate) fn draw(self, routes: &Routes, headers: Option<&HeaderMap>, event: &str) -> Self {
+        if self.arms.is_some() {
+            return self;
+        }
+        match routes.draw(&self.target, headers, event) {
+            Some((target, drawn)) => {
+                Self { target, arms: Some(drawn.arms.clone()), drawn: Some(drawn) }
+            }
+            None => self,
+        }
+    }
 }
 
 /// Finds a function, with the arms that the headers ask for. Whoever calls this has seen to it that they may.
@@ -57,11 +81,11 @@ pub(crate) fn find_with_arms(
     headers: &HeaderMap,
 ) -> Result<Routed, ArmsError> {
     if !headers.contains_key(ARMS) {
-        return Ok(Routed { target: routes.find(function, qualifier)?, arms: None });
+        return Ok(Routed::new(routes.find(function, qualifier)?));
     }
     let wanted = read(headers).ok_or(ArmsError::Form)?;
     let (target, arms) = routes.find_at(function, qualifier, &wanted)?;
-    Ok(Routed { target, arms: Some(arms) })
+    Ok(Routed { target, arms: Some(arms), drawn: None })
 }
 
 /// An event cannot choose arms.

@@ -19,6 +19,7 @@ use crate::{
         Ending, Level, LogRecord, Logs, RequestId, Sample, Timestamp, TraceContext,
         logs::FailureNote,
     },
+    trial::{Drawn, Observation, Observer, Parts},
 };
 
 /// Runs invocations within the bounds of the node. Cheap to clone.
@@ -28,6 +29,7 @@ pub struct Invoker {
     logs: Logs,
     /// Bounds the invocations of all functions together.
     node: Arc<Gate>,
+    observer: Observer,
 }
 
 /// What names one invocation.
@@ -49,6 +51,8 @@ pub struct Invocation<'a> {
     pub client_context: Option<&'a RawValue>,
     /// Other arms than the target's, of the same image.
     pub arms: Option<&'a [Arm]>,
+    /// How these came about, if they were drawn.
+    pub drawn: Option<&'a Drawn>,
 }
 
 /// An invocation that has ended.
@@ -90,8 +94,13 @@ impl Ids {
 
 impl Invoker {
     /// At most `concurrency` invocations run at the same time.
-    pub fn new(executor: Executor, logs: Logs, concurrency: u32) -> Self {
-        Self { executor, logs, node: Gate::new(concurrency) }
+    pub fn new(executor: Executor, logs: Logs, concurrency: u32, observer: Observer) -> Self {
+        Self { executor, logs, node: Gate::new(concurrency), observer }
+    }
+
+    /// Requests that the judge could not hear of.
+    pub fn unheard(&self) -> u64 {
+        self.observer.lost()
     }
 
     /// Invocations that run now.
@@ -130,10 +139,20 @@ impl Invoker {
             duration: started.elapsed(),
             cpu: usage.cpu,
             peak_bytes: usage.peak_bytes,
+            written_bytes: usage.written_bytes,
         };
         invocation.target.stats.record(&sample);
         if let Some(chosen) = &invocation.target.chosen {
             chosen.counters.record(&finished.reached, ending);
+        }
+        // Who asks for arms says nothing of those that others get.
+        if invocation.arms.is_none() || invocation.drawn.is_some() {
+            self.observer.note(Observation {
+                target: invocation.target.clone(),
+                sample,
+                drawn: invocation.drawn.cloned(),
+                reached: Parts::of(&finished.reached),
+            });
         }
         let lines = with_mapped_stacks(invocation.target, finished.logs).await;
         let logs = self.keep_logs(&invocation, lines, ending, result.as_ref().err());

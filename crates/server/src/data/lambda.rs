@@ -90,7 +90,10 @@ async fn call(
     let body = body::read(&head.headers, body, limit).await?;
     let event = event(&body)?;
     match parameters.invocation_type {
-        InvocationType::RequestResponse => run(plane, &routed, &parameters, event, ids).await,
+        InvocationType::RequestResponse => {
+            let routed = routed.draw(&routes, Some(&head.headers), event);
+            run(plane, &routed, &parameters, event, ids).await
+        }
         InvocationType::Event => {
             let client_context = parameters.client_context;
             let event = NewEvent { named: &named, target: &target, event, ids, client_context };
@@ -103,7 +106,7 @@ async fn call(
 
 async fn run(
     plane: &DataPlane,
-    Routed { target, arms }: &Routed,
+    Routed { target, arms, drawn }: &Routed,
     parameters: &Parameters,
     event: &str,
     ids: Ids,
@@ -115,6 +118,7 @@ async fn run(
         qualifier: parameters.qualifier.as_deref(),
         client_context: parameters.client_context.as_deref(),
         arms: arms.as_deref(),
+        drawn: drawn.as_ref(),
     };
     let completed = plane.invoker.invoke(invocation).await?;
     let log = parameters.tail.then(|| tail::log_result(target, ids.request, &completed));

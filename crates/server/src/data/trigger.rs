@@ -65,8 +65,8 @@ async fn call(
     let named = FunctionTarget::parse(trigger.name, None).map_err(TriggerError::Name)?;
     let (routes, from) = (plane.routes.load_full(), (&head.headers, trigger.source_ip));
     let found = plane.arms.find(&routes, &named.function, &named.qualifier, from);
-    let Routed { target, arms } = found.map_err(TriggerError::Arms)?;
-    let limit = target.limits.event_bytes;
+    let routed = found.map_err(TriggerError::Arms)?;
+    let limit = routed.target.limits.event_bytes;
     let body = body::read(&head.headers, body, limit).await.map_err(TriggerError::Body)?;
     let event = event(&HttpRequest {
         method: &head.method,
@@ -78,11 +78,12 @@ async fn call(
         source_ip: trigger.source_ip,
         request_id: ids.request,
         time: Timestamp::now(),
-        api_id: &api_id(&target),
+        api_id: &api_id(&routed.target),
     });
     if event.len() as u64 > limit {
         return Err(TriggerError::EventTooLarge { limit });
     }
+    let Routed { target, arms, drawn } = routed.draw(&routes, Some(&head.headers), &event);
     let qualifier = trigger.name.split_once(':').map(|(_, qualifier)| qualifier);
     let invocation = Invocation {
         target: &target,
@@ -91,6 +92,7 @@ async fn call(
         qualifier,
         client_context: None,
         arms: arms.as_deref(),
+        drawn: drawn.as_ref(),
     };
     let completed = plane.invoker.invoke_and_read(invocation, read).await;
     let answer = completed.map_err(TriggerError::Refused)?.result.map_err(TriggerError::Failed)?;

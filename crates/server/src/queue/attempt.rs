@@ -12,7 +12,7 @@ use super::{
     schedule::Entry,
 };
 use crate::{
-    data::{Ids, Invocation},
+    data::{Ids, Invocation, Routed},
     routes::Target,
     telemetry::Timestamp,
 };
@@ -76,13 +76,16 @@ async fn outcome(inner: &Inner, entry: &Entry) -> Result<Outcome, StoreError> {
         return Ok(Outcome::Unroutable("the stored event is damaged".to_owned()));
     };
     let ids = Ids { request: record.ids.request, trace: record.ids.trace };
+    let routes = inner.routes.load_full();
+    let Routed { target, arms, drawn } = Routed::new(target).draw(&routes, None, event);
     let completed = inner.invoker.invoke(Invocation {
         target: &target,
         event,
         ids,
         qualifier: record.qualifier.as_deref(),
         client_context: record.client_context.as_deref(),
-        arms: None,
+        arms: arms.as_deref(),
+        drawn: drawn.as_ref(),
     });
     Ok(match completed.await {
         Ok(completed) => completed.result.map_or_else(Outcome::Failed, |_| Outcome::Succeeded),

@@ -180,6 +180,7 @@ mod tests {
             duration: Duration::from_micros(us),
             cpu: Duration::from_micros(us / 2),
             peak_bytes: us,
+            written_bytes: us,
         };
         stats.record(&sample(Ending::Ok, 100));
         stats.record(&sample(Ending::Ok, 128));

@@ -43,6 +43,8 @@ pub struct Sample {
     pub duration: Duration,
     pub cpu: Duration,
     pub peak_bytes: u64,
+    /// Pages written plus growth.
+    pub written_bytes: u64,
 }
 
 /// The counters of one function version.
@@ -299,7 +301,7 @@ mod tests {
 
     fn sample(ending: Ending, ms: u64) -> Sample {
         let duration = Duration::from_millis(ms);
-        Sample { ending, duration, cpu: duration / 2, peak_bytes: ms << 20 }
+        Sample { ending, duration, cpu: duration / 2, peak_bytes: ms << 20, written_bytes: 0 }
     }
 
     #[test]

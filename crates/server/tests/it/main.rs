@@ -35,3 +35,4 @@ mod deploy_tags;
 mod deploy_versions;
 mod differential;
 mod support;
+mod trial;

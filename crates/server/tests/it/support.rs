@@ -96,6 +96,12 @@ impl Server {
     /// Deploys as a client does, and wants it to succeed, with nothing to ask about.
     #[track_caller]
     pub(crate) fn deploy(&self, app: &App) -> impl Future<Output = Value> + use<> {
+        succeed(deploy(self.client.clone(), self.control, app.clone(), NOW))
+    }
+
+    /// As [`Self::deploy`], and lets the change in step by step.
+    #[track_caller]
+    pub(crate) fn deploy_in_steps(&self, app: &App) -> impl Future<Output = Value> + use<> {
         succeed(deploy(self.client.clone(), self.control, app.clone(), ""))
     }
 
@@ -111,7 +117,7 @@ impl Server {
 
     /// As [`Self::try_deploy`], without the yes to whatever is asked.
     pub(crate) async fn try_deploy_asking(&self, app: &App) -> (StatusCode, Value) {
-        deploy(self.client.clone(), self.control, app.clone(), "").await
+        deploy(self.client.clone(), self.control, app.clone(), NOW).await
     }
 
     /// Calls a function through the control plane; the whole answer.
@@ -163,8 +169,10 @@ pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     (status, body.unwrap_or_else(|error| panic!("{status}: {error} in {text:?}")))
 }
 
-/// The query of a deploy that is confirmed, whatever it loses.
-pub(crate) const YES: &str = "?yes=true";
+/// The query of a deploy that all requests run at once.
+const NOW: &str = "?now=true";
+/// … that is confirmed, whatever it loses.
+pub(crate) const YES: &str = "?yes=true&now=true";
 
 /// Says where it was asked for: the future does not know.
 #[track_caller]
@@ -227,6 +235,7 @@ impl App {
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
             tags: belay_model::AppTags::default(),
+            policy: belay_model::Policy::default(),
             modules: Vec::new(),
         };
         Self { manifest, sources: BTreeMap::new() }

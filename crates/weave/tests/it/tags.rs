@@ -262,6 +262,7 @@ fn manifest(source: &str, tags: Tags, limits: Limits) -> AppManifest {
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
         tags: AppTags::default(),
+        policy: belay_model::Policy::default(),
         modules: vec![ModuleEntry {
             path: module,
             source: Hash::of(source.as_bytes()),

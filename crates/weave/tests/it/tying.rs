@@ -45,6 +45,7 @@ impl Edit {
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
             tags: AppTags { rollback: self.default, notape: false },
+            policy: belay_model::Policy::default(),
             modules: vec![ModuleEntry {
                 path: "main.mjs".to_owned(),
                 source: Hash::of(text.as_bytes()),

@@ -63,6 +63,7 @@ impl Pair {
         };
         AppManifest {
             tags: belay_model::AppTags::default(),
+            policy: belay_model::Policy::default(),
             app: "woven".parse().unwrap(),
             functions: BTreeMap::from([("main".parse().unwrap(), spec)]),
             environment: EnvironmentName::default(),

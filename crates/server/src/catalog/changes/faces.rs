@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use belay_model::{AppManifest, Arm, Hash};
+use belay_model::{AppManifest, Arm, Hash, Policy};
 
 use super::contents::Contents;
 use crate::{
@@ -102,21 +102,21 @@ pub(in crate::catalog) fn effective_routes(
     parts: &load::Parts<'_>,
     version: &VersionRecord,
     change: &ChangeRecord,
+    policy: &Arc<Policy>,
 ) -> Option<EffectiveRoutes> {
     let face = |arm: Arm| {
         let face = change.faces.iter().find(|face| face.arm == arm)?;
         Some(parts.face(version, change, face))
     };
-    let unsettled = change.settled.is_none();
-    let arms: Arc<[Arm]> = change.parts.iter().filter(|_| unsettled).map(|part| part.arm).collect();
-    let counters = Arc::new(ChangeCounters::new(arms.len()));
+    let counters = Arc::new(ChangeCounters::new(change.parts.len()));
     let routes = EffectiveRoutes {
         version: change.version,
-        arms: arms.clone(),
+        arms: Arc::default(),
+        trial: None,
         face_part: change.face_part,
         after: face(Arm::After)?,
         before: face(Arm::Before),
         counters,
     };
-    Some(routes.at(arms))
+    Some(routes.at(&parts.shared.app, change, policy))
 }

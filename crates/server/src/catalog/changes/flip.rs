@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use belay_fabric::Transaction;
+use belay_govern::{Command, Event};
 use belay_model::{AppName, Arm, PartId, VersionNumber};
 
 use super::{
     find::{Found, Named, find_parts},
     parts::arm_of,
-    verdicts::{hold, lift},
+    verdicts::lift,
 };
 use crate::{
     catalog::{
-        AppRecord, Catalog, CatalogError, ChangeRecord, FlipRecord, Happening, What,
-        record::{self, APPS, CHANGES, DEPLOYS, FLIPS, FORMAT, flip_key, version_key},
+        AppRecord, Catalog, CatalogError, ChangeRecord, FlipRecord,
+        record::{self, APPS, FLIPS, FORMAT, flip_key},
     },
-    routes::AppRoutes,
     telemetry::Timestamp,
 };
 
@@ -48,21 +48,9 @@ impl Catalog {
             }
             return Ok(Flipped { change, whole });
         }
-        let (new, flip) = flipped(&change, &moving, arm);
-        let new = Arc::new(new);
-        if arm == Arm::Before {
-            self.publish_arms(app, &new);
-        }
-        let committed = self.commit_flip(app, &new, &flip).await;
-        if committed.is_err() {
-            // What is refused changes nothing; said again, it must not look as if it were done.
-            self.publish_arms(app, &change);
-        }
-        committed?;
-        if arm == Arm::After {
-            self.publish_arms(app, &new);
-        }
-        Ok(Flipped { change: new, whole })
+        let event = Event::Asked(Command::Flip { parts: moving, arm });
+        let heard = self.hear_in_turn(&routes, &change, event).await?;
+        Ok(Flipped { change: heard.change, whole })
     }
 
     /// What runs already may have something that was taken back before it was tied to more.
@@ -86,46 +74,6 @@ impl Catalog {
             Ok((Transaction::new().put(&APPS, app.as_str(), record), ()))
         })
         .await
-    }
-
-    async fn commit_flip(
-        &self,
-        app: &AppName,
-        change: &ChangeRecord,
-        flip: &FlipRecord,
-    ) -> Result<(), CatalogError> {
-        let FlipRecord { at_ms, parts, .. } = flip.clone();
-        let what = match flip.arm {
-            Arm::Before => What::TakenBack { change: change.version, parts },
-            Arm::After => What::Restored { change: change.version, parts },
-        };
-        let happening = Happening { at_ms, app: app.clone(), what };
-        self.change_record(app, |old| {
-            let mut record = old.ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })?;
-            match flip.arm {
-                Arm::Before => hold(&mut record, change, &flip.parts, at_ms),
-                Arm::After => lift(&mut record, change, &flip.parts),
-            }
-            let transaction = with_flip(Transaction::new(), app, change, flip)
-                .put(&CHANGES, version_key(app, change.version), record::encode(change))
-                .put(&APPS, app.as_str(), record::encode(&record))
-                .append(&DEPLOYS, record::encode(&happening));
-            Ok((transaction, ()))
-        })
-        .await
-    }
-
-    /// Only who holds the turn of the app may call this.
-    fn publish_arms(&self, app: &AppName, change: &Arc<ChangeRecord>) {
-        let Ok(known) = self.app(app) else { return };
-        let mut routes = AppRoutes::clone(&known);
-        if let Some(effective) = &known.effective {
-            let arms: Arc<[Arm]> = change.parts.iter().map(|part| part.arm).collect();
-            routes.effective = Some(Arc::new(effective.at(arms)));
-        }
-        routes.changes.insert_mut(change.version, change.clone());
-        let routes = Arc::new(routes);
-        self.publish(|all| all.with_app(routes.clone()));
     }
 }
 

@@ -20,6 +20,7 @@ mod effective;
 mod faces;
 mod find;
 mod flip;
+mod hear;
 mod history;
 mod labels;
 mod live;
@@ -29,13 +30,14 @@ mod resolve;
 mod settle;
 mod verdicts;
 
-pub(super) use self::{labels::Labels, parts::is_cut_as, verdicts::brought};
+pub(super) use self::{hear::with_decision, labels::Labels, parts::is_cut_as, verdicts::brought};
 
 pub use self::{
     contents::Contents,
     effective::{EffectiveFile, EffectiveProgram},
     find::{Named, find_change},
     flip::Flipped,
+    hear::places,
     history::EffectiveVersion,
     plan::{PartNote, PartNoteKind},
 };

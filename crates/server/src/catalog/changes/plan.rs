@@ -8,9 +8,10 @@ use std::{
     sync::Arc,
 };
 
+use belay_govern::{Entry, Life, Told};
 use belay_model::{
-    AppManifest, AppName, Arm, ChangeId, EditId, HunkInfo, PartId, PartInfo, ProgramName,
-    VersionNumber,
+    AppManifest, AppName, Arm, CanaryPolicy, ChangeId, EditId, HunkInfo, PartId, PartInfo, Policy,
+    ProgramName, VersionNumber,
 };
 use serde::Serialize;
 
@@ -25,6 +26,7 @@ use crate::{
         build::Work,
         manifest::read_manifest,
         planning::Seen,
+        policy::policy_of,
         record::{FORMAT, TakenBack},
         woven::{Bindings, FaceWork, Pair, WovenWork},
     },
@@ -47,6 +49,10 @@ pub(in crate::catalog) struct PlannedChange {
     pub(in crate::catalog) old: Vec<ChangeRecord>,
     pub(in crate::catalog) faces: Vec<FaceWork>,
     pub(in crate::catalog) notes: Vec<PartNote>,
+    /// What is told of changes, with its number there.
+    pub(in crate::catalog) told: Vec<(VersionNumber, u32, Entry)>,
+    /// Of the requests, that run it from the beginning.
+    pub(in crate::catalog) percent: f64,
 }
 
 impl PlannedChange {
@@ -55,12 +61,12 @@ impl PlannedChange {
         std::iter::once(&self.record).chain(&self.superseded).chain(&self.old)
     }
 
-    /// What went on nowhere.
+    /// What went on nowhere. What was still in canary is not settled: it is gone.
     pub(in crate::catalog) fn settled(&self, app: &AppName) -> Vec<SettledPart> {
-        let parts = self
-            .superseded
-            .iter()
-            .flat_map(|change| parts_of(change).map(|(id, part)| (change.version, id, part)));
+        let parts = self.superseded.iter().flat_map(|change| {
+            let settled = parts_of(change).filter(|(part, _)| !in_canary(change, *part));
+            settled.map(|(id, part)| (change.version, id, part))
+        });
         let gone = parts.filter(|(.., part)| part.carried_to.is_none());
         let told = |(version, id, part): (VersionNumber, PartId, &PartRecord)| SettledPart {
             part: format!("{app}/{version}:{id}"),
@@ -130,12 +136,18 @@ impl Catalog {
             self.first_arms(&after.app, &woven.parts, base.superseded.as_ref(), &taken);
         let faces = std::mem::take(&mut woven.faces);
         let (before, details, stored) = self.store_change(&pair, &woven, &faces).await?;
+        let policy = effective_policy(seen, after);
+        let now_ms = Timestamp::now().0;
+        let (life, seed) =
+            life(&parts, base.superseded.as_ref(), &policy.canary, consent.now, now_ms);
+        let percent = (life.exposure(&policy.canary).admitted * 1e6).round() / 1e4;
+        let beginning = life.beginning(&policy.canary, now_ms);
         let record = ChangeRecord {
             format: FORMAT,
             version: app.latest().next(),
             from: base.from,
             labels: base.labels,
-            created_ms: Timestamp::now().0,
+            created_ms: now_ms,
             state: ChangeState::Live,
             before,
             details,
@@ -144,14 +156,22 @@ impl Catalog {
             frozen: woven.frozen,
             whole: woven.whole,
             flips: 0,
+            life: Some(life),
+            seed,
+            told: 1,
             faces: stored,
             face_part: woven.face_part,
             settled: None,
             history: Vec::new(),
         };
+        let mut told = vec![(record.version, record.told, beginning)];
         let superseded = base.superseded.map(|old| supersede(old, &record));
+        told.extend(superseded.iter().map(|old| {
+            let entry = Told::Superseded { by_version: record.version.get() };
+            (old.version, old.told, Entry { at_ms: now_ms, told: entry })
+        }));
         let old = without_images(app, superseded.as_ref());
-        Ok(Some(PlannedChange { record, superseded, old, faces, notes }))
+        Ok(Some(PlannedChange { record, superseded, old, faces, notes, told, percent }))
     }
 
     /// Weaves the new version with what runs.
@@ -236,7 +256,9 @@ impl Catalog {
         let Untouched { parts: untouched, tied_at_load } =
             self.untouched(app, &change, after, at_load).await?;
         let lost: Vec<PartId> = parts_of(&change)
-            .filter(|(part, record)| record.arm == Arm::After && !untouched.contains(part))
+            .filter(|(part, record)| {
+                record.arm == Arm::After && !untouched.contains(part) && !in_canary(&change, *part)
+            })
             .map(|(part, _)| part)
             .collect();
         let age_ms = Timestamp::now().0.saturating_sub(change.created_ms);
@@ -246,8 +268,10 @@ impl Catalog {
             return Err(CatalogError::WayBackLost { app, change, parts: lost });
         }
         // What goes on is woven again from where it came from; the rest stays as it is now.
+        // What is still in canary was never live: it is as if it had not been there.
         let arm = |part: PartId| {
-            if untouched.contains(&part) { Arm::Before } else { arm_of(&change, part) }
+            let before = untouched.contains(&part) || in_canary(&change, part);
+            if before { Arm::Before } else { arm_of(&change, part) }
         };
         let on = |part: &PartId| arm_of(&change, *part) == Arm::After;
         let mut gone_on: Vec<EditId> =
@@ -256,7 +280,10 @@ impl Catalog {
             // Another Belay cuts it into other parts, or there is no such source: none of them goes on.
             Err(CatalogError::Rewoven { .. } | CatalogError::NotOneSource(_)) => {
                 gone_on.clear();
-                self.resolve(app, &change, &|part| arm_of(&change, part)).await?
+                let arm = |part: PartId| {
+                    if in_canary(&change, part) { Arm::Before } else { arm_of(&change, part) }
+                };
+                self.resolve(app, &change, &arm).await?
             }
             resolved => resolved?,
         };
@@ -353,6 +380,39 @@ impl Catalog {
     }
 }
 
+/// Whether a part is let in step by step, and has not been live yet.
+fn in_canary(change: &ChangeRecord, part: PartId) -> bool {
+    change.life.as_ref().is_some_and(|life| life.is_canary() && life.is_on_trial(part))
+}
+
+/// The policy that will hold.
+fn effective_policy(seen: &Seen, after: &AppManifest) -> Policy {
+    let set = seen.record.as_ref().map(|record| &record.policy);
+    set.map_or_else(|| after.policy.clone(), |set| policy_of(&after.policy, set))
+}
+
+/// How the change begins, and what its draws are made of. What goes on from a live change is not on trial again; what goes
+/// on from a canary is, and clients with a key stay where they are.
+fn life(
+    parts: &[PartRecord],
+    superseded: Option<&ChangeRecord>,
+    policy: &CanaryPolicy,
+    now: bool,
+    now_ms: u64,
+) -> (Life, u64) {
+    let went_on = |part: &PartRecord| {
+        let from = part.carried_from.map(|(_, part)| part);
+        from.is_some_and(|part| superseded.is_some_and(|old| !in_canary(old, part)))
+    };
+    let on_trial = (0..).map(PartId).zip(parts);
+    let on_trial = on_trial.filter(|(_, part)| part.arm == Arm::After && !went_on(part));
+    let on_trial: Vec<PartId> = on_trial.map(|(id, _)| id).collect();
+    let seed = superseded.filter(|old| old.life.as_ref().is_some_and(Life::is_canary));
+    let seed = seed.map_or_else(rand::random, |old| old.seed);
+    let begin = if now { Life::at_once } else { Life::new };
+    (begin(on_trial, policy, now_ms), seed)
+}
+
 /// Changes that ran so long ago that their images are not kept. Should `live` be moved back to one of them, they are
 /// made anew.
 fn without_images(app: &AppRoutes, superseded: Option<&ChangeRecord>) -> Vec<ChangeRecord> {
@@ -376,6 +436,7 @@ fn is_within(edit: &HunkInfo, stays: &HunkInfo) -> bool {
 /// The change before, with where its parts go on: as they are, or in a part that has more.
 fn supersede(mut old: ChangeRecord, new: &ChangeRecord) -> ChangeRecord {
     old.state = ChangeState::Superseded;
+    old.told += 1;
     for (index, part) in (0..).map(PartId).zip(&mut old.parts) {
         let twin = parts_of(new).find(|(_, p)| p.carried_from == Some((old.version, index)));
         let holds = |(_, p): &(PartId, &PartRecord)| {

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use belay_fabric::Transaction;
+use belay_govern::{By, Entry, Told};
 use belay_model::{AppName, Arm, VersionNumber};
 
-use super::{faces::plain_face, find::find_whole, parts::arm_of, verdicts};
+use super::{faces::plain_face, find::find_whole, hear::with_decision, parts::arm_of, verdicts};
 use crate::{
     catalog::{
         Catalog, CatalogError, ChangeRecord, ChangeState, Happening, What,
@@ -26,6 +27,7 @@ impl Catalog {
         &self,
         app: &AppName,
         change: VersionNumber,
+        by: By,
     ) -> Result<ChangeRecord, CatalogError> {
         let _blobs_stay = self.inner.collecting.read().await;
         let mut planning = self.planning(app);
@@ -43,12 +45,14 @@ impl Catalog {
             .change_record(app, |old| {
                 let mut record =
                     old.ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })?;
-                verdicts::settle(&mut record, &new, at_ms);
+                verdicts::settle(&mut record, &new, at_ms, by == By::Human);
                 record.change = face.is_some().then_some(new.version);
-                let transaction = Transaction::new()
-                    .put(&CHANGES, version_key(app, new.version), record::encode(&new))
-                    .put(&APPS, app.as_str(), record::encode(&record))
-                    .append(&DEPLOYS, record::encode(&happening));
+                let entry = Entry { at_ms, told: Told::Settled { by } };
+                let transaction =
+                    with_decision(Transaction::new(), app, new.version, new.told, &entry)
+                        .put(&CHANGES, version_key(app, new.version), record::encode(&new))
+                        .put(&APPS, app.as_str(), record::encode(&record))
+                        .append(&DEPLOYS, record::encode(&happening));
                 Ok((transaction, record))
             })
             .await?;
@@ -67,6 +71,8 @@ impl Catalog {
         let change = find_whole(routes, change)?;
         let mut new = ChangeRecord {
             state: ChangeState::Settled,
+            life: None,
+            told: change.told + 1,
             face_part: None,
             faces: Vec::new(),
             ..ChangeRecord::clone(&change)

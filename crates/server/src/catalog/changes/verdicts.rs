@@ -31,14 +31,15 @@ pub(super) fn lift(record: &mut AppRecord, change: &ChangeRecord, parts: &[PartI
     record.taken_back.retain(|verdict| !verdict.edits.is_empty());
 }
 
-/// What runs of a settled change is innocent from now on, and what was taken back of it may be brought again.
-pub(super) fn settle(record: &mut AppRecord, change: &ChangeRecord, at_ms: u64) {
+/// What runs of a settled change is innocent from now on. What was taken back of it may be brought again if people settled it; that its
+/// window closed says nothing of it.
+pub(super) fn settle(record: &mut AppRecord, change: &ChangeRecord, at_ms: u64, by_hand: bool) {
     let at = |arm: Arm| {
         let parts = parts_of(change).filter(move |(_, part)| part.arm == arm);
         parts.map(|(id, _)| id).collect::<Vec<_>>()
     };
     lift(record, change, &at(Arm::After));
-    remember(record, change, &at(Arm::Before), at_ms, true);
+    remember(record, change, &at(Arm::Before), at_ms, by_hand);
 }
 
 /// What a deploy brings again is not what was settled before.

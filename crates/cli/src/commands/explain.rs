@@ -1,0 +1,293 @@
+//! `belay explain`: the story of a change, decision by decision, and what is known of it now.
+
+use serde_json::Value;
+
+use crate::{
+    args::{Explain, Promote},
+    client::Client,
+    exit::CliResult,
+    output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled},
+};
+
+use super::{changes, show};
+
+pub(crate) async fn run(args: &Explain, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let version = args.change.version.to_string();
+    let path = ["apps", args.change.app.as_str(), "changes", &version];
+    let mut story = client.get(&[&path[..], &["story"]].concat(), &[]).await?;
+    let detail = client.get(&path, &[]).await?;
+    story["contents"] = detail["contents"].clone();
+    output.json(&story);
+    if output.is_json() {
+        return Ok(());
+    }
+    changed(&story, output);
+    decisions(&story, output);
+    trial(&story["trial"], output);
+    next(&story, output);
+    Ok(())
+}
+
+/// What changed, a line for each part.
+fn changed(story: &Value, output: Output) {
+    output.line(changes::headline(story));
+    let parts = show::items(story, "parts");
+    for part in show::items(story, "contents") {
+        let id = show::text(part, "id");
+        let arm = parts.iter().find(|other| show::text(other, "part") == id);
+        let taken = arm.is_some_and(|arm| arm["arm"] == "before");
+        let state = if taken { styled(BAD, "taken back") } else { styled(GOOD, "on") };
+        let hunks = show::items(part, "hunks");
+        let mut places: Vec<String> = hunks.iter().map(changes::place).collect();
+        places.dedup();
+        let size = changes::size(hunks);
+        output.line(format!("  part {id}  {state}  {size}  {}", places.join(", ")));
+    }
+}
+
+fn decisions(story: &Value, output: Output) {
+    let entries = show::items(story, "decisions");
+    let Some(first) = entries.first().and_then(|entry| entry["at_ms"].as_u64()) else { return };
+    output.line("");
+    for entry in entries {
+        let at = entry["at_ms"].as_u64().unwrap_or(first).saturating_sub(first);
+        let text = told(story, entry);
+        let mut lines = text.lines();
+        let head = lines.next().unwrap_or_default();
+        output.line(format!("{}  {head}", styled(DIM, format!("{:>8}", clock(at)))));
+        lines.for_each(|line| output.line(format!("          {line}")));
+        measured(entry, output);
+    }
+}
+
+/// `1m30s` since the first decision.
+fn clock(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("+{}.{:03}s", ms / 1_000, ms % 1_000),
+        10_000..60_000 => format!("+{}s", ms / 1_000),
+        60_000..3_600_000 => format!("+{}m{:02}s", ms / 60_000, ms / 1_000 % 60),
+        _ => format!("+{}h{:02}m", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// One decision as a sentence, and why.
+fn told(story: &Value, entry: &Value) -> String {
+    let percent = |key: &str| format!("{} %", entry[key].as_f64().unwrap_or(0.0));
+    let why = why(entry);
+    let window = || {
+        let now = show::now_ms();
+        let left = entry["until_ms"].as_u64().unwrap_or(0).saturating_sub(now);
+        if left == 0 {
+            String::new()
+        } else {
+            format!(", for {} more", clock(left).replace('+', ""))
+        }
+    };
+    match show::text(entry, "told") {
+        "began" => format!("began with {} of the requests", percent("percent")),
+        "began_live" => format!("live at once: all requests run it{}", window()),
+        "advanced" => {
+            let (from, to) = (percent("from_percent"), percent("to_percent"));
+            format!("{} of the requests, after {from}: {why}{}", styled(BOLD, to), seen(entry))
+        }
+        "live" => {
+            let held_out = match entry["hold_out_percent"].as_f64() {
+                Some(percent) if percent > 0.0 => {
+                    format!(", but for {percent} % that stay as before to compare with")
+                }
+                _ => String::new(),
+            };
+            let (live, seen) = (styled(GOOD, "live"), seen(entry));
+            format!("{live}: all requests run it{held_out}: {why}{seen}")
+        }
+        "slowed" => format!("{}: something looks like harm", styled(WARN, "the ramp waits")),
+        "suspected" => {
+            let whom = match show::text(entry, "cause") {
+                "mixed" => "Requests that run some of its parts do worse than those that run none",
+                _ => "Requests that run all of it do worse than those that run nothing of it",
+            };
+            let suspected = styled(WARN, "it does harm");
+            format!(
+                "{suspected}; each part now tosses a coin, to name the one that does\n{whom}, at {} of the requests",
+                percent("percent")
+            )
+        }
+        "stepped_out" => format!("no part was named: {why}; now {} at a time", groups(entry)),
+        "merged" => format!(
+            "parts {} do harm one without the other, and none together: they move together now",
+            show::words(entry, "parts")
+        ),
+        "taken_back" => taken_back(story, entry),
+        "would_take_back" => format!(
+            "{} {}, if this were not a dry run",
+            styled(WARN, "would take back"),
+            parts(entry)
+        ),
+        "restored" => format!("restored {}, by hand", parts(entry)),
+        "settled" if show::text(entry, "by") == "human" => {
+            "settled by hand: the old arms are dropped".to_owned()
+        }
+        "settled" => {
+            "settled: the rollback window is over, and the old arms are dropped".to_owned()
+        }
+        "superseded" => {
+            let app = show::text(story, "id").split('/').next().unwrap_or_default();
+            format!("a later deploy took its place: {app}/{}", entry["by_version"])
+        }
+        other => other.replace('_', " "),
+    }
+}
+
+fn why(entry: &Value) -> &'static str {
+    match show::text(entry, "why") {
+        "harmless" => "harm that is worth looking for is excluded",
+        "inconclusive" => "its time is over; inconclusive, too little was seen to tell",
+        "harm" => "as many requests failed as may",
+        "time" => "it took too long",
+        _ => "by hand",
+    }
+}
+
+fn taken_back(story: &Value, entry: &Value) -> String {
+    let (done, parts) = (styled(BAD, "took back"), parts(entry));
+    if show::text(entry, "by") == "human" {
+        return format!("{done} {parts}, by hand");
+    }
+    let alone = show::items(story, "parts").len() == 1;
+    let granularity = match show::text(entry, "level") {
+        "part" if alone => "it is all that changed",
+        "part" => "its own test names it; the others go on",
+        "function" => "no part alone was named, and these touch one function",
+        _ => "neither a part nor a function was named",
+    };
+    format!("{done} {parts}\nwhy so much and not more: {granularity}")
+}
+
+fn parts(entry: &Value) -> String {
+    let parts = show::items(entry, "parts");
+    let noun = if parts.len() == 1 { "part" } else { "parts" };
+    format!("{noun} {}", styled(BOLD, show::words(entry, "parts")))
+}
+
+fn groups(entry: &Value) -> String {
+    let group = |group: &Value| {
+        let parts = group.as_array().into_iter().flatten().filter_map(Value::as_str);
+        parts.collect::<Vec<_>>().join("+")
+    };
+    show::items(entry, "groups").iter().map(group).collect::<Vec<_>>().join(" ")
+}
+
+fn seen(entry: &Value) -> String {
+    let [before, after] = [0, 1].map(|arm| entry["seen"][arm].as_u64().unwrap_or(0));
+    if before + after == 0 {
+        return String::new();
+    }
+    format!("\nseen: {before} before, {after} after")
+}
+
+/// What a decision rests on, or what is known, a line for each kind of event.
+fn measured(entry: &Value, output: Output) {
+    for item in show::items(entry, "measured") {
+        let number = |key: &str| item[key].as_u64().unwrap_or(0);
+        let real = |key: &str| item[key].as_f64();
+        let rate = |events: &str, of: &str| format!("{}/{}", number(events), number(of));
+        let times = match (real("times_min"), real("times_max")) {
+            (Some(least), Some(most)) => format!("{least} to {most} times as often"),
+            (Some(least), None) => format!("at least {least} times as often"),
+            _ => String::new(),
+        };
+        let (evidence, needed) = (real("log10_e").unwrap_or(0.0), real("log10_needed"));
+        let e = format!("e = 10^{evidence:.1} of 10^{:.1}", needed.unwrap_or(0.0));
+        let more = item["expected"].as_u64().filter(|more| *more > 0);
+        let more = more.map(|more| format!(", {more} more to decide")).unwrap_or_default();
+        output.line(styled(
+            DIM,
+            format!(
+                "            {}: before {}, after {}; {times}; {e}{more}",
+                show::text(item, "what"),
+                rate("before", "of_before"),
+                rate("after", "of_after"),
+            ),
+        ));
+    }
+}
+
+/// What is compared now.
+fn trial(trial: &Value, output: Output) {
+    if trial.is_null() {
+        return;
+    }
+    output.line("");
+    output.line(styled(BOLD, "now"));
+    for comparison in show::items(trial, "comparisons") {
+        let what = match comparison["what"].as_str() {
+            Some("whole") => "all of it against nothing of it".to_owned(),
+            Some(_) => "some parts against nothing of it".to_owned(),
+            None => format!("with or without {}", show::words(&comparison["what"], "parts")),
+        };
+        let [before, after] = [0, 1].map(|arm| comparison["requests"][arm].as_u64().unwrap_or(0));
+        let decision = match show::text(comparison, "decision") {
+            "take_back" => styled(BAD, "harm"),
+            "slow" => styled(WARN, "looks like harm"),
+            _ => styled(DIM, "nothing shown"),
+        };
+        output.line(format!("  {what}: {before} before, {after} after, {decision}"));
+        measured(comparison, output);
+    }
+}
+
+/// How to go on from here.
+fn next(story: &Value, output: Output) {
+    let id = show::text(story, "id");
+    let taken = show::items(story, "parts").iter().filter(|part| part["arm"] == "before");
+    let taken: Vec<&str> = taken.map(|part| show::text(part, "part")).collect();
+    let app = id.split('/').next().unwrap_or_default();
+    output.line("");
+    if !taken.is_empty() {
+        let parts = taken.join(",");
+        output.line(format!("to run it all the same: belay restore {id}:{parts}"));
+        output.line(format!("to have it in git:      belay diff {app} --effective | git apply"));
+    }
+    match show::text(story, "state") {
+        "canary" => {
+            output.line(format!("to let all in now:      belay promote {id}"));
+            output.line(format!("to take it back:        belay take-back {id}"));
+        }
+        "live" if taken.len() < show::items(story, "parts").len() => {
+            output.line(format!("to take it back:        belay take-back {id}"));
+        }
+        _ => {}
+    }
+}
+
+pub(crate) async fn promote(args: &Promote, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let version = args.change.version.to_string();
+    let path = ["apps", args.change.app.as_str(), "changes", &version, "promote"];
+    let answer = client.post(&path, &[], &serde_json::json!({})).await?;
+    changes::tell_done("promoted", &args.change.to_string(), &answer, output);
+    Ok(())
+}
+
+/// What a deploy says of how many requests run it.
+pub(super) fn share(change: &Value, output: Output) {
+    let percent = change["percent"].as_f64().unwrap_or(100.0);
+    let id = show::text(change, "id");
+    if percent < 100.0 && !show::items(change, "parts").is_empty() {
+        output.line(format!(
+            "  {percent} % of the requests run it now, and more step by step; `belay explain {id}` tells how it goes"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_at_a_glance() {
+        let texts = [0, 9_999, 59_000, 61_000, 3_660_000].map(clock);
+        assert_eq!(texts, ["+0.000s", "+9.999s", "+59s", "+1m01s", "+1h01m"]);
+    }
+}

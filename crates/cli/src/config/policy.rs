@@ -1,0 +1,245 @@
+//! `[canary]` and `[judge]`: how changes are let in, and what is harm. `belay policy` sets the same keys on a server.
+
+use belay_model::Policy;
+use serde_json::{Map, Value as Json, json};
+use toml::{
+    Spanned, Table, Value,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    reader::{Reader, nearest},
+    units,
+};
+
+/// The tables.
+pub(super) const TABLES: [&str; 2] = ["canary", "judge"];
+
+/// One setting: how it is written, and where it goes.
+struct Setting {
+    table: &'static str,
+    key: &'static str,
+    /// In the model.
+    field: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Duration,
+    Number,
+    Numbers,
+    Count,
+    Flag,
+    Text,
+}
+
+const fn setting(
+    table: &'static str,
+    key: &'static str,
+    field: &'static str,
+    kind: Kind,
+) -> Setting {
+    Setting { table, key, field, kind }
+}
+
+const SETTINGS: [Setting; 15] = [
+    setting("canary", "ramp", "ramp", Kind::Numbers),
+    setting("canary", "step_min", "step_min_ms", Kind::Duration),
+    setting("canary", "step_max", "step_max_ms", Kind::Duration),
+    setting("canary", "inconclusive", "inconclusive", Kind::Text),
+    setting("canary", "window", "window_ms", Kind::Duration),
+    setting("canary", "hold_out", "hold_out", Kind::Number),
+    setting("canary", "key", "key", Kind::Text),
+    setting("canary", "harm_max", "harm_max", Kind::Count),
+    setting("canary", "dry_run", "dry_run", Kind::Flag),
+    setting("judge", "take_back", "take_back", Kind::Number),
+    setting("judge", "slow", "slow", Kind::Number),
+    setting("judge", "failures_tolerated", "failures_tolerated", Kind::Number),
+    setting("judge", "costs_tolerated", "costs_tolerated", Kind::Number),
+    setting("judge", "increase_min", "increase_min", Kind::Number),
+    setting("judge", "harmless_below", "harmless_below", Kind::Number),
+];
+const DEADLINE: Setting = setting("judge", "deadline", "deadline_ms", Kind::Duration);
+
+fn settings() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(std::iter::once(&DEADLINE))
+}
+
+impl Kind {
+    /// What has to be written, for people.
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Duration => "a duration such as \"30s\" or \"5m\"",
+            Self::Number => "a number",
+            Self::Numbers => "an array of numbers, such as [1, 5, 25, 50]",
+            Self::Count => "a whole number",
+            Self::Flag => "true or false",
+            Self::Text => "a string",
+        }
+    }
+
+    fn read(self, value: &Value) -> Option<Json> {
+        match self {
+            Self::Duration => units::duration(value.as_str()?).map(Json::from),
+            Self::Number => number(value).map(Json::from),
+            Self::Numbers => {
+                value.as_array()?.iter().map(number).collect::<Option<Vec<_>>>().map(Json::from)
+            }
+            Self::Count => u32::try_from(value.as_integer()?).ok().map(Json::from),
+            Self::Flag => value.as_bool().map(Json::from),
+            Self::Text => value.as_str().map(Json::from),
+        }
+    }
+
+    fn write(self, value: &Json) -> Option<Value> {
+        match self {
+            Self::Duration => value.as_u64().map(|ms| units::show_duration(ms).into()),
+            Self::Number => value.as_f64().map(plain),
+            Self::Numbers => {
+                let numbers = value.as_array()?.iter().filter_map(Json::as_f64);
+                Some(numbers.map(plain).collect::<Vec<_>>().into())
+            }
+            Self::Count => value.as_i64().map(Value::from),
+            Self::Flag => value.as_bool().map(Value::from),
+            Self::Text => value.as_str().map(Value::from),
+        }
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the model refuses what is larger than a million"
+    )]
+    value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
+}
+
+/// `5` rather than `5.0`.
+fn plain(number: f64) -> Value {
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole, and small")]
+    if number.fract() == 0.0 { Value::Integer(number as i64) } else { Value::Float(number) }
+}
+
+/// The policy that a file says.
+pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Policy {
+    let mut policy = Policy::default();
+    for table in TABLES {
+        let Some(value) = root.get(table) else { continue };
+        let Some(entries) = reader.table(table, value) else { continue };
+        let known: Vec<&str> = settings().filter(|it| it.table == table).map(|it| it.key).collect();
+        for (key, value) in entries {
+            let name = &**key.get_ref();
+            match settings().find(|it| it.table == table && it.key == name) {
+                Some(setting) => apply(reader, setting, value, &mut policy),
+                None => reader.unknown_key(key, &known, &format!("[{table}]")),
+            }
+        }
+    }
+    if let (Some(problem), Some(place)) = (policy.problem(), place(root)) {
+        let help = "docs/belay-toml.md says what each key may be";
+        reader.mistake(&place, "out-of-range", problem, help);
+    }
+    policy
+}
+
+fn place(root: &DeTable<'_>) -> Option<std::ops::Range<usize>> {
+    TABLES.iter().find_map(|table| root.get(*table)).map(Spanned::span)
+}
+
+fn apply(
+    reader: &mut Reader<'_>,
+    setting: &Setting,
+    value: &Spanned<DeValue<'_>>,
+    policy: &mut Policy,
+) {
+    let text = reader.source.get(value.span()).unwrap_or_default();
+    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok();
+    let found = parsed.as_ref().and_then(|table| table.get("value"));
+    let Some(json) = found.and_then(|value| setting.kind.read(value)) else {
+        return reader.wrong_type(setting.key, value, setting.kind.expected());
+    };
+    match with(policy, setting, json) {
+        Ok(changed) => *policy = changed,
+        Err(message) => {
+            let message = format!("`{}`: {message}", setting.key);
+            reader.mistake(&value.span(), "bad-policy", message, setting.kind.expected());
+        }
+    }
+}
+
+fn with(policy: &Policy, setting: &Setting, value: Json) -> Result<Policy, String> {
+    let mut all = serde_json::to_value(policy).map_err(|error| error.to_string())?;
+    all[setting.table][setting.field] = value;
+    serde_json::from_value(all).map_err(|error| error.to_string())
+}
+
+/// The tables of a policy, without what is as usual.
+pub(super) fn write(policy: &Policy) -> Table {
+    let (Ok(said), Ok(usual)) =
+        (serde_json::to_value(policy), serde_json::to_value(Policy::default()))
+    else {
+        return Table::new();
+    };
+    let mut tables = Table::new();
+    for Setting { table, key, field, kind } in settings() {
+        let value = &said[table][field];
+        if *value == usual[table][field] {
+            continue;
+        }
+        if let Some(value) = kind.write(value) {
+            let inner = tables.entry(*table).or_insert_with(|| Table::new().into());
+            inner.as_table_mut().map(|inner| inner.insert((*key).to_owned(), value));
+        }
+    }
+    tables
+}
+
+/// What holds, as `canary.step_min` and its value.
+pub fn list(policy: &Json) -> Vec<(String, String)> {
+    let shown = |setting: &Setting| {
+        let value = setting.kind.write(&policy[setting.table][setting.field]);
+        value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+    };
+    settings().map(|it| (format!("{}.{}", it.table, it.key), shown(it))).collect()
+}
+
+/// Whether a value of what is listed was set on the server.
+pub fn is_set(set: &Json, name: &str) -> bool {
+    let found = settings().find(|it| name == format!("{}.{}", it.table, it.key));
+    found.is_some_and(|it| !set[it.table][it.field].is_null())
+}
+
+/// `canary.step_min=10s`, as a merge patch. Nothing behind the `=` takes away what was set.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn patch(text: &str) -> Result<Map<String, Json>, String> {
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} is not written as KEY=VALUE"))?;
+    let names: Vec<String> = settings().map(|it| format!("{}.{}", it.table, it.key)).collect();
+    let Some(setting) = settings().zip(&names).find(|(_, known)| *known == name) else {
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+        return Err(match nearest(name, &known) {
+            Some(near) => format!("there is no `{name}`; did you mean `{near}`?"),
+            None => format!("there is no `{name}`; there are: {}", known.join(", ")),
+        });
+    };
+    let setting = setting.0;
+    let json = if value.is_empty() {
+        Json::Null
+    } else {
+        let read = |text: &str| {
+            let table = toml::from_str::<Table>(&format!("value = {text}")).ok()?;
+            setting.kind.read(table.get("value")?)
+        };
+        let quoted = || read(&Value::from(value).to_string());
+        read(value)
+            .or_else(quoted)
+            .ok_or_else(|| format!("`{name}` must be {}", setting.kind.expected()))?
+    };
+    match json!({ setting.table: { setting.field: json } }) {
+        Json::Object(patch) => Ok(patch),
+        other => Err(format!("{other} is no patch")),
+    }
+}

@@ -1,0 +1,202 @@
+//! Every transition, and what leads to none.
+
+use belay_govern::{Command, Event, Life, Phase};
+use belay_model::{Arm, CanaryPolicy, Decimal, PartId};
+
+use crate::support::{MAX, MIN, Script, Seen, evidence, holding, policy};
+
+fn seen(whole: &'static str, mixed: &'static str, groups: &'static str) -> Seen<'static> {
+    Seen { whole, mixed, groups, ..Seen::default() }
+}
+
+fn harmless() -> Seen<'static> {
+    Seen { harmless: true, ..Seen::default() }
+}
+
+macro_rules! check {
+    ($script:expr) => {{
+        let script = $script;
+        insta::assert_snapshot!(script.text());
+    }};
+}
+
+#[test]
+fn without_traffic_time_takes_it_to_its_end() {
+    let script = Script::new(&["f", "g"], policy());
+    check!(script.waits(MIN).waits(MAX - MIN).waits(MAX).waits(MAX).waits(MAX).waits(3 * MAX));
+}
+
+#[test]
+fn what_is_harmless_goes_on_early_but_not_at_once() {
+    let script = Script::new(&["f"], policy());
+    check!(
+        script
+            .sees(&harmless())
+            .after(MIN)
+            .sees(&harmless())
+            .after(MIN)
+            .sees(&harmless())
+            .after(MIN)
+            .sees(&harmless())
+    );
+}
+
+#[test]
+fn a_policy_may_want_to_be_sure() {
+    let script = Script::new(&["f"], holding());
+    check!(script.waits(100 * MAX).sees(&harmless()));
+}
+
+#[test]
+fn a_part_that_is_named_is_taken_back_and_the_rest_goes_on() {
+    let script = Script::new(&["f", "g", "h"], policy());
+    check!(
+        script
+            .after(MIN - 1)
+            .sees(&seen("", "", "UTU"))
+            .after(1)
+            .sees(&harmless())
+            .after(MIN)
+            .sees(&harmless())
+    );
+}
+
+#[test]
+fn harm_of_the_whole_is_looked_for_in_its_parts() {
+    let script = Script::new(&["f", "g"], policy());
+    check!(
+        script
+            .after(1_000)
+            .sees(&seen("T", "", ""))
+            .after(1_000)
+            .sees(&seen("T", "T", "TU"))
+            .after(MIN)
+            .sees(&harmless())
+    );
+}
+
+#[test]
+fn the_only_part_is_the_whole() {
+    check!(Script::new(&["f"], policy()).sees(&seen("T", "", "")).waits(MAX));
+}
+
+#[test]
+fn who_is_not_named_in_time_makes_its_function_go() {
+    let script = Script::new(&["f", "f", "g", "g"], policy()).sees(&seen("T", "", ""));
+    check!(script.after(MAX).sees(&seen("T", "", "")).after(1_000).sees(&seen("T", "", "UT")));
+}
+
+#[test]
+fn nobody_named_at_all_makes_all_go() {
+    let script = Script::new(&["f", "f", "g"], policy()).sees(&seen("T", "", ""));
+    let failed = |failed| Seen { failed, ..seen("T", "", "") };
+    check!(
+        script
+            .after(1_000)
+            .sees(&failed(99))
+            .sees(&failed(100))
+            .sees(&failed(199))
+            .sees(&failed(200))
+    );
+}
+
+#[test]
+fn parts_that_need_each_other_are_merged() {
+    let script = Script::new(&["f", "g"], policy());
+    let mixed = |failed| Seen { harmless: true, failed, ..seen("", "T", "") };
+    check!(script.sees(&mixed(8)).sees(&mixed(108)).after(MIN).sees(&harmless()));
+}
+
+#[test]
+fn what_looks_like_harm_slows_the_ramp_and_is_told_once() {
+    let script = Script::new(&["f", "g"], policy());
+    check!(
+        script
+            .waits(MIN)
+            .sees(&seen("S", "", ""))
+            .after(MAX)
+            .sees(&seen("S", "", ""))
+            .sees(&seen("", "", ""))
+    );
+}
+
+#[test]
+fn a_live_change_is_opened_again_until_the_part_is_named() {
+    let script = Script::new(&["f", "g"], CanaryPolicy { ramp: Vec::new(), ..policy() });
+    check!(
+        script
+            .after(MAX)
+            .sees(&seen("T", "", ""))
+            .after(1_000)
+            .sees(&seen("T", "", "UT"))
+            .after(3 * MAX)
+            .sees(&harmless())
+    );
+}
+
+#[test]
+fn people_decide_before_the_judge_does() {
+    let script = Script::new(&["f", "g"], policy());
+    let script = script.asks(&[1], Arm::Before).asks(&[0], Arm::Before).asks(&[1], Arm::After);
+    check!(script.hears(Event::Asked(Command::Promote)));
+}
+
+#[test]
+fn promoted_and_at_once_differ_in_who_there_is_to_compare_with() {
+    check!(Script::new(&["f"], policy()).hears(Event::Asked(Command::Promote)));
+    check!(Script::at_once(&["f"]).hears(Event::Asked(Command::Promote)));
+}
+
+#[test]
+fn a_dry_run_reports_once_and_does_nothing() {
+    let script = Script::new(&["f", "g"], CanaryPolicy { dry_run: true, ..policy() });
+    check!(
+        script
+            .sees(&seen("T", "", "UT"))
+            .sees(&seen("T", "", "UT"))
+            .sees(&seen("T", "", ""))
+            .sees(&seen("T", "", ""))
+    );
+}
+
+#[test]
+fn what_is_said_of_an_earlier_life_is_not_heard() {
+    let mut script = Script::new(&["f", "g"], policy());
+    let late = evidence(&script.life, &seen("T", "T", "TT"));
+    script = script.asks(&[0], Arm::Before);
+    let known = script.life.clone();
+    script = script.hears(Event::Judged(late));
+    assert_eq!(script.life, known);
+    let mut other = evidence(&script.life, &seen("T", "", ""));
+    other.groups.clear();
+    script = script.hears(Event::Judged(other));
+    assert_eq!(script.life, known, "it is about other groups");
+}
+
+#[test]
+fn a_ramp_that_got_shorter_ends() {
+    let mut script = Script::new(&["f"], policy()).after(MIN).sees(&harmless());
+    script.policy.ramp.truncate(1);
+    let script = script.hears(Event::PolicyChanged).after(MIN).sees(&harmless());
+    check!(script);
+}
+
+#[test]
+fn nothing_on_trial_is_live() {
+    let life = Life::new([], &policy(), 7);
+    assert!(matches!(life.phase, Phase::Live { hold_out: false, .. }));
+    assert_eq!(life.exposure(&policy()), belay_govern::Exposure::ALL);
+    let none = CanaryPolicy { hold_out: Decimal::default(), ramp: Vec::new(), ..policy() };
+    let life = Life::new([PartId(0)], &none, 7);
+    assert!(
+        matches!(life.phase, Phase::Live { hold_out: false, until_ms, .. } if until_ms == 7 + none.window_ms)
+    );
+}
+
+#[test]
+fn a_life_is_read_as_it_was_written() {
+    let script = Script::new(&["f", "g"], policy()).sees(&seen("T", "", ""));
+    let text = serde_json::to_string(&script.life).unwrap();
+    insta::assert_snapshot!(text);
+    assert_eq!(serde_json::from_str::<Life>(&text).unwrap(), script.life);
+}

@@ -1,0 +1,208 @@
+//! What a change hears of, and what becomes of it: the effects of its life, carried out.
+//!
+//! The record of a change holds its life. An event makes a new record of it; arms, the life itself, and the decisions that
+//! are told go into one transaction. What takes something back is published before that.
+//!
+//! Invariant: a failed commit changes nothing; who crashes in between finds the change as it was, or as it was to be.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use belay_fabric::{KeyRange, LIST_MAX, Record, Transaction};
+use belay_govern::{Around, By, Effect, Entry, Event, Life};
+use belay_model::{AppName, Arm, PartId, Policy, VersionNumber};
+
+use super::{
+    find::find_whole,
+    flip::{flipped, with_flip},
+    verdicts::{hold, lift},
+};
+use crate::{
+    catalog::{
+        Catalog, CatalogError, ChangeRecord, ChangeState, DecisionRecord, FlipRecord, Happening,
+        What,
+        record::{
+            self, APPS, CHANGES, DECISIONS, DEPLOYS, FORMAT, decision_key, decisions_key,
+            version_key,
+        },
+    },
+    routes::AppRoutes,
+    telemetry::Timestamp,
+};
+
+/// What an event makes of a change.
+pub(in crate::catalog) struct Heard {
+    pub(super) change: Arc<ChangeRecord>,
+    flips: Vec<FlipRecord>,
+    told: Vec<(u32, Entry)>,
+    settle: bool,
+}
+
+impl Catalog {
+    /// Tells the change of `version` of an event. Nothing happens if it does not run any more.
+    pub async fn hear(
+        &self,
+        app: &AppName,
+        version: VersionNumber,
+        event: Event,
+    ) -> Result<(), CatalogError> {
+        let settle = {
+            let _turn = self.turn(app).await;
+            let Ok(routes) = self.app(app) else { return Ok(()) };
+            let running = routes.running_change().filter(|change| change.version == version);
+            let Some(change) = running.filter(|change| change.state == ChangeState::Live) else {
+                return Ok(());
+            };
+            self.hear_in_turn(&routes, &change, event).await?.settle
+        };
+        if settle { self.settle(app, version, By::Judge).await.map(drop) } else { Ok(()) }
+    }
+
+    /// Tells a change what people want of it, which has to be the one that runs.
+    pub async fn ask(
+        &self,
+        app: &AppName,
+        version: VersionNumber,
+        event: Event,
+    ) -> Result<Arc<ChangeRecord>, CatalogError> {
+        self.app(app)?;
+        let _turn = self.turn(app).await;
+        let routes = self.app(app)?;
+        let change = find_whole(&routes, version)?;
+        Ok(self.hear_in_turn(&routes, &change, event).await?.change)
+    }
+
+    /// What was decided of a change, oldest first.
+    pub async fn decisions(
+        &self,
+        app: &AppName,
+        change: VersionNumber,
+    ) -> Result<Vec<Entry>, CatalogError> {
+        let range = KeyRange::prefix(decisions_key(app, change)).limit(LIST_MAX);
+        let found = self.inner.store.list(&DECISIONS, range).await?;
+        let read = |found: &Record| record::decode::<DecisionRecord>(&found.key, &found.value);
+        found.iter().map(|found| read(found).map(|decision| decision.entry)).collect()
+    }
+
+    /// Only who holds the turn of the app may call this.
+    pub(in crate::catalog) async fn hear_in_turn(
+        &self,
+        routes: &AppRoutes,
+        change: &Arc<ChangeRecord>,
+        event: Event,
+    ) -> Result<Heard, CatalogError> {
+        let heard = heard(change, event, &routes.policy);
+        if *heard.change == **change {
+            return Ok(heard);
+        }
+        let app = routes.name();
+        let takes_back = heard.flips.iter().any(|flip| flip.arm == Arm::Before);
+        if takes_back {
+            self.publish_change(app, &heard.change);
+        }
+        let committed = self.commit_heard(app, &heard).await;
+        if committed.is_err() {
+            // What is refused changes nothing; said again, it must not look as if it were done.
+            self.publish_change(app, change);
+        }
+        committed?;
+        if !takes_back {
+            self.publish_change(app, &heard.change);
+        }
+        Ok(heard)
+    }
+
+    async fn commit_heard(&self, app: &AppName, heard: &Heard) -> Result<(), CatalogError> {
+        let change = &heard.change;
+        self.change_record(app, |old| {
+            let mut record = old.ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })?;
+            let mut transaction = Transaction::new().put(
+                &CHANGES,
+                version_key(app, change.version),
+                record::encode(&**change),
+            );
+            for flip in &heard.flips {
+                match flip.arm {
+                    Arm::Before => hold(&mut record, change, &flip.parts, flip.at_ms),
+                    Arm::After => lift(&mut record, change, &flip.parts),
+                }
+                transaction = with_flip(transaction, app, change, flip)
+                    .append(&DEPLOYS, record::encode(&happening(app, change, flip)));
+            }
+            for (number, entry) in &heard.told {
+                transaction = with_decision(transaction, app, change.version, *number, entry);
+            }
+            let transaction = transaction.put(&APPS, app.as_str(), record::encode(&record));
+            Ok((transaction, ()))
+        })
+        .await
+    }
+
+    /// Only who holds the turn of the app may call this.
+    pub(super) fn publish_change(&self, app: &AppName, change: &Arc<ChangeRecord>) {
+        let Ok(known) = self.app(app) else { return };
+        let mut routes = AppRoutes::clone(&known);
+        if let Some(effective) = &known.effective {
+            routes.effective = Some(Arc::new(effective.at(app, change, &known.policy)));
+        }
+        routes.changes.insert_mut(change.version, change.clone());
+        let routes = Arc::new(routes);
+        self.publish(|all| all.with_app(routes.clone()));
+    }
+}
+
+/// What an event makes of a change; the same record if it leads to nothing.
+fn heard(change: &Arc<ChangeRecord>, event: Event, policy: &Policy) -> Heard {
+    let now_ms = Timestamp::now().0;
+    let mut life = change.life.clone().unwrap_or_else(|| Life::at_once([], &policy.canary, now_ms));
+    let known = life.clone();
+    let places = |part| places(change, part);
+    let effects = life.apply(event, Around { now_ms, policy: &policy.canary, places: &places });
+    let mut new = ChangeRecord::clone(change);
+    let (mut flips, mut told, mut settle) = (Vec::new(), Vec::new(), false);
+    for effect in effects {
+        match effect {
+            Effect::Flip { parts, arm } => {
+                let (flipped, flip) = flipped(&new, &parts, arm);
+                new = flipped;
+                flips.push(flip);
+            }
+            Effect::Settle => settle = true,
+            Effect::Tell(entry) => {
+                new.told += 1;
+                told.push((new.told, entry));
+            }
+        }
+    }
+    if life != known {
+        new.life = Some(life);
+    }
+    Heard { change: Arc::new(new), flips, told, settle }
+}
+
+/// The functions that a part touches, with their modules.
+pub fn places(change: &ChangeRecord, part: PartId) -> BTreeSet<String> {
+    let part = change.parts.get(usize::from(part.0));
+    let edits = part.into_iter().flat_map(|part| &part.edits);
+    let outermost = |function: &str| function.split('.').next().unwrap_or_default().to_owned();
+    edits.map(|edit| format!("{}#{}", edit.module, outermost(&edit.function))).collect()
+}
+
+fn happening(app: &AppName, change: &ChangeRecord, flip: &FlipRecord) -> Happening {
+    let (change, parts) = (change.version, flip.parts.clone());
+    let what = match flip.arm {
+        Arm::Before => What::TakenBack { change, parts },
+        Arm::After => What::Restored { change, parts },
+    };
+    Happening { at_ms: flip.at_ms, app: app.clone(), what }
+}
+
+pub(in crate::catalog) fn with_decision(
+    transaction: Transaction,
+    app: &AppName,
+    change: VersionNumber,
+    number: u32,
+    entry: &Entry,
+) -> Transaction {
+    let record = DecisionRecord { format: FORMAT, entry: entry.clone() };
+    transaction.put(&DECISIONS, decision_key(app, change, number), record::encode(&record))
+}

@@ -1,0 +1,223 @@
+//! The judge's thread: hears of every request, compares arms, and asks the catalog to act on what it finds.
+//!
+//! It is one thread, so that all that is known of a change has one order. It looks as often as it can keep up with, after
+//! every few requests; between requests it looks at the clock now and then, for ramps and windows.
+//!
+//! Invariants: it keeps nobody waiting; what it asks for is done by a task of its own, one at a time for an app.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use belay_govern::{Around, Event, Life};
+use belay_judge::Usual;
+use belay_model::{AppName, FunctionName, VersionNumber};
+use tokio::runtime::Handle;
+
+use super::{
+    Observation, Side, Trial,
+    seen::{Reports, Seen},
+};
+use crate::{
+    catalog::{Catalog, ChangeState, places},
+    control::Changes,
+    telemetry::Timestamp,
+};
+
+/// Between two looks at what was heard, at least.
+const LOOK: Duration = Duration::from_millis(3);
+/// Between two looks at the clock.
+const TICK: Duration = Duration::from_millis(100);
+/// Requests that are heard before the next look.
+const HEARD_MAX: usize = 4_096;
+
+/// The thread. Dropped, it goes on; see [`Self::stop`].
+pub struct Judging {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// What the thread knows.
+struct Judge {
+    catalog: Catalog,
+    changes: Changes,
+    reports: Reports,
+    runtime: Handle,
+    apps: BTreeMap<AppName, App>,
+}
+
+#[derive(Default)]
+struct App {
+    /// What requests of each function usually cost.
+    usual: BTreeMap<FunctionName, Usual>,
+    seen: Option<Seen>,
+    /// Something new was seen since the last look.
+    news: bool,
+    /// The catalog acts for this app.
+    acting: Arc<AtomicBool>,
+}
+
+impl Judging {
+    /// Begins to listen. `runtime` is where what it asks for is done.
+    pub fn start(
+        catalog: Catalog,
+        changes: Changes,
+        reports: Reports,
+        heard: Receiver<Observation>,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let runtime = Handle::current();
+        let judge = Judge { catalog, changes, reports, runtime, apps: BTreeMap::new() };
+        let thread = std::thread::Builder::new().name("belay-judge".to_owned());
+        let thread = thread.spawn(move || judge.run(&heard, &stopped))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Returns when it asks for nothing more.
+    pub async fn stop(self) {
+        self.stop.store(true, Relaxed);
+        let thread = self.thread;
+        // A panic there has been reported by the hook.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+}
+
+impl Judge {
+    fn run(mut self, heard: &Receiver<Observation>, stopped: &AtomicBool) {
+        let mut ticked = Instant::now();
+        while !stopped.load(Relaxed) {
+            match heard.recv_timeout(TICK) {
+                Ok(observation) => self.note(&observation),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            heard.try_iter().take(HEARD_MAX).for_each(|observation| self.note(&observation));
+            let looked = Instant::now();
+            let tick = looked.duration_since(ticked) >= TICK;
+            if tick {
+                ticked = looked;
+                self.follow_routes();
+            }
+            self.look(tick);
+            // Half of a core at the most is spent on looking.
+            std::thread::sleep(LOOK.max(looked.elapsed()));
+        }
+    }
+
+    fn note(&mut self, observation: &Observation) {
+        let Observation { target, sample, drawn, .. } = observation;
+        let app = self.apps.entry(target.app.clone()).or_default();
+        if let Some(drawn) = drawn {
+            app.follow(&drawn.trial);
+        }
+        let usual = app.usual.entry(target.function.clone()).or_default();
+        if let (Some(seen), Some(drawn)) = (&mut app.seen, drawn) {
+            let deadline = drawn.trial.policy.judge.deadline_ms.map(|ms| ms.saturating_mul(1_000));
+            let limits = usual.limits().deadline(deadline);
+            app.news |= seen.note(observation, drawn, &limits);
+        }
+        if drawn.as_ref().is_none_or(|drawn| drawn.side == Side::Out) {
+            usual.note(Seen::costs(sample));
+        }
+    }
+
+    /// Changes move on also where no request comes by.
+    fn follow_routes(&mut self) {
+        let routes = self.catalog.routes().load();
+        self.apps.retain(|app, _| routes.app(app).is_some());
+        for app in routes.apps() {
+            let trial = app.effective.as_ref().and_then(|effective| effective.trial.as_ref());
+            if let Some(trial) = trial {
+                self.apps.entry(app.name().clone()).or_default().follow(trial);
+            } else if let Some(known) = self.apps.get_mut(app.name()) {
+                known.seen = None;
+            }
+        }
+    }
+
+    fn look(&mut self, tick: bool) {
+        let now_ms = Timestamp::now().0;
+        let mut moves = Vec::new();
+        for (name, app) in &mut self.apps {
+            let due = std::mem::take(&mut app.news) || tick;
+            if !due || app.acting.load(Relaxed) {
+                app.news |= due && !tick;
+                continue;
+            }
+            let Some(seen) = &mut app.seen else { continue };
+            let evidence = seen.evidence();
+            self.reports.put(name, seen.report());
+            moves.push((name.clone(), seen.trial().change, evidence, app.acting.clone()));
+        }
+        for (app, change, evidence, acting) in moves {
+            self.decide(app, change, Event::Judged(evidence), now_ms, &acting);
+        }
+    }
+
+    /// Has the catalog act, if there is anything to do.
+    fn decide(
+        &self,
+        app: AppName,
+        change: VersionNumber,
+        event: Event,
+        now_ms: u64,
+        acting: &Arc<AtomicBool>,
+    ) {
+        if !self.leads_to_something(&app, change, &event, now_ms) {
+            return;
+        }
+        acting.store(true, Relaxed);
+        let (catalog, changes, acting) =
+            (self.catalog.clone(), self.changes.clone(), acting.clone());
+        self.runtime.spawn(async move {
+            let name = app.clone();
+            let heard = changes.run(async move { catalog.hear(&name, change, event).await });
+            if let Err(error) = heard.await {
+                tracing::error!(%app, %change, %error, "a decision could not be carried out");
+            }
+            acting.store(false, Relaxed);
+        });
+    }
+
+    fn leads_to_something(
+        &self,
+        app: &AppName,
+        change: VersionNumber,
+        event: &Event,
+        now_ms: u64,
+    ) -> bool {
+        let routes = self.catalog.routes().load();
+        let Some(app) = routes.app(app) else { return false };
+        let running = app.running_change().filter(|running| running.version == change);
+        let Some(record) = running.filter(|record| record.state == ChangeState::Live) else {
+            return false;
+        };
+        let Some(known) = &record.life else { return false };
+        let mut life = Life::clone(known);
+        let policy = &app.policy.canary;
+        let around = Around { now_ms, policy, places: &|part| places(&record, part) };
+        let effects = life.apply(event.clone(), around);
+        !effects.is_empty() || life != *known
+    }
+}
+
+impl App {
+    /// A trial that is newer than the one that is known.
+    fn follow(&mut self, trial: &Arc<Trial>) {
+        match &mut self.seen {
+            Some(seen) if seen.knows(trial) => return,
+            Some(seen) => seen.follow(trial),
+            None => self.seen = Some(Seen::new(trial)),
+        }
+        self.news = true;
+        self.usual.values_mut().for_each(Usual::begin_step);
+    }
+}

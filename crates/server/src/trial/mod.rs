@@ -1,0 +1,22 @@
+//! A change on trial: which requests run what of it, and what becomes of them.
+//!
+//! ```text
+//! request ─▶ Trial::draw ─▶ arms ─▶ run ─▶ Observation ─▶ judging ─▶ evidence ─▶ Life::apply ─▶ catalog ─▶ new Trial
+//! ```
+//! - [`draw`]: which requests are admitted, and the coins that they toss; [`key`]: what keeps a client at one arm;
+//! - [`observe`]: what a request came to, on its way to the judge;
+//! - [`judging`]: the thread that compares, and asks the catalog to act; [`seen`]: what it has seen, for people.
+//!
+//! Invariants: a request takes no lock that another could hold for long, and never waits for the judge: what the judge
+//! cannot take is left out, of both arms alike. A trial never changes; where the life of a change moves on there is a new one.
+
+mod draw;
+mod judging;
+mod key;
+mod observe;
+mod seen;
+
+pub use draw::{Coins, Drawn, Side, Trial};
+pub use judging::Judging;
+pub use observe::{Observation, Observer, Parts};
+pub use seen::{Reports, TrialReport};

@@ -1,0 +1,252 @@
+//! What was seen of one change: the comparisons, and what they come to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use belay_govern::{Evidence, Measured};
+use belay_judge::{Alpha, Comparison, Decision, Limits, Policy, Sample as JudgeSample, Share};
+use belay_model::{AppName, Arm, Decimal, JudgePolicy, PartId};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::{Drawn, Observation, Side, Trial};
+use crate::telemetry::{Ending, Sample};
+
+/// Everything that is compared of a change.
+pub(super) struct Seen {
+    trial: Arc<Trial>,
+    policy: Policy,
+    whole: Comparison,
+    mixed: Comparison,
+    /// By what stands for the group.
+    groups: BTreeMap<u64, Comparison>,
+    evidence: Option<Evidence>,
+}
+
+impl Seen {
+    pub(super) fn new(trial: &Arc<Trial>) -> Self {
+        let policy = policy(&trial.policy.judge);
+        let mut new = Self {
+            trial: trial.clone(),
+            policy,
+            whole: Comparison::new(policy),
+            mixed: Comparison::new(policy),
+            groups: BTreeMap::new(),
+            evidence: None,
+        };
+        new.keep_groups();
+        new
+    }
+
+    pub(super) fn trial(&self) -> &Arc<Trial> {
+        &self.trial
+    }
+
+    /// Whether a trial is this one or an earlier one of the same change.
+    pub(super) fn knows(&self, trial: &Arc<Trial>) -> bool {
+        let (own, other) = (&self.trial, trial);
+        Arc::ptr_eq(own, other)
+            || (other.change, other.life.generation) <= (own.change, own.life.generation)
+    }
+
+    /// The change has moved on. What is known of a group stays; of the whole, while that is the same.
+    pub(super) fn follow(&mut self, trial: &Arc<Trial>) {
+        let known = &self.trial;
+        let same = known.change == trial.change && known.life.round == trial.life.round;
+        if known.policy.judge != trial.policy.judge || !known.is_drawn_as(trial) {
+            *self = Self::new(trial);
+            return;
+        }
+        self.trial = trial.clone();
+        if !same {
+            self.whole = Comparison::new(self.policy);
+            self.mixed = Comparison::new(self.policy);
+        }
+        self.keep_groups();
+        self.evidence = None;
+    }
+
+    fn keep_groups(&mut self) {
+        let wanted: BTreeSet<u64> = self.trial.groups.iter().map(|coin| coin.identity).collect();
+        self.groups.retain(|identity, _| wanted.contains(identity));
+        for identity in wanted {
+            self.groups.entry(identity).or_insert_with(|| Comparison::new(self.policy));
+        }
+    }
+
+    /// Notes a request; says whether it tells anything.
+    pub(super) fn note(
+        &mut self,
+        observation: &Observation,
+        drawn: &Drawn,
+        limits: &Limits,
+    ) -> bool {
+        let (trial, known) = (&drawn.trial, &self.trial);
+        if trial.change != known.change {
+            return false;
+        }
+        let same = trial.life.round == known.life.round;
+        let reached = |parts: &[PartId]| {
+            parts.iter().any(|part| trial.is_everywhere(*part) || observation.reached.has(*part))
+        };
+        let sample = |arm: Arm, share: Share| JudgeSample {
+            arm,
+            share,
+            key: drawn.key,
+            failure: match observation.sample.ending {
+                Ending::Ok => None,
+                Ending::Failed(category) => Some(category),
+            },
+            costs: Self::costs(&observation.sample),
+        };
+        let any = trial.groups.iter().any(|coin| reached(&coin.parts));
+        if any && same {
+            let (arm_of_whole, arm_of_mixed) = match drawn.side {
+                Side::Out => (Some(Arm::Before), Some(Arm::Before)),
+                Side::Whole => (Some(Arm::After), None),
+                Side::Mixed(_) => (None, Some(Arm::After)),
+            };
+            if let Some((arm, share)) = arm_of_whole.zip(trial.share_whole()) {
+                self.whole.note(&sample(arm, share), limits);
+            }
+            if let Some((arm, share)) = arm_of_mixed.zip(trial.share_mixed()) {
+                self.mixed.note(&sample(arm, share), limits);
+            }
+        }
+        if let Side::Mixed(coins) = drawn.side {
+            for (at, coin) in trial.groups.iter().enumerate().filter(|(_, c)| reached(&c.parts)) {
+                if let Some(group) = self.groups.get_mut(&coin.identity) {
+                    group.note(&sample(coins.arm(at), Share::HALF), limits);
+                }
+            }
+        }
+        if any {
+            self.evidence = None;
+        }
+        any
+    }
+
+    /// In the judge's units.
+    pub(super) fn costs(sample: &Sample) -> [Option<u64>; 3] {
+        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
+        [micros(sample.duration), micros(sample.cpu), Some(sample.written_bytes)]
+    }
+
+    /// What all of it comes to.
+    pub(super) fn evidence(&mut self) -> Evidence {
+        let known = self.evidence.take();
+        let evidence = known.unwrap_or_else(|| {
+            let tests = self.trial.comparisons();
+            let group = |identity: &u64| self.groups.get(identity).map(|it| it.verdict(tests));
+            let groups = self.trial.groups.iter().map(|coin| &coin.identity);
+            let failed = self.whole.failed()[1] + self.mixed.failed()[1];
+            Evidence {
+                generation: self.trial.life.generation,
+                whole: self.whole.verdict(tests),
+                mixed: self.mixed.verdict(tests),
+                groups: groups.map(|identity| group(identity).unwrap_or_default()).collect(),
+                harmless: self.whole.is_harmless(),
+                failed,
+            }
+        });
+        self.evidence = Some(evidence.clone());
+        evidence
+    }
+
+    /// For people.
+    pub(super) fn report(&mut self) -> TrialReport {
+        const MEASURED_MAX: usize = 6;
+        let evidence = self.evidence();
+        let compared = |what: Compared, verdict: &belay_judge::Verdict| ComparisonReport {
+            what,
+            requests: verdict.units,
+            decision: match verdict.decision {
+                Decision::Undecided => "undecided",
+                Decision::Slow => "slow",
+                Decision::TakeBack => "take_back",
+            },
+            measured: Measured::heaviest(verdict, MEASURED_MAX),
+        };
+        let mut comparisons = vec![compared(Compared::Whole, &evidence.whole)];
+        if self.trial.groups.len() > 1 {
+            comparisons.push(compared(Compared::Mixed, &evidence.mixed));
+            for (coin, verdict) in self.trial.groups.iter().zip(&evidence.groups) {
+                comparisons.push(compared(Compared::Parts(coin.parts.clone()), verdict));
+            }
+        }
+        TrialReport { change: self.trial.change.get(), harmless: evidence.harmless, comparisons }
+    }
+}
+
+/// How the judge is told what is harm. The model has checked the numbers.
+fn policy(judge: &JudgePolicy) -> Policy {
+    let level = |level: Decimal| Alpha::new(level.get());
+    let made = || {
+        let policy = Policy::default()
+            .sure(level(judge.take_back)?, level(judge.slow)?)
+            .tolerating(judge.failures_tolerated.get(), judge.costs_tolerated.get())?
+            .looking_for(judge.harmless_below.get() / 100.0)?;
+        match judge.increase_min.get() {
+            0.0 => Ok(policy),
+            least => policy.from_increase(least / 100.0),
+        }
+    };
+    made().unwrap_or_else(|_: belay_judge::Invalid| Policy::default())
+}
+
+/// What is known of changes on trial, for people. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Reports {
+    apps: Arc<Mutex<BTreeMap<AppName, TrialReport>>>,
+}
+
+impl Reports {
+    pub(super) fn put(&self, app: &AppName, report: TrialReport) {
+        self.apps.lock().insert(app.clone(), report);
+    }
+
+    /// Of a change, if it is the one of its app that is on trial.
+    pub fn of(&self, app: &AppName, change: u32) -> Option<TrialReport> {
+        self.apps.lock().get(app).filter(|report| report.change == change).cloned()
+    }
+
+    /// Of all changes, by app.
+    pub fn all(&self) -> BTreeMap<AppName, TrialReport> {
+        self.apps.lock().clone()
+    }
+}
+
+/// What was measured of a change on trial.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct TrialReport {
+    #[serde(skip)]
+    change: u32,
+    /// A rise of failures that is worth looking for is excluded.
+    harmless: bool,
+    pub comparisons: Vec<ComparisonReport>,
+}
+
+/// Two arms.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct ComparisonReport {
+    pub what: Compared,
+    /// Or keys that had one: of *before* and of *after*.
+    requests: [u64; 2],
+    decision: &'static str,
+    pub measured: Vec<Measured>,
+}
+
+/// Who is compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compared {
+    /// Those who run all of the change with those who run nothing of it.
+    Whole,
+    /// Those who toss coins with those who run nothing of it.
+    Mixed,
+    /// Of those who toss coins, those with these parts with those without.
+    #[schema(value_type = Vec<String>)]
+    Parts(Vec<PartId>),
+}

@@ -1,0 +1,234 @@
+//! Changes on trial: let in step by step, judged by what becomes of real requests, taken back part by part.
+
+use belay_model::{Decimal, Policy};
+use futures_util::{StreamExt, stream};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{App, Server};
+
+/// More requests than any of these tests should need.
+const REQUESTS_MAX: usize = 12_000;
+
+/// Three edits that have nothing to do with each other.
+fn shop(price: &str, stock: &str, label: &str) -> App {
+    let code = format!(
+        "function price(n) {{ {price} }}\n\
+         function stock(n) {{ {stock} }}\n\
+         function label(n) {{ {label} }}\n\
+         export async function f({{ n }}) {{ return [price(n), stock(n), label(n)]; }}\n"
+    );
+    let mut app = App::new("shop").module("main.js", &code, &[]).function("f", "main.js");
+    app.manifest.policy = quick();
+    app
+}
+
+fn first() -> App {
+    shop("return n;", "return n + 1;", "return String(n);")
+}
+
+/// Steps that last as long as it takes to see enough.
+fn quick() -> Policy {
+    let mut policy = Policy::default();
+    policy.canary.ramp = [20, 50].map(Decimal::whole).into();
+    policy.canary.step_min_ms = 0;
+    policy.canary.step_max_ms = 3_600_000;
+    policy.judge.harmless_below = Decimal::whole(20);
+    policy
+}
+
+async fn request(server: &Server, n: usize, user: Option<&str>) -> (StatusCode, Value) {
+    let url = format!("http://{}/2015-03-31/functions/shop.f/invocations", server.http);
+    let mut request = server.client.post(url).json(&json!({ "n": n }));
+    if let Some(user) = user {
+        request = request.header("x-user", user);
+    }
+    let response = request.send().await.unwrap();
+    (response.status(), response.json().await.unwrap())
+}
+
+async fn story(server: &Server, change: u32) -> Value {
+    let (status, story) = server.get(&format!("apps/shop/changes/{change}/story")).await;
+    assert_eq!(status, StatusCode::OK, "{story:#}");
+    story
+}
+
+fn told<'s>(story: &'s Value, what: &str) -> Vec<&'s Value> {
+    let decisions = story["decisions"].as_array().unwrap();
+    decisions.iter().filter(|entry| entry["told"] == what).collect()
+}
+
+fn state(story: &Value) -> &str {
+    story["state"].as_str().unwrap()
+}
+
+/// Sends requests until the story is as wanted.
+async fn requests_until(server: &Server, change: u32, wanted: impl Fn(&Value) -> bool) -> Value {
+    for batch in 0..REQUESTS_MAX / 100 {
+        let numbers = (batch * 100..(batch + 1) * 100).map(|n| request(server, n, None));
+        let answers: Vec<_> = stream::iter(numbers).buffer_unordered(8).collect().await;
+        assert!(answers.iter().all(|(status, _)| *status == StatusCode::OK));
+        let story = story(server, change).await;
+        if wanted(&story) {
+            return story;
+        }
+    }
+    panic!("{:#}", story(server, change).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_fails_is_taken_back_and_the_others_go_live() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    let fault = "if (n % 3 === 0) throw new Error('no stock'); return n + 2;";
+    let deployed = server.deploy_in_steps(&shop("return n * 2;", fault, "return `#${n}`;")).await;
+    assert_eq!((&deployed["change"]["percent"], &deployed["version"]), (&json!(20.0), &json!(2)));
+
+    let story = requests_until(&server, 2, |story| state(story) == "live").await;
+    let taken = told(&story, "taken_back");
+    assert_eq!(taken.len(), 1, "{story:#}");
+    let guilty = story["parts"].as_array().unwrap().iter().find(|part| part["arm"] == "before");
+    assert_eq!(taken[0]["parts"], json!([guilty.unwrap()["part"]]), "{story:#}");
+    assert_eq!((&taken[0]["by"], &taken[0]["level"]), (&json!("judge"), &json!("part")));
+    assert_eq!(taken[0]["measured"][0]["what"], "exception", "{story:#}");
+    assert_eq!(told(&story, "advanced").len(), 1, "{story:#}");
+    // All requests but the hold-out run the others.
+    let (_, promoted) = request(&server, 3, None).await;
+    assert!([json!([6, 4, "#3"]), json!([3, 4, "3"])].contains(&promoted), "{promoted}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_no_harm_goes_live_and_nothing_is_taken_back() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    // Failures that both have are held against nobody.
+    let stock = |plus: u32| format!("if (n % 5 === 0) throw new Error('none'); return n + {plus};");
+    server.deploy(&shop("return n;", &stock(1), "return '';")).await;
+    server.deploy_in_steps(&shop("return n * 2;", &stock(2), "return `#${n}`;")).await;
+    let story = requests_until(&server, 3, |story| state(story) == "live").await;
+    assert_eq!(told(&story, "taken_back"), Vec::<&Value>::new(), "{story:#}");
+    assert_eq!(story["percent"], json!(98.0));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_key_stays_at_one_arm() {
+    let server = Server::start().await;
+    let mut first = first();
+    first.manifest.policy.canary.key = Some("header:x-user".parse().unwrap());
+    first.manifest.policy.canary.ramp = vec![Decimal::whole(50)];
+    let mut second = shop("return n * 2;", "return n + 2;", "return `#${n}`;");
+    second.manifest.policy = first.manifest.policy.clone();
+    server.deploy(&first).await;
+    server.deploy_in_steps(&second).await;
+    let mut answers = std::collections::BTreeSet::new();
+    for user in 0..40 {
+        let user = format!("user-{user}");
+        let (_, once) = request(&server, 5, Some(&user)).await;
+        for _ in 0..3 {
+            assert_eq!(request(&server, 5, Some(&user)).await.1, once, "{user}");
+        }
+        answers.insert(once.to_string());
+    }
+    // Nothing, all, or some of it; which users get what is drawn anew for each change.
+    assert!(answers.len() > 2, "{answers:?}");
+    assert!(answers.contains(r##"[5,6,"5"]"##), "{answers:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_goes_on_after_a_restart() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    server.deploy_in_steps(&shop("return n * 2;", "return n + 1;", "return String(n);")).await;
+    let before = story(&server, 2).await;
+    let server = Server::start_in(server.stop().await, |_| {}).await;
+    let after = story(&server, 2).await;
+    assert_eq!(
+        (&before["percent"], &before["decisions"], &before["state"]),
+        (&after["percent"], &after["decisions"], &after["state"])
+    );
+    assert_eq!(state(&after), "canary");
+    requests_until(&server, 2, |story| state(story) == "live").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_may_promote_and_take_back_what_is_on_trial() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    server.deploy_in_steps(&shop("return n * 2;", "return n + 2;", "return String(n);")).await;
+    let (status, _) =
+        server.post("apps/shop/changes/2/take-back", &json!({ "parts": ["a"] })).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(state(&story(&server, 2).await), "canary");
+    let (status, promoted) = server.post("apps/shop/changes/2/promote", &json!({})).await;
+    assert_eq!((status, &promoted["state"]), (StatusCode::OK, &json!("live")), "{promoted:#}");
+    let story = story(&server, 2).await;
+    let lines: Vec<&str> = story["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["told"].as_str().unwrap())
+        .collect();
+    assert_eq!(lines, ["began", "taken_back", "live"]);
+    let (status, refused) = server.post("apps/shop/changes/1/promote", &json!({})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{refused:#}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_takes_the_place_of_a_canary() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    server.deploy_in_steps(&shop("return n * 2;", "return n + 2;", "return String(n);")).await;
+    // One edit goes on, one is changed again; nothing was live, so nothing is asked.
+    let third = shop("return n * 2;", "return n + 3;", "return String(n);");
+    let deployed = server.deploy_in_steps(&third).await;
+    assert_eq!(deployed["change"]["from"], "1", "{deployed:#}");
+    assert_eq!(deployed["change"]["settled"], Value::Null, "{deployed:#}");
+    let story = story(&server, 3).await;
+    assert_eq!(state(&story), "canary");
+    // Who is not admitted runs what was live.
+    let (_, out) = server.post("apps/shop/changes/3/take-back", &json!({})).await;
+    assert_eq!(out["state"], "live", "{out:#}");
+    assert_eq!(request(&server, 5, None).await.1, json!([5, 6, "5"]));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_set_while_a_change_is_on_trial() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    server.deploy_in_steps(&shop("return n * 2;", "return n + 1;", "return String(n);")).await;
+    let (status, report) =
+        server.put("apps/shop/policy", &json!({ "canary": { "ramp": [7, 9] } })).await;
+    assert_eq!(status, StatusCode::OK, "{report:#}");
+    assert_eq!(report["policy"]["canary"]["ramp"], json!([7, 9]));
+    assert_eq!(story(&server, 2).await["percent"], json!(7.0));
+    let (status, refused) =
+        server.put("apps/shop/policy", &json!({ "canary": { "ramp": [9, 7] } })).await;
+    assert!(status.is_client_error(), "{refused:#}");
+    assert_eq!(story(&server, 2).await["percent"], json!(7.0), "what is refused changes nothing");
+    let server = Server::start_in(server.stop().await, |_| {}).await;
+    assert_eq!(story(&server, 2).await["percent"], json!(7.0), "it is kept");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_only_one_arm_has_runs_there() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    let code = "export async function f({ n }) { return [n]; }\nexport async function g() { return 'new'; }\n";
+    let mut second = App::new("shop")
+        .module("main.js", code, &[])
+        .function("f", "main.js")
+        .function("g", "main.js");
+    second.manifest.policy = quick();
+    server.deploy_in_steps(&second).await;
+    for _ in 0..20 {
+        assert_eq!(server.call("shop.g", &json!({})).await, "new");
+    }
+    server.stop().await;
+}
