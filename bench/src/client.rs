@@ -52,6 +52,15 @@ impl Client {
         Ok(body)
     }
 
+    /// Gets, and insists on success.
+    pub(crate) fn get(&mut self, path: &str) -> anyhow::Result<String> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let Answer { status, body } = self.answer()?;
+        ensure!(status == 200, "{path} answered {status} {body:?}");
+        Ok(body)
+    }
+
     fn post(&mut self, path: &str, json: &str) -> anyhow::Result<Answer> {
         let (address, length) = (self.address, json.len());
         let request = format!(

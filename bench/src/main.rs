@@ -8,6 +8,7 @@
 
 mod client;
 mod cold;
+mod decide;
 mod engine;
 mod fairness;
 mod figure;
@@ -56,6 +57,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("fairness", fairness::run),
     ("cold", cold::run),
     ("weave", weave::run),
+    ("decide", decide::run),
 ];
 
 fn main() -> ExitCode {

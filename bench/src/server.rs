@@ -124,9 +124,20 @@ impl Belay {
         self.deploy_folder(folder.path())
     }
 
+    /// What it changes runs for all requests at once.
     pub(crate) fn deploy_folder(&self, folder: &Path) -> anyhow::Result<()> {
+        self.run_deploy(folder, &["--now"])
+    }
+
+    pub(crate) fn deploy_folder_in_steps(&self, folder: &Path) -> anyhow::Result<()> {
+        self.run_deploy(folder, &[])
+    }
+
+    fn run_deploy(&self, folder: &Path, options: &[&str]) -> anyhow::Result<()> {
         let control = format!("http://{}", self.control);
-        process::run(belay()?.args(["deploy", "--now"]).arg(folder).arg("--control").arg(control))?;
+        let mut command = belay()?;
+        command.arg("deploy").arg(folder).args(options).args(["--control", &control]);
+        process::run(&mut command)?;
         Ok(())
     }
 

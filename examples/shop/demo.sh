@@ -265,7 +265,7 @@ console.log(asked);
 JS
 node customers.mjs "$http" "$id" "$tmp/enough" >customers.log 2>&1 &
 traffic=$!
-run 0 "$belay" deploy shop
+run 0 "$belay" deploy --yes shop
 expect "a fifth of the requests run it" '20 % of the requests run it now'
 start=$(now_us)
 until out=$("$belay" explain shop/4 --json) && [ "$(field state)" = live ]; do

@@ -52,7 +52,7 @@ fn javascript_projects_work_too() {
 fn a_single_file() {
     let server = Server::start();
     let bench = server.bench();
-    bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
+    bench.write("twice.js", TWICE).run(&["deploy", "--now", "twice.js"]).ok();
     assert_eq!(bench.run(&["invoke", "twice", "{\"n\": 21}"]).ok().stdout, "{\"twice\":42}\n");
     bench.write(
         "many.ts",
@@ -68,7 +68,7 @@ fn a_single_file() {
 fn a_refused_deploy_shows_why_and_changes_nothing() {
     let server = Server::start();
     let bench = server.bench();
-    bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
+    bench.write("twice.js", TWICE).run(&["deploy", "--now", "twice.js"]).ok();
     let mistakes = [
         ("syntax", "export const handler = async (event) => ({ twice: event.n * 2 );\n"),
         ("import", "import { z } from \"zodd\";\nexport const handler = () => z;\n"),
@@ -82,7 +82,7 @@ fn a_refused_deploy_shows_why_and_changes_nothing() {
     ];
     for (name, source) in mistakes {
         bench.write("twice.js", source);
-        let ended = bench.run(&["deploy", "twice.js"]);
+        let ended = bench.run(&["deploy", "--now", "twice.js"]);
         insta::assert_snapshot!(format!("refused-{name}"), shown(&server, &bench, &ended));
     }
     assert_eq!(bench.run(&["invoke", "twice", "{\"n\": 21}"]).ok().stdout, "{\"twice\":42}\n");
@@ -185,10 +185,10 @@ fn blocks_tell_what_other_apps_have_too() {
     let bench = server.bench();
     let code = "export async function f() {\n  return 1;\n}\n";
     bench.write("shop.js", code);
-    bench.run(&["deploy", "shop.js", "--name", "one"]).ok();
+    bench.run(&["deploy", "--now", "shop.js", "--name", "one"]).ok();
     let alone = bench.run(&["blocks", "one"]).ok().stdout;
     assert!(!alone.contains("other apps"), "{alone}");
-    bench.run(&["deploy", "shop.js", "--name", "two"]).ok();
+    bench.run(&["deploy", "--now", "shop.js", "--name", "two"]).ok();
     let told = bench.run(&["blocks", "one"]).ok().stdout;
     let length = code.len();
     let line = format!("saved by sharing with other apps: {length} B (two {length} B)\n");
@@ -256,7 +256,7 @@ fn versions_and_aliases() {
     let deploy = |n: u32| {
         bench
             .write("n.js", &format!("export const handler = () => {n};\n"))
-            .run(&["deploy", "n.js"])
+            .run(&["deploy", "--now", "n.js"])
             .ok();
     };
     let invoke = |more: &[&str]| bench.run(&[&["invoke", "n", "{}"], more].concat());
@@ -310,14 +310,14 @@ fn logs_of_one_request() {
 fn removal_asks_and_is_complete() {
     let server = Server::start();
     let bench = server.bench();
-    bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
+    bench.write("twice.js", TWICE).run(&["deploy", "--now", "twice.js"]).ok();
     assert_eq!(bench.run(&["remove", "twice"]).code, 2);
     bench.run(&["remove", "twice", "--yes"]).ok();
     assert_eq!(bench.run(&["invoke", "twice"]).code, 6);
     assert_eq!(bench.run(&["remove", "twice", "--yes"]).code, 6);
     assert_eq!(bench.run(&["versions", "twice"]).code, 6);
     // While the sources that the server still had are collected as garbage.
-    bench.run(&["deploy", "twice.js"]).ok();
+    bench.run(&["deploy", "--now", "twice.js"]).ok();
 }
 
 #[test]
@@ -325,8 +325,8 @@ fn an_ambiguous_name_is_answered_with_the_candidates() {
     let server = Server::start();
     let bench = server.bench();
     bench.write("twice.js", TWICE);
-    bench.run(&["deploy", "twice.js", "--name", "one"]).ok();
-    bench.run(&["deploy", "twice.js", "--name", "two"]).ok();
+    bench.run(&["deploy", "--now", "twice.js", "--name", "one"]).ok();
+    bench.run(&["deploy", "--now", "twice.js", "--name", "two"]).ok();
     let ended = bench.run(&["invoke", "twice", "{\"n\": 1}"]);
     insta::assert_snapshot!("ambiguous", shown(&server, &bench, &ended));
 }
@@ -401,7 +401,7 @@ fn events_and_dead_letters() {
     assert!(none.starts_with("none"), "{none}");
     assert_eq!(bench.run(&["dead-letters", "delete", "absent"]).code, 6);
     assert_eq!(bench.run(&["dead-letters", "show", "absent"]).code, 6);
-    bench.write("twice.js", TWICE).run(&["deploy", "twice.js"]).ok();
+    bench.write("twice.js", TWICE).run(&["deploy", "--now", "twice.js"]).ok();
     let queued = bench.run(&["invoke", "twice", "{\"n\": 1}", "--event", "--json"]).ok().json();
     assert_eq!(queued["status"], "queued");
 }

@@ -54,8 +54,8 @@ pub use self::{
     blocks::BlocksReport,
     build::{BuildLine, Builder},
     changes::{
-        Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, Named, PartNote,
-        PartNoteKind, find_change, places,
+        Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, Left, Named,
+        PartNote, PartNoteKind, find_change, places,
     },
     deploy::{Consent, DeployResult, DeployTimings, DeployedChange, SettledPart},
     engines::Engines,

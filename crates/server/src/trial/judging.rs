@@ -26,7 +26,7 @@ use super::{
     seen::{Reports, Seen},
 };
 use crate::{
-    catalog::{Catalog, ChangeState, places},
+    catalog::{Catalog, ChangeState, Left, places},
     control::Changes,
     telemetry::Timestamp,
 };
@@ -179,11 +179,21 @@ impl Judge {
             (self.catalog.clone(), self.changes.clone(), acting.clone());
         self.runtime.spawn(async move {
             let name = app.clone();
-            let heard = changes.run(async move { catalog.hear(&name, change, event).await });
-            if let Err(error) = heard.await {
+            let acted = async move {
+                let left = catalog.hear(&name, change, event).await;
+                if !matches!(left, Ok(Left::Settle)) {
+                    acting.store(false, Relaxed);
+                }
+                let finished = match left {
+                    Ok(left) => catalog.finish(&name, change, left).await,
+                    Err(error) => Err(error),
+                };
+                acting.store(false, Relaxed);
+                finished
+            };
+            if let Err(error) = changes.run(acted).await {
                 tracing::error!(%app, %change, %error, "a decision could not be carried out");
             }
-            acting.store(false, Relaxed);
         });
     }
 

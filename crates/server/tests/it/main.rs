@@ -36,3 +36,5 @@ mod deploy_versions;
 mod differential;
 mod support;
 mod trial;
+mod trial_store;
+mod trial_support;

@@ -1,87 +1,19 @@
 //! Changes on trial: let in step by step, judged by what becomes of real requests, taken back part by part.
 
-use belay_model::{Decimal, Policy};
-use futures_util::{StreamExt, stream};
+use belay_model::Decimal;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{App, Server};
-
-/// More requests than any of these tests should need.
-const REQUESTS_MAX: usize = 12_000;
-
-/// Three edits that have nothing to do with each other.
-fn shop(price: &str, stock: &str, label: &str) -> App {
-    let code = format!(
-        "function price(n) {{ {price} }}\n\
-         function stock(n) {{ {stock} }}\n\
-         function label(n) {{ {label} }}\n\
-         export async function f({{ n }}) {{ return [price(n), stock(n), label(n)]; }}\n"
-    );
-    let mut app = App::new("shop").module("main.js", &code, &[]).function("f", "main.js");
-    app.manifest.policy = quick();
-    app
-}
-
-fn first() -> App {
-    shop("return n;", "return n + 1;", "return String(n);")
-}
-
-/// Steps that last as long as it takes to see enough.
-fn quick() -> Policy {
-    let mut policy = Policy::default();
-    policy.canary.ramp = [20, 50].map(Decimal::whole).into();
-    policy.canary.step_min_ms = 0;
-    policy.canary.step_max_ms = 3_600_000;
-    policy.judge.harmless_below = Decimal::whole(20);
-    policy
-}
-
-async fn request(server: &Server, n: usize, user: Option<&str>) -> (StatusCode, Value) {
-    let url = format!("http://{}/2015-03-31/functions/shop.f/invocations", server.http);
-    let mut request = server.client.post(url).json(&json!({ "n": n }));
-    if let Some(user) = user {
-        request = request.header("x-user", user);
-    }
-    let response = request.send().await.unwrap();
-    (response.status(), response.json().await.unwrap())
-}
-
-async fn story(server: &Server, change: u32) -> Value {
-    let (status, story) = server.get(&format!("apps/shop/changes/{change}/story")).await;
-    assert_eq!(status, StatusCode::OK, "{story:#}");
-    story
-}
-
-fn told<'s>(story: &'s Value, what: &str) -> Vec<&'s Value> {
-    let decisions = story["decisions"].as_array().unwrap();
-    decisions.iter().filter(|entry| entry["told"] == what).collect()
-}
-
-fn state(story: &Value) -> &str {
-    story["state"].as_str().unwrap()
-}
-
-/// Sends requests until the story is as wanted.
-async fn requests_until(server: &Server, change: u32, wanted: impl Fn(&Value) -> bool) -> Value {
-    for batch in 0..REQUESTS_MAX / 100 {
-        let numbers = (batch * 100..(batch + 1) * 100).map(|n| request(server, n, None));
-        let answers: Vec<_> = stream::iter(numbers).buffer_unordered(8).collect().await;
-        assert!(answers.iter().all(|(status, _)| *status == StatusCode::OK));
-        let story = story(server, change).await;
-        if wanted(&story) {
-            return story;
-        }
-    }
-    panic!("{:#}", story(server, change).await);
-}
+use crate::{
+    support::{App, Server},
+    trial_support::{FAULT, first, quick, request, requests_until, shop, state, story, told},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_fails_is_taken_back_and_the_others_go_live() {
     let server = Server::start().await;
     server.deploy(&first()).await;
-    let fault = "if (n % 3 === 0) throw new Error('no stock'); return n + 2;";
-    let deployed = server.deploy_in_steps(&shop("return n * 2;", fault, "return `#${n}`;")).await;
+    let deployed = server.deploy_in_steps(&shop("return n * 2;", FAULT, "return `#${n}`;")).await;
     assert_eq!((&deployed["change"]["percent"], &deployed["version"]), (&json!(20.0), &json!(2)));
 
     let story = requests_until(&server, 2, |story| state(story) == "live").await;
@@ -101,12 +33,11 @@ async fn a_part_that_fails_is_taken_back_and_the_others_go_live() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_no_harm_goes_live_and_nothing_is_taken_back() {
     let server = Server::start().await;
-    server.deploy(&first()).await;
     // Failures that both have are held against nobody.
     let stock = |plus: u32| format!("if (n % 5 === 0) throw new Error('none'); return n + {plus};");
     server.deploy(&shop("return n;", &stock(1), "return '';")).await;
     server.deploy_in_steps(&shop("return n * 2;", &stock(2), "return `#${n}`;")).await;
-    let story = requests_until(&server, 3, |story| state(story) == "live").await;
+    let story = requests_until(&server, 2, |story| state(story) == "live").await;
     assert_eq!(told(&story, "taken_back"), Vec::<&Value>::new(), "{story:#}");
     assert_eq!(story["percent"], json!(98.0));
     server.stop().await;

@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use belay_fabric::{KeyRange, LIST_MAX, Record, Transaction};
-use belay_govern::{Around, By, Effect, Entry, Event, Life};
+use belay_govern::{Around, By, Effect, Entry, Event, Life, Phase};
 use belay_model::{AppName, Arm, PartId, Policy, VersionNumber};
 
 use super::{
@@ -37,6 +37,16 @@ pub(in crate::catalog) struct Heard {
     settle: bool,
 }
 
+/// What is left to be done of what a change heard.
+#[must_use]
+pub enum Left {
+    Nothing,
+    /// Its old arms are to be dropped.
+    Settle,
+    /// It acts already; what was told of it is to be kept.
+    Journal(Vec<(u32, Entry)>),
+}
+
 impl Catalog {
     /// Tells the change of `version` of an event. Nothing happens if it does not run any more.
     pub async fn hear(
@@ -44,17 +54,40 @@ impl Catalog {
         app: &AppName,
         version: VersionNumber,
         event: Event,
-    ) -> Result<(), CatalogError> {
-        let settle = {
-            let _turn = self.turn(app).await;
-            let Ok(routes) = self.app(app) else { return Ok(()) };
-            let running = routes.running_change().filter(|change| change.version == version);
-            let Some(change) = running.filter(|change| change.state == ChangeState::Live) else {
-                return Ok(());
-            };
-            self.hear_in_turn(&routes, &change, event).await?.settle
+    ) -> Result<Left, CatalogError> {
+        let _turn = self.turn(app).await;
+        let Ok(routes) = self.app(app) else { return Ok(Left::Nothing) };
+        let running = routes.running_change().filter(|change| change.version == version);
+        let Some(change) = running.filter(|change| change.state == ChangeState::Live) else {
+            return Ok(Left::Nothing);
         };
-        if settle { self.settle(app, version, By::Judge).await.map(drop) } else { Ok(()) }
+        let heard = heard(&change, event, &routes.policy);
+        if heard.is_passing(&change) {
+            self.publish_change(app, &heard.change);
+            return Ok(Left::Journal(heard.told));
+        }
+        let heard = self.carry_out(app, &change, heard).await?;
+        Ok(if heard.settle { Left::Settle } else { Left::Nothing })
+    }
+
+    /// Does what is left.
+    pub async fn finish(
+        &self,
+        app: &AppName,
+        version: VersionNumber,
+        left: Left,
+    ) -> Result<(), CatalogError> {
+        match left {
+            Left::Nothing => Ok(()),
+            Left::Settle => self.settle(app, version, By::Judge).await.map(drop),
+            Left::Journal(told) => {
+                let transaction = told.iter().fold(Transaction::new(), |t, (number, entry)| {
+                    with_decision(t, app, version, *number, entry)
+                });
+                let committed = self.inner.store.commit(transaction).await;
+                committed.map(drop).map_err(CatalogError::commit)
+            }
+        }
     }
 
     /// Tells a change what people want of it, which has to be the one that runs.
@@ -91,10 +124,18 @@ impl Catalog {
         event: Event,
     ) -> Result<Heard, CatalogError> {
         let heard = heard(change, event, &routes.policy);
+        self.carry_out(routes.name(), change, heard).await
+    }
+
+    async fn carry_out(
+        &self,
+        app: &AppName,
+        change: &Arc<ChangeRecord>,
+        heard: Heard,
+    ) -> Result<Heard, CatalogError> {
         if *heard.change == **change {
             return Ok(heard);
         }
-        let app = routes.name();
         let takes_back = heard.flips.iter().any(|flip| flip.arm == Arm::Before);
         if takes_back {
             self.publish_change(app, &heard.change);
@@ -147,6 +188,20 @@ impl Catalog {
         routes.changes.insert_mut(change.version, change.clone());
         let routes = Arc::new(routes);
         self.publish(|all| all.with_app(routes.clone()));
+    }
+}
+
+impl Heard {
+    /// Whether it only says how the search for a bad part goes. That is of no use after a crash, as what was seen is gone by then;
+    /// so it need not wait for the store, and what comes of the search does not wait behind it.
+    fn is_passing(&self, before: &ChangeRecord) -> bool {
+        let step = |change: &ChangeRecord| match change.life.as_ref().map(|life| life.phase) {
+            Some(Phase::Canary { step, .. }) => Some(step),
+            Some(Phase::Live { .. }) => Some(usize::MAX),
+            Some(Phase::TakenBack) | None => None,
+        };
+        let same = step(before) == step(&self.change);
+        same && self.flips.is_empty() && !self.settle && *self.change != *before
     }
 }
 

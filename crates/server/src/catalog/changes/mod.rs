@@ -37,7 +37,7 @@ pub use self::{
     effective::{EffectiveFile, EffectiveProgram},
     find::{Named, find_change},
     flip::Flipped,
-    hear::places,
+    hear::{Left, places},
     history::EffectiveVersion,
     plan::{PartNote, PartNoteKind},
 };

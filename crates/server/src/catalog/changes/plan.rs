@@ -30,12 +30,9 @@ use crate::{
         record::{FORMAT, TakenBack},
         woven::{Bindings, FaceWork, Pair, WovenWork},
     },
-    routes::AppRoutes,
+    routes::{AppRoutes, VersionRoutes},
     telemetry::Timestamp,
 };
-
-/// For so long a deploy asks before what a change brought could not be taken back any more: the rollback window.
-const WINDOW_MS: u64 = 15 * 60 * 1_000;
 
 /// Changes that do not run and whose images are kept all the same; those of older ones are made anew if need be.
 const IMAGES_KEPT: usize = 8;
@@ -250,29 +247,23 @@ impl Catalog {
             Ok(Some(Base { from, before, labels, superseded: None, tied_at_load: None }))
         };
         let Some(change) = app.running_change() else { return alone(plain.clone()) };
+        let (from, plain) = match never_live(app, &change) {
+            Some((from, version)) => (from, self.manifest(&version.record).await?),
+            None => (from, plain.clone()),
+        };
         if let Some(settled) = &change.settled {
             return alone(read_manifest(&self.inner.blobs, settled).await?);
         }
         let Untouched { parts: untouched, tied_at_load } =
             self.untouched(app, &change, after, at_load).await?;
-        let lost: Vec<PartId> = parts_of(&change)
-            .filter(|(part, record)| {
-                record.arm == Arm::After && !untouched.contains(part) && !in_canary(&change, *part)
-            })
-            .map(|(part, _)| part)
-            .collect();
-        let age_ms = Timestamp::now().0.saturating_sub(change.created_ms);
-        let id = ChangeId { app: app.name().clone(), version: change.version };
-        if age_ms < WINDOW_MS && !consent.loses(&id, &lost) {
-            let ChangeId { app, version: change } = id;
-            return Err(CatalogError::WayBackLost { app, change, parts: lost });
-        }
-        // What goes on is woven again from where it came from; the rest stays as it is now.
+        check_way_back(app, &change, &untouched, consent)?;
         // What is still in canary was never live: it is as if it had not been there.
-        let arm = |part: PartId| {
-            let before = untouched.contains(&part) || in_canary(&change, part);
-            if before { Arm::Before } else { arm_of(&change, part) }
+        let live_arm = |part: PartId| {
+            if in_canary(&change, part) { Arm::Before } else { arm_of(&change, part) }
         };
+        // What goes on is woven again from where it came from; the rest stays as it is now.
+        let arm =
+            |part: PartId| if untouched.contains(&part) { Arm::Before } else { live_arm(part) };
         let on = |part: &PartId| arm_of(&change, *part) == Arm::After;
         let mut gone_on: Vec<EditId> =
             untouched.iter().copied().filter(on).flat_map(|it| edits(&change, it)).collect();
@@ -280,10 +271,7 @@ impl Catalog {
             // Another Belay cuts it into other parts, or there is no such source: none of them goes on.
             Err(CatalogError::Rewoven { .. } | CatalogError::NotOneSource(_)) => {
                 gone_on.clear();
-                let arm = |part: PartId| {
-                    if in_canary(&change, part) { Arm::Before } else { arm_of(&change, part) }
-                };
-                self.resolve(app, &change, &arm).await?
+                self.resolve(app, &change, &live_arm).await?
             }
             resolved => resolved?,
         };
@@ -378,6 +366,39 @@ impl Catalog {
         });
         (records.collect(), notes)
     }
+}
+
+/// Within the rollback window a deploy asks before what a change brought could not be taken back any more.
+fn check_way_back(
+    app: &AppRoutes,
+    change: &ChangeRecord,
+    untouched: &BTreeSet<PartId>,
+    consent: &Consent,
+) -> Result<(), CatalogError> {
+    let lost = parts_of(change).filter(|(part, record)| {
+        record.arm == Arm::After && !untouched.contains(part) && !in_canary(change, *part)
+    });
+    let lost: Vec<PartId> = lost.map(|(part, _)| part).collect();
+    // At the end of its window a change is settled; not so one that an older Belay kept.
+    let age_ms = Timestamp::now().0.saturating_sub(change.created_ms);
+    let within = change.life.is_some() || age_ms < app.policy.canary.window_ms;
+    let id = ChangeId { app: app.name().clone(), version: change.version };
+    if within && !consent.loses(&id, &lost) {
+        let ChangeId { app, version: change } = id;
+        return Err(CatalogError::WayBackLost { app, change, parts: lost });
+    }
+    Ok(())
+}
+
+/// What ran before a change of which nothing was live yet, and the version of that.
+fn never_live<'a>(
+    app: &'a AppRoutes,
+    change: &ChangeRecord,
+) -> Option<(ProgramName, &'a Arc<VersionRoutes>)> {
+    let on = parts_of(change).filter(|(_, part)| part.arm == Arm::After);
+    let (in_canary, live): (Vec<_>, Vec<_>) = on.partition(|(part, _)| in_canary(change, *part));
+    let version = app.versions.get(&change.from.version)?;
+    (live.is_empty() && !in_canary.is_empty()).then_some((change.from, version))
 }
 
 /// Whether a part is let in step by step, and has not been live yet.

@@ -1,0 +1,138 @@
+//! Faults in a canary: how many requests, and how many of them hurt, until the part that does harm is taken back.
+//!
+//! A server, clients that call on and on, and a deploy of which one part is bad; what the server decides is read from its
+//! own story. Beside it, what the rules of Flagger and of Argo Rollouts would do with requests that come as fast and fail as often.
+
+mod fault;
+mod peers;
+mod watch;
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use self::{
+    fault::{FAULTS, Fault, Subject},
+    watch::{Outcome, watch},
+};
+use crate::{
+    Length,
+    figure::{Bar, Report},
+    float,
+    samples::median,
+    server::{Belay, Home},
+};
+
+const PARTS: [usize; 3] = [1, 3, 10];
+/// The default ramp, with steps that are shorter than the default ones: 1 s to 4 s rather than 30 s to 5 min.
+const POLICY: &str = "[canary]\nramp = [1, 5, 25, 50]\nstep_min = \"1s\"\nstep_max = \"4s\"\n";
+const CONNECTIONS: usize = 4;
+/// A fault that is not found within this time is not found.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// What all runs came to.
+#[derive(Default)]
+struct Totals {
+    runs: usize,
+    right: usize,
+    wrong: usize,
+    /// From a decision to the start of the last request that did not obey it. Milliseconds.
+    effects_ms: Vec<f64>,
+}
+
+pub(crate) fn run(length: Length) -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let belay = home.up()?;
+    let (repeats, innocent) = length.pick((5, 20), (1, 1));
+    let faults = length.pick(&FAULTS[..], &FAULTS[..1]);
+    let sizes = length.pick(&PARTS[..], &PARTS[2..]);
+    let report = Report::new("decide", conditions(repeats));
+    let mut totals = Totals::default();
+    for fault in faults {
+        for parts in sizes {
+            cell(&belay, &report, (*fault, *parts), repeats, &mut totals)?;
+        }
+    }
+    let share = |count: usize| float(count) / float(totals.runs.max(1));
+    report.promise("right_part", share(totals.right), "of runs", Bar::AtLeast(0.98));
+    report.promise("wrong_part", share(totals.wrong), "of runs", Bar::AtMost(0.01));
+    report.promise("decision_to_effect.p50", median(totals.effects_ms), "ms", Bar::AtMost(50.0));
+    innocents(&belay, &report, innocent)?;
+    belay.stop()
+}
+
+fn conditions(repeats: usize) -> serde_json::Value {
+    json!({
+        "connections": CONNECTIONS,
+        "repeats": repeats,
+        "ramp": [1, 5, 25, 50],
+        "step": "1 s to 4 s, where the default is 30 s to 5 min",
+    })
+}
+
+/// One fault in one of so many parts, several times.
+fn cell(
+    belay: &Belay,
+    report: &Report,
+    (fault, parts): (Fault, usize),
+    repeats: usize,
+    totals: &mut Totals,
+) -> anyhow::Result<()> {
+    let mut outcomes = Vec::new();
+    for repeat in 0..repeats {
+        let app = format!("{}-{parts}-{repeat}", fault.name);
+        let subject = Subject { app, parts, guilty: repeat % parts, fault: Some(fault) };
+        outcomes.push(watch(belay, &subject, CONNECTIONS, POLICY, PATIENCE)?);
+    }
+    totals.runs += outcomes.len();
+    totals.right += outcomes.iter().filter(|outcome| outcome.right).count();
+    totals.wrong += outcomes.iter().filter(|outcome| outcome.wrong > 0).count();
+    totals.effects_ms.extend(outcomes.iter().filter_map(|outcome| outcome.effect_ms));
+    let of = |value: fn(&Outcome) -> f64| {
+        median(outcomes.iter().filter(|outcome| outcome.right).map(value))
+    };
+    let name = format!("{}.of_{parts}", fault.name);
+    let figure = |what: &str, value, unit| report.figure(&format!("{name}.{what}"), value, unit);
+    figure("right", float(outcomes.iter().filter(|o| o.right).count()), "runs");
+    figure("requests.p50", of(|outcome| outcome.requests), "requests");
+    figure("seconds.p50", of(|outcome| outcome.seconds), "s");
+    figure("hurt.p50", of(|outcome| outcome.hurt), "requests");
+    let after = of(|outcome| outcome.after);
+    if fault.name == "fails_50" && parts == 10 {
+        report.promise(&format!("{name}.after_arm.p50"), after, "requests", Bar::AtMost(60.0));
+    } else {
+        figure("after_arm.p50", after, "requests");
+    }
+    let rate = of(|outcome| outcome.requests / outcome.seconds.max(1e-3));
+    for (peer, rule) in peers::RULES {
+        match peers::decide(rule, fault.fails, rate) {
+            Some(seen) => {
+                figure(&format!("{peer}.seconds"), seen.seconds, "s");
+                figure(&format!("{peer}.hurt"), seen.hurt, "requests");
+            }
+            None => report.skipped(
+                &format!("{name}.{peer}"),
+                "its rule (success rate of 99 %, answers within 500 ms) does not see this fault",
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Changes that do no harm: how often something is taken back all the same.
+fn innocents(belay: &Belay, report: &Report, runs: usize) -> anyhow::Result<()> {
+    let mut alarms = 0;
+    for run in 0..runs {
+        let app = format!("innocent-{run}");
+        let subject = Subject { app, parts: PARTS[run % PARTS.len()], guilty: 0, fault: None };
+        let outcome = watch(belay, &subject, CONNECTIONS, POLICY, PATIENCE)?;
+        alarms += usize::from(outcome.wrong > 0);
+    }
+    report.promise("innocent.taken_back", float(alarms), "runs", Bar::AtMost(0.0));
+    // Clopper and Pearson's, for no hit: 1 - 0.05^(1/n).
+    let limit = 1.0 - 0.05_f64.powf(1.0 / float(runs.max(1)));
+    if alarms == 0 {
+        report.figure("innocent.rate_at_most", limit, "of changes, 95 % sure");
+    }
+    Ok(())
+}
