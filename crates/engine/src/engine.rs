@@ -11,6 +11,7 @@ use wasmtime::{Config, InstancePre, Linker, Module, ModuleExport};
 
 use crate::{
     BuildError, Built, EngineError, FunctionImage, PoolStats, Program, build,
+    clock::Clock,
     guest::{Exports, Guest, Status, Stopped},
     image::Residency,
     imports, machine_code,
@@ -204,7 +205,7 @@ fn first_call(
 ) -> Result<Guest, String> {
     let limits = Limits { memory_bytes: 64 << 20, ..Limits::default() };
     let mut state = State::new(limits, [0; 32]);
-    state.frozen_clock = true;
+    state.clock = Clock::Frozen;
     let mut guest = Guest::new(shared, &shared.memory, state).map_err(|e| e.to_string())?;
     let len = u32::try_from(message.len()).map_err(|e| e.to_string())?;
     let called = guest.run(|guest| {

@@ -13,8 +13,8 @@ use crate::{
 /// Defines every import of the shim. Those of WASI that libc drags in trap: nothing calls them.
 pub(crate) fn define(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()> {
     linker.func_wrap("belay", "log", log)?;
-    linker.func_wrap("belay", "now", |c: Caller<'_, State>| c.data().wall_clock_ms())?;
-    linker.func_wrap("belay", "monotonic", |c: Caller<'_, State>| c.data().monotonic_ms())?;
+    linker.func_wrap("belay", "now", |mut c: Guest<'_>| c.data_mut().wall_clock_ms())?;
+    linker.func_wrap("belay", "monotonic", |mut c: Guest<'_>| c.data_mut().monotonic_ms())?;
     linker.func_wrap("belay", "random", random)?;
     linker.func_wrap("belay", "note", note)?;
     linker.func_wrap("belay", "pure", pure_call)?;

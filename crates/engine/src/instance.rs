@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::{
     EngineError, FunctionImage, Reached, abi, cells,
+    clock::{Clock, Readings, VirtualTime},
     guest::{Guest, Status, Stopped},
     memory::{PAGE, Template},
     snapshot,
@@ -201,6 +202,30 @@ impl Instance {
         if let Some(frozen) = self.frozen.take() {
             self.guest.shared().pool.retire(&frozen);
         }
+    }
+
+    /// Keeps what the guest reads from its clocks from now on, at most `readings_max` times; it is told whole
+    /// microseconds.
+    pub fn record_clock(&mut self, readings_max: usize) {
+        self.guest.state_mut().clock = Clock::recording(readings_max);
+    }
+
+    /// What the guest has read since the last call, and whether there may have been more than is kept.
+    pub fn take_readings(&mut self) -> (Readings, bool) {
+        let clock = &mut self.guest.state_mut().clock;
+        (clock.take_readings(), clock.is_full())
+    }
+
+    /// Tells the time from now on instead of this machine's clocks; to be called before every step. What is
+    /// computed in the step counts against the time limit as CPU time.
+    pub fn set_time(&mut self, time: VirtualTime) {
+        let state = self.guest.state_mut();
+        state.clock = Clock::told(time, state.cpu.total());
+    }
+
+    /// Time since its start, by this machine's clock.
+    pub fn elapsed(&self) -> Duration {
+        self.guest.state().started.elapsed()
     }
 
     /// Ends the invocation: the next step answers with `failure`.

@@ -10,6 +10,7 @@
 pub mod abi;
 mod build;
 mod cells;
+mod clock;
 mod engine;
 mod error;
 mod guest;
@@ -28,6 +29,7 @@ mod ticker;
 
 pub use build::{BUILD_LIMITS, Built, Note, NoteKind};
 pub use cells::Reached;
+pub use clock::{Readings, VirtualTime};
 pub use engine::{Engine, EngineOptions};
 pub use error::{BuildError, EngineError, SnapshotError};
 pub use image::FunctionImage;

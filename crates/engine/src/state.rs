@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use belay_model::{Category, Failure, Limits};
@@ -13,7 +13,7 @@ use rand_chacha::{
 };
 use wasmtime::ResourceLimiter;
 
-use crate::build::Note;
+use crate::{build::Note, clock::Clock};
 
 /// Severity of a log line, as `console` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,8 +85,7 @@ pub(crate) struct State {
     pub(crate) answer: Vec<u8>,
     /// Only while a function image is built.
     pub(crate) building: Option<Building>,
-    /// Only while an engine memory is made: time stands still, so that the memory is the same each time.
-    pub(crate) frozen_clock: bool,
+    pub(crate) clock: Clock,
 }
 
 pub(crate) struct Building {
@@ -127,7 +126,7 @@ impl State {
             memory_refused: false,
             answer: Vec::new(),
             building: None,
-            frozen_clock: false,
+            clock: Clock::default(),
         }
     }
 
@@ -166,16 +165,12 @@ impl State {
         self.random.next_u64().cast_signed()
     }
 
-    pub(crate) fn wall_clock_ms(&self) -> f64 {
-        if self.frozen_clock {
-            return 0.0;
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        now.as_secs_f64() * 1000.0
+    pub(crate) fn wall_clock_ms(&mut self) -> f64 {
+        self.clock.wall_ms()
     }
 
-    pub(crate) fn monotonic_ms(&self) -> f64 {
-        if self.frozen_clock { 0.0 } else { self.started.elapsed().as_secs_f64() * 1000.0 }
+    pub(crate) fn monotonic_ms(&mut self) -> f64 {
+        self.clock.monotonic_ms(self.started)
     }
 
     pub(crate) fn log(&mut self, level: u32, text: String) -> Result<(), Failure> {
@@ -185,14 +180,15 @@ impl State {
             let message = format!("the function logged more than its limit of {limit} bytes");
             return Err(Failure::new(Category::Exception, "Belay.LogLimit", message));
         }
-        let time_ms = self.wall_clock_ms();
+        let time_ms = self.clock.log_ms();
         self.logs.push(LogLine { level: LogLevel::from_guest(level), time_ms, text });
         Ok(())
     }
 
     /// Asked at every tick while guest code runs.
     pub(crate) fn past_limit(&self) -> Option<Failure> {
-        let (cpu, wall) = (self.cpu.total(), self.started.elapsed());
+        let cpu = self.cpu.total();
+        let wall = self.clock.elapsed(self.started, cpu);
         let limits = &self.limits;
         let failure = |what: &str, ms: u64| {
             let message = format!("the function ran past its {what} limit of {ms} ms");

@@ -17,7 +17,7 @@ use belay_engine::{Instance, LogLine, Reached, Step, Usage};
 use belay_model::{Call, CallId, Category, Failure};
 
 use crate::{
-    AppHost, Trace,
+    AppHost, Recorder, Trace,
     flight::{Flight, Landed},
 };
 
@@ -47,44 +47,90 @@ pub async fn drive(
     runner: &impl Runner,
     deadline: Instant,
 ) -> Finished {
-    let (instance, step) = runner.run(instance).await;
+    drive_recorded(instance, host, trace, runner, deadline, None).await
+}
+
+/// As [`drive`]; what happens is noted in `recorder`, if there is one.
+pub async fn drive_recorded(
+    mut instance: Instance,
+    host: &AppHost,
+    trace: Option<Trace<'_>>,
+    runner: &impl Runner,
+    deadline: Instant,
+    mut recorder: Option<&mut Recorder>,
+) -> Finished {
+    if let Some(recorder) = &mut recorder {
+        recorder.begin(&mut instance, deadline);
+    }
+    let (mut instance, step) = runner.run(instance).await;
+    if let Some(recorder) = &mut recorder {
+        recorder.stepped(&mut instance);
+    }
     match step {
         Step::Done(json) => finish(instance, Ok(json)),
         Step::Failed(failure) => finish(instance, Err(failure)),
         Step::Pending { calls, cancelled } => {
             let flight = Flight::new(host, trace, instance.limits());
+            let attended = Attended { instance, flight, recorder };
             // Boxed, so that the future of a function without calls stays small.
-            Box::pin(attend(instance, flight, calls, cancelled, runner, deadline)).await
+            Box::pin(attended.to_its_end(calls, cancelled, runner, deadline)).await
         }
     }
 }
 
-async fn attend(
-    mut instance: Instance,
-    mut flight: Flight<'_>,
-    mut calls: Vec<Call>,
-    mut cancelled: Vec<CallId>,
-    runner: &impl Runner,
-    deadline: Instant,
-) -> Finished {
-    loop {
-        flight.cancel(&cancelled);
-        flight.start(calls);
-        match flight.land(deadline).await {
+/// An invocation that has made calls.
+struct Attended<'h, 'r> {
+    instance: Instance,
+    flight: Flight<'h>,
+    recorder: Option<&'r mut Recorder>,
+}
+
+impl Attended<'_, '_> {
+    async fn to_its_end(
+        mut self,
+        mut calls: Vec<Call>,
+        mut cancelled: Vec<CallId>,
+        runner: &impl Runner,
+        deadline: Instant,
+    ) -> Finished {
+        loop {
+            self.ask(calls, &cancelled);
+            let landed = self.flight.land(deadline).await;
+            self.hear(landed);
+            let (stepped, step) = self.flight.beside(runner.run(self.instance)).await;
+            self.instance = stepped;
+            if let Some(recorder) = &mut self.recorder {
+                recorder.stepped(&mut self.instance);
+            }
+            match step {
+                Step::Done(json) => return finish(self.instance, Ok(json)),
+                Step::Failed(failure) => return finish(self.instance, Err(failure)),
+                Step::Pending { calls: made, cancelled: dropped } => {
+                    (calls, cancelled) = (made, dropped);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, calls: Vec<Call>, cancelled: &[CallId]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.asked(&calls, cancelled);
+        }
+        self.flight.cancel(cancelled);
+        self.flight.start(calls);
+    }
+
+    fn hear(&mut self, landed: Landed) {
+        let instance = &mut self.instance;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.step_begins(instance, landed.answers());
+        }
+        match landed {
             Landed::Some(answers) => {
                 answers.into_iter().for_each(|(id, outcome)| instance.resolve(id, outcome));
             }
             Landed::Late => instance.abort(timeout(instance.limits().timeout_ms)),
             Landed::Nothing => instance.abort(deadlock()),
-        }
-        let (stepped, step) = flight.beside(runner.run(instance)).await;
-        instance = stepped;
-        match step {
-            Step::Done(json) => return finish(instance, Ok(json)),
-            Step::Failed(failure) => return finish(instance, Err(failure)),
-            Step::Pending { calls: made, cancelled: dropped } => {
-                (calls, cancelled) = (made, dropped);
-            }
         }
     }
 }
@@ -94,13 +140,13 @@ fn finish(mut instance: Instance, result: Result<String, Failure>) -> Finished {
     Finished { result, logs, usage, reached }
 }
 
-fn timeout(limit_ms: u64) -> Failure {
+pub(crate) fn timeout(limit_ms: u64) -> Failure {
     let message = format!("the function ran past its time limit of {limit_ms} ms");
     Failure::new(Category::Timeout, "Belay.Timeout", message)
 }
 
 /// The engine tells deadlocks itself; this keeps a driver from waiting for nothing if it ever does not.
-fn deadlock() -> Failure {
+pub(crate) fn deadlock() -> Failure {
     let message = "the handler waits for a promise that nothing in flight can settle";
     Failure::new(Category::Deadlock, "Belay.Deadlock", message)
 }

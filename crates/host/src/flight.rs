@@ -18,7 +18,7 @@ use crate::{AppHost, Trace, code, request::TIMER};
 type Answer = (CallId, Outcome);
 
 /// Timers of one invocation at a time.
-const TIMERS_MAX: usize = 10_000;
+pub(crate) const TIMERS_MAX: usize = 10_000;
 
 pub(crate) struct Flight<'h> {
     host: &'h AppHost,
@@ -45,6 +45,15 @@ pub(crate) enum Landed {
     Late,
     /// Nothing is in flight.
     Nothing,
+}
+
+impl Landed {
+    pub(crate) fn answers(&self) -> &[Answer] {
+        match self {
+            Self::Some(answers) => answers,
+            Self::Late | Self::Nothing => &[],
+        }
+    }
 }
 
 impl<'h> Flight<'h> {
@@ -165,7 +174,7 @@ fn bytes(outcome: &Outcome) -> u64 {
     }
 }
 
-fn too_many(what: &str, max: usize) -> Outcome {
+pub(crate) fn too_many(what: &str, max: usize) -> Outcome {
     Outcome::error(code::TOO_MANY_CALLS, format!("more than {max} {what} in flight"))
 }
 

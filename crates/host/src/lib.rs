@@ -17,11 +17,13 @@ mod flight;
 mod kv;
 mod request;
 mod secret;
+pub mod tape;
 mod timer;
 
 pub use app::{AppHost, HostConfig, HostOptions, HostShared, KV_QUOTA_BYTES, Trace};
-pub use drive::{Finished, Runner, drive};
+pub use drive::{Finished, Runner, drive, drive_recorded};
 pub use error::HostError;
 pub use fetch::{Egress, PatternError};
 pub use request::classify;
 pub use secret::SecretSource;
+pub use tape::{Recorder, Tape};

@@ -11,7 +11,7 @@ use crate::{
     code,
     fetch::{FetchArgs, FetchRequest},
     kv,
-    secret::SecretArgs,
+    secret::{self, SecretArgs},
     timer::TimerArgs,
 };
 
@@ -38,13 +38,13 @@ impl Request {
             "http.fetch" => args::<FetchArgs>(call)?
                 .request(call.body.as_deref())
                 .map(|request| Self::Fetch(Box::new(request))),
-            "secret.get" => args::<SecretArgs>(call).map(|args| Self::Secret { name: args.name }),
+            secret::GET => args::<SecretArgs>(call).map(|args| Self::Secret { name: args.name }),
             op if op.starts_with("kv.") => kv::Command::decode(call).map(Self::Kv),
             op => Err(unknown_effect(op)),
         }
     }
 
-    fn class(&self) -> EffectClass {
+    pub(crate) fn class(&self) -> EffectClass {
         match self {
             Self::Timer(_) | Self::Secret { .. } => EffectClass::Read,
             Self::Kv(command) if command.writes() => EffectClass::Write,

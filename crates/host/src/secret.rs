@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::code;
 
+/// The operation.
+pub(crate) const GET: &str = "secret.get";
+
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// Looks up a secret of one app by its name. Cheap to clone.

@@ -1,6 +1,7 @@
 //! The engine through its public surface, with the real engine image.
 
 mod building;
+mod clock;
 mod commonjs;
 mod forking;
 mod globals;

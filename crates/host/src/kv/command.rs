@@ -121,6 +121,13 @@ impl Command {
 }
 
 impl Commit {
+    /// Whether the other one writes the same keys on the same conditions.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let keys =
+            |commit: &Self| commit.writes.iter().map(|w| w.key().clone()).collect::<Vec<_>>();
+        self.checks == other.checks && keys(self) == keys(other)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         let checks = self.checks.iter().map(|(key, _)| key.as_bytes().len());
         let writes = self.writes.iter().map(|write| {

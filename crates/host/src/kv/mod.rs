@@ -18,8 +18,10 @@ use std::{path::Path, sync::Arc};
 use belay_model::Outcome;
 use tokio::sync::Semaphore;
 
-use self::command::{KvError, Reply};
-pub(crate) use self::{command::Command, pool::Pool};
+pub(crate) use self::{
+    command::{Command, Commit, KvError, Range, Reply, Revision, Value, Write},
+    pool::Pool,
+};
 
 /// Bytes of waiting commands per app; who comes later waits.
 const WAITING_BYTES_MAX: u32 = 16 << 20;

@@ -195,7 +195,7 @@ struct ListedEntry<'a> {
 }
 
 impl Reply {
-    pub(super) fn outcome(self) -> Outcome {
+    pub(crate) fn outcome(self) -> Outcome {
         match self {
             Self::Entry(found) => entry(found),
             Self::Listed { entries, more } => list(&entries, more),
