@@ -123,7 +123,7 @@ impl Attended<'_, '_> {
     fn hear(&mut self, landed: Landed) {
         let instance = &mut self.instance;
         if let Some(recorder) = &mut self.recorder {
-            recorder.step_begins(instance, landed.answers());
+            recorder.step_begins(instance, &landed);
         }
         match landed {
             Landed::Some(answers) => {

@@ -142,6 +142,9 @@ pub enum Gap {
     Clock,
     /// An answer that was too large.
     Cut,
+    /// Nothing but the moment: a time limit stopped it in the middle of a step, on a machine that was as busy as it
+    /// was.
+    Stopped,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -14,13 +14,13 @@ use std::{
 };
 
 use belay_engine::{Instance, Readings};
-use belay_model::{Call, CallId, Limits, Outcome};
+use belay_model::{Call, CallId, Category, Failure, Limits, Outcome};
 
 use super::{
     Answer, Answered, Body, Effect, End, Gap, Json, Redaction, StepReadings, Tape, TapeUsage,
     redact::{Kind, Literals, Redactor, secret_mark},
 };
-use crate::{Finished, secret};
+use crate::{Finished, flight::Landed, secret};
 
 /// A longer body that goes out is kept as its hash.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -86,6 +86,8 @@ pub struct Recorder {
     refused: Option<NotKept>,
     cut: bool,
     clock_full: bool,
+    /// The driver ended it, at its deadline.
+    late: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +132,7 @@ impl Recorder {
             refused: None,
             cut: false,
             clock_full: false,
+            late: false,
         }
     }
 
@@ -181,11 +184,12 @@ impl Recorder {
         self.noted.push(Noted { call, called_us, cancelled_us: None, answered: None });
     }
 
-    /// A step begins, with these answers.
-    pub(crate) fn step_begins(&mut self, instance: &Instance, answers: &[(CallId, Outcome)]) {
+    /// A step begins, with what has landed.
+    pub(crate) fn step_begins(&mut self, instance: &Instance, landed: &Landed) {
         // Later than the last one, so that no two steps are taken for one.
         self.step_us = us(instance.elapsed()).max(self.step_us + 1);
-        for (id, outcome) in answers {
+        self.late = matches!(landed, Landed::Late);
+        for (id, outcome) in landed.answers() {
             if let Some(index) = self.in_flight.remove(id) {
                 let heard = self.heard(outcome);
                 self.noted[index].answered = Some((self.step_us, self.answers, heard));
@@ -207,6 +211,12 @@ impl Recorder {
         Heard::Whole(outcome.clone())
     }
 
+    /// Whether the time limit came in the middle of a step.
+    fn stopped(&self, finished: &Finished) -> bool {
+        let timeout = |failure: &Failure| failure.category == Category::Timeout;
+        !self.late && finished.result.as_ref().is_err_and(timeout)
+    }
+
     /// The tape of what was driven to this end.
     pub fn finish(self, finished: &Finished) -> Result<Tape, NotKept> {
         let begun = self.begun.ok_or(NotKept::NotDriven)?;
@@ -214,7 +224,7 @@ impl Recorder {
         match self.refused {
             Some(reason) => Err(reason),
             None if self.bytes > max => Err(NotKept::Bytes { max }),
-            None => Taker::new(&self).tape(&begun, finished).ok_or(NotKept::NotJson),
+            None => Taker::new(&self, finished).tape(&begun, finished).ok_or(NotKept::NotJson),
         }
     }
 }
@@ -232,7 +242,7 @@ struct Taker<'r> {
 }
 
 impl<'r> Taker<'r> {
-    fn new(notes: &'r Recorder) -> Self {
+    fn new(notes: &'r Recorder, finished: &Finished) -> Self {
         let rules = Redactor::new(&notes.options.redaction);
         let mut literals = Literals::default();
         for text in [&notes.event, &notes.context] {
@@ -243,6 +253,7 @@ impl<'r> Taker<'r> {
         let mut gaps = BTreeSet::new();
         gaps.extend(notes.cut.then_some(Gap::Cut));
         gaps.extend(notes.clock_full.then_some(Gap::Clock));
+        gaps.extend(notes.stopped(finished).then_some(Gap::Stopped));
         notes.noted.iter().for_each(|noted| collect_answer(&rules, noted, &mut literals));
         Self { notes, rules, literals, gaps }
     }

@@ -80,6 +80,7 @@ fn names(gaps: &BTreeSet<Gap>) -> String {
         Gap::Secret => "secrets",
         Gap::Clock => "readings of the clock",
         Gap::Cut => "large answers",
+        Gap::Stopped => "the moment at which it was stopped",
     };
     gaps.iter().map(name).collect::<Vec<_>>().join(", ")
 }

@@ -13,7 +13,7 @@ use belay_host::{AppHost, Finished, Runner, Trace, drive};
 use belay_model::{EnvironmentName, ImportEdge, ImportKind, ImportTarget, Limits, ModuleKind};
 use tokio::sync::oneshot;
 
-const CONTEXT: &str = r#"{"awsRequestId":"r-1","functionName":"f","functionVersion":"1",
+pub(crate) const CONTEXT: &str = r#"{"awsRequestId":"r-1","functionName":"f","functionVersion":"1",
     "invokedFunctionArn":"arn","memoryLimitInMB":128,"deadlineMs":9e15,"traceparent":"00-1"}"#;
 
 /// What names each invocation in the requests that it makes.
@@ -60,8 +60,15 @@ pub(crate) fn image(code: &str) -> FunctionImage {
         entries: vec![Entry { module: "main.js".to_owned(), export: "handler".to_owned() }],
         ..Program::default()
     };
-    let build = move || ENGINE.build(&program).unwrap().image;
-    thread::Builder::new().stack_size(STACK_BYTES).spawn(build).unwrap().join().unwrap()
+    deep(|| ENGINE.build(&program).unwrap().image)
+}
+
+/// On a thread with a stack for guest code.
+pub(crate) fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        thread.unwrap().join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 pub(crate) fn start(image: &FunctionImage, event: &str, limits: Limits) -> Instance {

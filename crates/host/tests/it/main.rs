@@ -9,4 +9,5 @@ mod fetch;
 mod functions;
 mod kv;
 mod servers;
+mod tape;
 mod world;

@@ -35,6 +35,7 @@ fn routes() -> Router {
         .route("/loop", any(|| async { (StatusCode::FOUND, [(header::LOCATION, "/loop")]) }))
         .route("/bytes/{count}", any(sized))
         .route("/endless", any(endless))
+        .route("/slow/{ms}", any(slow))
         .fallback(|| async { (StatusCode::NOT_FOUND, "nothing here") })
 }
 
@@ -73,6 +74,11 @@ async fn redirect(Path((status, place)): Path<(u16, String)>) -> Response {
 
 async fn sized(Path(count): Path<usize>) -> Vec<u8> {
     vec![b'x'; count]
+}
+
+async fn slow(Path(ms): Path<u64>, method: Method, body: Bytes) -> String {
+    tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+    format!("{method} {ms} {}", body.len())
 }
 
 /// A body without a length and without an end.
