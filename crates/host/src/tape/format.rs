@@ -12,10 +12,21 @@ use super::{Json, Redaction};
 
 const FORMAT: u32 = 1;
 
+/// The format that this Belay writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Format(u32);
+
+impl Default for Format {
+    fn default() -> Self {
+        Self(FORMAT)
+    }
+}
+
 /// A recorded invocation. Times are microseconds since its start, unless they say otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tape {
-    pub(super) format: u32,
+    pub format: Format,
     /// As the caller of the recorder names it.
     pub function: String,
     pub event: Json,
@@ -158,8 +169,6 @@ pub enum TapeError {
 }
 
 impl Tape {
-    pub(super) const FORMAT: u32 = FORMAT;
-
     /// How long the call went on, as far as the tape knows.
     pub(super) fn until_us(&self, effect: &Effect) -> u64 {
         let answered = effect.answered.as_ref().map(|answered| answered.at_us);

@@ -26,8 +26,8 @@ mod verdict;
 
 pub use diff::{Difference, Field};
 pub use format::{
-    Answer, Answered, Body, Effect, End, Gap, StepReadings, Tape, TapeError, TapeUsage, decode,
-    decode_batch, encode, encode_batch,
+    Answer, Answered, Body, Effect, End, Format, Gap, StepReadings, Tape, TapeError, TapeUsage,
+    decode, decode_batch, encode, encode_batch,
 };
 pub use json::Json;
 pub use keep::{KeepOptions, Sampler, Shape, Shelf};

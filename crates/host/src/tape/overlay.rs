@@ -35,7 +35,7 @@ pub(super) struct Unknown;
 #[derive(Default)]
 pub(super) struct Overlay {
     states: BTreeMap<String, State>,
-    /// The candidate's writes to a key: which of the recorded ones each is, if it is one.
+    /// The candidate's writes to a key that were not refused: which of the recorded ones each is, if it is one.
     log: BTreeMap<String, Vec<Option<usize>>>,
     given_out: u64,
 }
@@ -167,7 +167,8 @@ impl Overlay {
         Revision(self.given_out)
     }
 
-    /// A write was made: the recorded one at `index`, or another; answered so, or not at all.
+    /// A write was made: the recorded one at `index`, or another; answered so, or not at all. One that was refused
+    /// has changed nothing.
     pub(super) fn note(
         &mut self,
         recorded: &Recorded<'_>,
@@ -176,15 +177,14 @@ impl Overlay {
         answer: Option<&Outcome>,
     ) {
         let revision = match answer {
+            Some(Outcome::Err(_)) => return,
             Some(Outcome::Ok { value, .. }) => Some(self.revision_of(recorded, value)),
-            Some(Outcome::Err(_)) | None => None,
+            None => None,
         };
         for write in &commit.writes {
             let key = write.key().as_str().to_owned();
             self.log.entry(key.clone()).or_default().push(index);
-            if let Some(state) = state_after(write, answer, revision) {
-                self.states.insert(key, state);
-            }
+            self.states.insert(key, state_after(write, revision));
         }
     }
 
@@ -199,19 +199,12 @@ impl Overlay {
     }
 }
 
-/// `None` where nothing has changed.
-fn state_after(
-    write: &Write,
-    answer: Option<&Outcome>,
-    revision: Option<Revision>,
-) -> Option<State> {
-    match (answer, write.value(), revision) {
-        (None, _, _) => Some(State::Unknown),
-        (Some(Outcome::Ok { .. }), Some(value), Some(revision)) => {
-            Some(State::Present(revision, value.clone()))
-        }
-        (Some(Outcome::Ok { .. }), _, _) => Some(State::Absent),
-        (Some(Outcome::Err(_)), _, _) => None,
+/// `revision` is that of a write that was acknowledged.
+fn state_after(write: &Write, revision: Option<Revision>) -> State {
+    match (write.value(), revision) {
+        (_, None) => State::Unknown,
+        (Some(value), Some(revision)) => State::Present(revision, value.clone()),
+        (None, Some(_)) => State::Absent,
     }
 }
 

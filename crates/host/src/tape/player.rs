@@ -254,14 +254,15 @@ impl<'t> Player<'t> {
             }
             Request::Timer(_) | Request::Kv(_) | Request::Secret { .. } => false,
         };
-        if fetch.is_safe() {
-            let again = self.again(signature);
-            let like = || Some(self.afresh(self.recorded.latest(address)?));
-            return again.or_else(like).ok_or(Unknown);
+        if let Some(again) = self.again(signature).filter(|_| fetch.is_safe()) {
+            return Ok(again);
         }
-        let index = self.recorded.lendable(address).ok_or(Unknown)?;
-        self.recorded.lend(index);
-        Ok(self.as_recorded(index))
+        if let Some(index) = self.recorded.lendable(address) {
+            self.recorded.lend(index);
+            return Ok(self.as_recorded(index));
+        }
+        let latest = self.recorded.latest(address).filter(|_| fetch.is_safe());
+        latest.map(|index| self.afresh(index)).ok_or(Unknown)
     }
 
     /// What the last call that said the same was answered.

@@ -17,7 +17,8 @@ use belay_engine::{Instance, Readings};
 use belay_model::{Call, CallId, Category, Failure, Limits, Outcome};
 
 use super::{
-    Answer, Answered, Body, Effect, End, Gap, Json, Redaction, StepReadings, Tape, TapeUsage,
+    Answer, Answered, Body, Effect, End, Format, Gap, Json, Redaction, StepReadings, Tape,
+    TapeUsage,
     redact::{Kind, Literals, Redactor, secret_mark},
 };
 use crate::{Finished, flight::Landed, secret};
@@ -267,7 +268,7 @@ impl<'r> Taker<'r> {
         let seen = effects.iter().filter_map(|effect| effect.answered.as_ref());
         let last_us = seen.map(|answered| answered.at_us.saturating_add(1)).max();
         Some(Tape {
-            format: Tape::FORMAT,
+            format: Format::default(),
             function: self.notes.function.clone(),
             event,
             context,

@@ -12,7 +12,7 @@ use belay_model::{Call, CallId, EffectClass, Outcome};
 use serde::Deserialize;
 
 use super::{
-    Answer, Body, Effect, Json, Tape,
+    Answer, Answered, Body, Effect, Json, Tape,
     record::bounded,
     redact::{Kind, Literals, Redactor},
 };
@@ -38,7 +38,7 @@ pub(super) struct Recorded<'t> {
     last_of: HashMap<Signature, usize>,
     taken: Vec<bool>,
     lent: Vec<bool>,
-    /// Effects that write a key, in the order of their calls.
+    /// Effects that write a key, or may have, in the order of their calls.
     writes: BTreeMap<String, Vec<usize>>,
     newest_revision: OnceLock<u64>,
 }
@@ -53,7 +53,7 @@ impl<'t> Recorded<'t> {
             last_of.insert(signature.clone(), index);
             untaken.entry(signature).or_default().push_back(index);
         }
-        let writes = writes_of(&requests);
+        let writes = writes_of(tape, &requests);
         let flags = vec![false; requests.len()];
         let (taken, lent, rules) = (flags.clone(), flags, Redactor::new(&tape.redaction));
         let newest_revision = OnceLock::new();
@@ -94,7 +94,7 @@ impl<'t> Recorded<'t> {
         let free = |index: usize| !self.taken[index] && !self.lent[index];
         let mut all = self.requests.iter().enumerate();
         all.find_map(|(index, request)| {
-            let request = request.as_ref().filter(|_| free(index) && self.is_answered(index))?;
+            let request = request.as_ref().filter(|_| free(index))?;
             fits(request, index).then_some(index)
         })
     }
@@ -224,9 +224,12 @@ fn request_of(effect: &Effect) -> Option<Request> {
     Request::decode(&Call { id: CallId(0), op: effect.op.clone(), args, body }).ok()
 }
 
-fn writes_of(requests: &[Option<Request>]) -> BTreeMap<String, Vec<usize>> {
+fn writes_of(tape: &Tape, requests: &[Option<Request>]) -> BTreeMap<String, Vec<usize>> {
+    let refused =
+        |effect: &Effect| matches!(effect.answered, Some(Answered { with: Answer::Error(_), .. }));
+    let all = requests.iter().zip(&tape.effects).enumerate();
     let mut writes = BTreeMap::<_, Vec<_>>::new();
-    for (index, request) in requests.iter().enumerate() {
+    for (index, (request, _)) in all.filter(|(_, (_, effect))| !refused(effect)) {
         let keys = request.as_ref().and_then(commit_of).into_iter().flat_map(|c| &c.writes);
         for write in keys {
             writes.entry(write.key().as_str().to_owned()).or_default().push(index);

@@ -63,7 +63,7 @@ async fn nobody_knows_how_a_call_went_on_that_was_given_up() {
     assert_eq!(tried(&world, &fetch(5), &fetch(5), "{}").await.verdict, Verdict::Same);
     let longer = tried(&world, &fetch(5), &fetch(5000), "{}").await;
     assert!(matches!(divergence(&longer), Divergence::Unfinished { .. }), "{longer:?}");
-    let forgets = format!("fetch('{url}/slow/60000'); return 1");
+    let forgets = format!("fetch('{url}/slow/60000'); await kv.get('a'); return 1");
     let awaits = format!("return (await fetch('{url}/slow/60000')).status");
     let longer = tried(&world, &forgets, &awaits, "{}").await;
     assert!(matches!(divergence(&longer), Divergence::Unfinished { .. }), "{longer:?}");

@@ -18,6 +18,7 @@ async fn tape() -> Tape {
         "await kv.put('b', new Uint8Array([0, 255])); await kv.get('b').catch(() => {{}});
         setTimeout(() => {{}}, 60000); await fetch('http://127.0.0.1:1').catch(() => {{}});
         const signal = AbortSignal.timeout(1); await fetch('http://{web}/slow/60000', {{ signal }}).catch(() => {{}});
+        await kv.get('c');
         throw new Error(`at ${{Date.now()}}`)"
     );
     tape_of(&world, &body(&code), r#"{ "n": 1.50, "deep": [ { } ] }"#).await
