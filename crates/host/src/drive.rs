@@ -73,7 +73,7 @@ pub async fn drive_recorded(
             let flight = Flight::new(host, trace, instance.limits());
             let attended = Attended { instance, flight, recorder };
             // Boxed, so that the future of a function without calls stays small.
-            Box::pin(attended.to_its_end(calls, cancelled, runner, deadline)).await
+            Box::pin(attended.run(calls, cancelled, runner, deadline)).await
         }
     }
 }
@@ -86,7 +86,7 @@ struct Attended<'h, 'r> {
 }
 
 impl Attended<'_, '_> {
-    async fn to_its_end(
+    async fn run(
         mut self,
         mut calls: Vec<Call>,
         mut cancelled: Vec<CallId>,

@@ -303,7 +303,7 @@ impl Edit for Editor<'_> {
 
     fn hidden(&mut self, value: &str) {
         let value = serde_json::from_str(value).unwrap_or_default();
-        self.changed |= value != Value::from(MARK);
+        self.changed |= value != *MARK;
         self.values.push(value);
     }
 

@@ -101,7 +101,7 @@ struct Run<'t> {
 
 impl Run<'_> {
     fn judged(mut self, tolerance: &Tolerance) -> Replayed {
-        let ended = self.to_its_end();
+        let ended = self.run();
         let Self { instance, player, tape, .. } = self;
         let (usage, reached) = (instance.usage(), instance.reached());
         let calls = player.differences(ended.is_ok());
@@ -117,7 +117,7 @@ impl Run<'_> {
         Replayed { verdict, differences, usage, reached }
     }
 
-    fn to_its_end(&mut self) -> Result<End, Divergence> {
+    fn run(&mut self) -> Result<End, Divergence> {
         loop {
             self.instance.set_time(self.time());
             match self.instance.step() {

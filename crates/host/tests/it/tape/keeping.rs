@@ -48,7 +48,7 @@ async fn the_newest_the_rarest_and_failures_stay() {
         let tape = numbered(&template, number);
         let gone = shelf.put(match number {
             3 => rare(tape, 7),
-            5 | 6 | 7 => failed(tape, Category::Exception),
+            5..=7 => failed(tape, Category::Exception),
             _ => tape,
         });
         assert!(gone.len() <= 2);

@@ -85,14 +85,14 @@ async fn tried(world: &World, old: &str, new: &str, event: &str) -> Replayed {
 /// The result of the candidate, which must be a changed one, as the difference from `null` shows it.
 #[track_caller]
 fn result_of(replayed: &Replayed) -> &str {
-    let results = replayed.differences.iter().filter_map(|difference| match difference {
+    let mut results = replayed.differences.iter().filter_map(|difference| match difference {
         Difference::Result { fields } => fields[0].now.as_deref(),
         Difference::Ending { .. }
         | Difference::Changed { .. }
         | Difference::Missing { .. }
         | Difference::Additional { .. } => None,
     });
-    results.last().unwrap_or_else(|| panic!("{replayed:?}"))
+    results.next().unwrap_or_else(|| panic!("{replayed:?}"))
 }
 
 fn field(path: &str, was: Option<&str>, now: Option<&str>) -> Field {

@@ -2,10 +2,14 @@
 
 use belay_engine::FunctionImage;
 use belay_host::tape::{Candidate, Difference, Reason, Tolerance, Verdict, category_of, replay};
-use belay_model::{Category, Limits};
+use belay_model::{Arm, Category, Limits};
 
 use super::{body, candidate, field, replayed, replayed_as, tape_of, tried};
-use crate::{functions::deep, servers, world::World};
+use crate::{
+    functions::{deep, image},
+    servers,
+    world::World,
+};
 
 #[tokio::test]
 async fn a_changed_result_is_told_by_its_fields() {
@@ -156,6 +160,26 @@ async fn more_cpu_than_is_tolerated_is_worse() {
         Verdict::Worse(reasons) => assert!(matches!(reasons[..], [Reason::Cpu { .. }])),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn woven_code_is_replayed_with_the_arms_that_are_given() {
+    let woven = image(
+        "import { cells, arm, enter, leave } from 'belay:weave';
+        export async function handler() {
+            enter(3);
+            await new Promise((resolve) => setTimeout(resolve, 1));
+            leave(3);
+            return cells[3] || arm(3) ? null.x : performance.now();
+        }",
+    );
+    let tape = tape_of(&World::new(), &woven, "{}").await;
+    assert_eq!(tape.reached, [(3, Arm::Before)]);
+    assert_eq!(replayed(&woven, &tape).verdict, Verdict::Same);
+    let arms = [Arm::Before, Arm::Before, Arm::Before, Arm::After];
+    let after = replayed_as(&Candidate { arms: &arms, ..candidate(&woven) }, &tape);
+    assert_eq!((after.reached[0].part, after.reached[0].arm), (3, Arm::After));
+    assert_eq!(category(&after.verdict), (None, Category::Exception));
 }
 
 #[test]
