@@ -280,7 +280,13 @@ impl Turn<'_, '_> {
     fn take_back(&mut self, parts: &[PartId], by: By, level: Level, measured: Vec<Measured>) {
         self.remove(parts);
         self.effects.push(Effect::Flip { parts: parts.to_vec(), arm: Arm::Before });
-        self.tell(Told::TakenBack { parts: parts.to_vec(), by, level, measured });
+        self.tell(Told::TakenBack {
+            parts: parts.to_vec(),
+            by,
+            level,
+            measured,
+            reasons: Vec::new(),
+        });
     }
 
     fn asked(&mut self, parts: Vec<PartId>, arm: Arm) {

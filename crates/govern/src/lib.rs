@@ -21,4 +21,4 @@ mod story;
 pub use apply::{Around, Command, Effect, Event};
 pub use evidence::{Evidence, Measured};
 pub use life::{Cause, Exposure, Life, Mixing, Naming, Phase};
-pub use story::{By, Entry, Level, Told, Why};
+pub use story::{By, Entry, Level, Told, Validated, Why};

@@ -87,13 +87,9 @@ const NAMING_LIVE: f64 = 0.5;
 
 impl Life {
     /// That of a change that begins with the first step of the ramp; without a ramp, or without a part on trial, it is
-    /// live.
-    pub fn new(
-        trial: impl IntoIterator<Item = PartId>,
-        policy: &CanaryPolicy,
-        now_ms: u64,
-    ) -> Self {
-        let groups: Vec<Vec<PartId>> = trial.into_iter().map(|part| vec![part]).collect();
+    /// live. `groups`: the parts that are on trial; mostly each alone.
+    pub fn new(mut groups: Vec<Vec<PartId>>, policy: &CanaryPolicy, now_ms: u64) -> Self {
+        groups.sort();
         let phase = if policy.ramp.is_empty() || groups.is_empty() {
             live(policy, now_ms, !groups.is_empty())
         } else {
@@ -103,12 +99,8 @@ impl Life {
     }
 
     /// That of a change which all requests run from the beginning, as it was asked for.
-    pub fn at_once(
-        trial: impl IntoIterator<Item = PartId>,
-        policy: &CanaryPolicy,
-        now_ms: u64,
-    ) -> Self {
-        Self { phase: live(policy, now_ms, false), ..Self::new(trial, policy, now_ms) }
+    pub fn at_once(groups: Vec<Vec<PartId>>, policy: &CanaryPolicy, now_ms: u64) -> Self {
+        Self { phase: live(policy, now_ms, false), ..Self::new(groups, policy, now_ms) }
     }
 
     pub fn exposure(&self, policy: &CanaryPolicy) -> Exposure {

@@ -18,6 +18,8 @@ pub struct Entry {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "told", rename_all = "snake_case")]
 pub enum Told {
+    /// It was tried on recorded requests, before it got any.
+    Validated(Validated),
     /// It gets its first requests.
     Began { percent: f64 },
     /// All requests run it from the beginning.
@@ -61,6 +63,9 @@ pub enum Told {
         by: By,
         level: Level,
         measured: Vec<Measured>,
+        /// What it did, where recorded requests showed it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reasons: Vec<String>,
     },
     /// As [`Self::TakenBack`], but decisions are only to be reported.
     WouldTakeBack {
@@ -78,12 +83,38 @@ pub enum Told {
     Superseded { by_version: u32 },
 }
 
+/// What recorded requests say of a change. Those on which the program before it does not do what was recorded say nothing, and are not counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Validated {
+    /// Recorded requests that were replayed.
+    pub tapes: u64,
+    /// Of these: as before; otherwise, but not worse; worse.
+    pub same: u64,
+    pub changed: u64,
+    pub worse: u64,
+    /// The recording does not say what would have happened.
+    pub diverged: u64,
+    /// Replays of mixtures: some parts without the others.
+    pub mixtures: u64,
+    /// The budget was over before all was tried.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    pub took_ms: u64,
+    /// What it does otherwise, such as `quote: result.total was "18.63 EUR", now "1.86 EUR"`; the first ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
+}
+
 /// Who decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum By {
+    /// Statistics of live requests.
     Judge,
+    /// Recorded requests, before it got any.
+    Tapes,
     Human,
 }
 

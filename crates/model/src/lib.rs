@@ -36,5 +36,5 @@ pub use name::{
     AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, TransactionName,
     VersionNumber,
 };
-pub use policy::{CanaryPolicy, Inconclusive, JudgePolicy, KeySource, Policy};
+pub use policy::{CanaryPolicy, Inconclusive, JudgePolicy, KeySource, Policy, TapePolicy};
 pub use tags::{Alternative, AppTags, Granularity, Isolation, Resources, Tagged, TaggedKind, Tags};

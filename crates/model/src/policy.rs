@@ -15,6 +15,7 @@ use crate::{Decimal, NameError};
 pub struct Policy {
     pub canary: CanaryPolicy,
     pub judge: JudgePolicy,
+    pub tapes: TapePolicy,
 }
 
 /// How a change is let in.
@@ -86,6 +87,23 @@ pub struct JudgePolicy {
     pub deadline_ms: Option<u64>,
 }
 
+/// What is recorded of requests, and what a deploy is tried on before it gets any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct TapePolicy {
+    /// Percent of the requests that are recorded, once a function has enough tapes; 0: none at all.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub rate: Decimal,
+    /// Of the tapes of one function.
+    pub bytes_max: u64,
+    /// Fields that are not recorded, besides those that are never: names, at any depth.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redact: Vec<String>,
+    /// How long a deploy may take to try them. Milliseconds; 0: it does not.
+    pub budget_ms: u64,
+}
+
 /// Where the key of a request is found: `header:x-user`, `cookie:session`, or `event:user.id`, a path in the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
@@ -128,6 +146,12 @@ impl Default for JudgePolicy {
     }
 }
 
+impl Default for TapePolicy {
+    fn default() -> Self {
+        Self { rate: Decimal::whole(5), bytes_max: 1 << 20, redact: Vec::new(), budget_ms: 2_000 }
+    }
+}
+
 impl Policy {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -135,7 +159,7 @@ impl Policy {
 
     /// Says what is out of the range that Belay supports, if anything.
     pub fn problem(&self) -> Option<String> {
-        self.canary.problem().or_else(|| self.judge.problem())
+        self.canary.problem().or_else(|| self.judge.problem()).or_else(|| self.tapes.problem())
     }
 }
 
@@ -185,6 +209,18 @@ impl JudgePolicy {
             .or_else(|| factor("costs_tolerated", self.costs_tolerated))
             .or_else(|| percent("increase_min", self.increase_min, Decimal::default()))
             .or_else(|| percent("harmless_below", self.harmless_below, Decimal::thousandths(1)))
+    }
+}
+
+impl TapePolicy {
+    fn problem(&self) -> Option<String> {
+        if self.rate.get() > 100.0 {
+            return Some(format!("tapes.rate = {} is out of range: 0 to 100 percent", self.rate));
+        }
+        if self.bytes_max > 1 << 30 {
+            return Some("tapes.bytes is more than 1GB".to_owned());
+        }
+        (self.budget_ms > 10 * 60_000).then(|| "tapes.budget is longer than 10 minutes".to_owned())
     }
 }
 
@@ -264,6 +300,9 @@ mod tests {
             r#"{"judge":{"failures_tolerated":0.5}}"#,
             r#"{"judge":{"increase_min":100}}"#,
             r#"{"judge":{"harmless_below":0}}"#,
+            r#"{"tapes":{"rate":101}}"#,
+            r#"{"tapes":{"bytes_max":9999999999}}"#,
+            r#"{"tapes":{"budget_ms":600001}}"#,
         ]
         .map(|json| of(json).problem().unwrap_or_else(|| panic!("{json}")));
         insta::assert_snapshot!(problems.join("\n"));

@@ -8,7 +8,7 @@
 //! - [`catalog`] is the state of record: apps, versions, aliases, secrets, and how a deploy gets there;
 //! - [`control`] is the REST API over it;
 //! - [`run`], [`data`] and [`queue`] run invocations: on engine threads, for HTTP callers, and later from a durable queue;
-//! - [`trial`] lets changes in, compares what becomes of requests, and has the bad part taken back;
+//! - [`tapes`] tries a change on recorded requests before it gets any; [`trial`] lets changes in, compares what becomes of requests, and has the bad part taken back;
 //! - [`telemetry`] counts and logs.
 
 pub mod catalog;
@@ -18,6 +18,7 @@ pub mod platform;
 pub mod queue;
 pub mod routes;
 pub mod run;
+pub mod tapes;
 pub mod telemetry;
 pub mod trial;
 

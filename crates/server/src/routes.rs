@@ -25,6 +25,7 @@ use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use crate::{
     catalog::{AppMaps, AppShared, ChangeRecord, ChangeState, ImageSlot, VersionRecord},
     run::Gate,
+    tapes::FunctionTapes,
     telemetry::{ChangeCounters, FunctionStats},
     trial::{Drawn, Trial},
 };
@@ -142,6 +143,8 @@ pub struct Target {
     /// Shared by all versions of the function that have the same limit.
     pub gate: Arc<Gate>,
     pub chosen: Option<Chosen>,
+    /// Where requests are recorded, unless nothing of them may be.
+    pub tapes: Option<Arc<FunctionTapes>>,
 }
 
 /// Why a name leads nowhere.
@@ -456,6 +459,8 @@ impl VersionRoutes {
             stats: self.shared.stats(function, &self.record),
             gate: self.shared.gate(function, spec.limits.concurrency),
             chosen: self.chosen.clone(),
+            tapes: (!self.record.notape.contains(function))
+                .then(|| self.shared.tapes.function(function)),
         }
     }
 }

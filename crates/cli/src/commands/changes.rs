@@ -368,6 +368,9 @@ pub(super) fn deployed(change: &Value, output: Output) {
             ("stays_taken_back", _) | ("carried", "before") => format!(
                 "part {part} was taken back as {about} and stays so; `belay restore {id}:{part}` lifts that"
             ),
+            ("fails_on_tapes", _) => format!(
+                "part {part} does worse on recorded requests and gets none; `belay explain {id}` tells what it did"
+            ),
             ("was_taken_back_in_part", _) => format!(
                 "part {part} has what was taken back as {about}; with what it is tied to now it runs"
             ),
@@ -376,6 +379,7 @@ pub(super) fn deployed(change: &Value, output: Output) {
         output.line(format!("  {}: {text}", styled(WARN, "note")));
     }
     settled(change, output);
+    explain::validated(&change["validated"], output);
     explain::share(change, output);
 }
 

@@ -85,6 +85,7 @@ fn told(story: &Value, entry: &Value) -> String {
         }
     };
     match show::text(entry, "told") {
+        "validated" => tried(entry),
         "began" => format!("began with {} of the requests", percent("percent")),
         "began_live" => format!("live at once: all requests run it{}", window()),
         "advanced" => {
@@ -153,6 +154,17 @@ fn taken_back(story: &Value, entry: &Value) -> String {
     let (done, parts) = (styled(BAD, "took back"), parts(entry));
     if show::text(entry, "by") == "human" {
         return format!("{done} {parts}, by hand");
+    }
+    if show::text(entry, "by") == "tapes" {
+        let lines: Vec<String> = show::items(entry, "reasons")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|reason| format!("\n  {}", reason.lines().next().unwrap_or_default()))
+            .collect();
+        return format!(
+            "{done} {parts}, before it got a request: it does worse on recorded ones{}",
+            lines.concat()
+        );
     }
     let alone = show::items(story, "parts").len() == 1;
     let granularity = match show::text(entry, "level") {
@@ -268,6 +280,41 @@ pub(crate) async fn promote(args: &Promote, output: Output) -> CliResult {
     let answer = client.post(&path, &[], &serde_json::json!({})).await?;
     changes::tell_done("promoted", &args.change.to_string(), &answer, output);
     Ok(())
+}
+
+/// `200 recorded requests: 180 as before, 15 otherwise, 5 worse`.
+fn tried(entry: &Value) -> String {
+    let number = |key: &str| entry[key].as_u64().unwrap_or(0);
+    let kinds = [
+        ("as before", "same"),
+        ("otherwise", "changed"),
+        ("worse", "worse"),
+        ("not to be told", "diverged"),
+    ];
+    let counts = kinds.iter().filter(|(_, key)| number(key) > 0);
+    let counts: Vec<String> = counts.map(|(what, key)| format!("{} {what}", number(key))).collect();
+    let counts =
+        if counts.is_empty() { "none that tells anything".to_owned() } else { counts.join(", ") };
+    let mut text = format!("tried on {} recorded requests: {counts}", number("tapes"));
+    if number("mixtures") > 0 {
+        text.push_str(&format!("; {} of mixtures of its parts", number("mixtures")));
+    }
+    text.push_str(&format!(
+        " ({} ms{})",
+        number("took_ms"),
+        if entry["cut"] == true { ", all that it may take" } else { "" }
+    ));
+    for line in show::items(entry, "differences").iter().filter_map(Value::as_str) {
+        text.push_str(&format!("\n  {line}"));
+    }
+    text
+}
+
+/// What a deploy says of recorded requests.
+pub(super) fn validated(validated: &Value, output: Output) {
+    if !validated.is_null() {
+        tried(validated).lines().for_each(|line| output.line(format!("  {line}")));
+    }
 }
 
 /// What a deploy says of how many requests run it.

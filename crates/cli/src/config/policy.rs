@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The tables.
-pub(super) const TABLES: [&str; 2] = ["canary", "judge"];
+pub(super) const TABLES: [&str; 3] = ["canary", "judge", "tapes"];
 
 /// One setting: how it is written, and where it goes.
 struct Setting {
@@ -27,11 +27,13 @@ struct Setting {
 #[derive(Clone, Copy)]
 enum Kind {
     Duration,
+    Size,
     Number,
     Numbers,
     Count,
     Flag,
     Text,
+    Texts,
 }
 
 const fn setting(
@@ -43,7 +45,7 @@ const fn setting(
     Setting { table, key, field, kind }
 }
 
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 20] = [
     setting("canary", "ramp", "ramp", Kind::Numbers),
     setting("canary", "step_min", "step_min_ms", Kind::Duration),
     setting("canary", "step_max", "step_max_ms", Kind::Duration),
@@ -59,11 +61,15 @@ const SETTINGS: [Setting; 15] = [
     setting("judge", "costs_tolerated", "costs_tolerated", Kind::Number),
     setting("judge", "increase_min", "increase_min", Kind::Number),
     setting("judge", "harmless_below", "harmless_below", Kind::Number),
+    setting("judge", "deadline", "deadline_ms", Kind::Duration),
+    setting("tapes", "rate", "rate", Kind::Number),
+    setting("tapes", "bytes", "bytes_max", Kind::Size),
+    setting("tapes", "redact", "redact", Kind::Texts),
+    setting("tapes", "budget", "budget_ms", Kind::Duration),
 ];
-const DEADLINE: Setting = setting("judge", "deadline", "deadline_ms", Kind::Duration);
 
 fn settings() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().chain(std::iter::once(&DEADLINE))
+    SETTINGS.iter()
 }
 
 impl Kind {
@@ -71,17 +77,20 @@ impl Kind {
     fn expected(self) -> &'static str {
         match self {
             Self::Duration => "a duration such as \"30s\" or \"5m\"",
+            Self::Size => "a size such as \"8MB\"",
             Self::Number => "a number",
             Self::Numbers => "an array of numbers, such as [1, 5, 25, 50]",
             Self::Count => "a whole number",
             Self::Flag => "true or false",
             Self::Text => "a string",
+            Self::Texts => "an array of strings",
         }
     }
 
     fn read(self, value: &Value) -> Option<Json> {
         match self {
             Self::Duration => units::duration(value.as_str()?).map(Json::from),
+            Self::Size => units::size(value.as_str()?).map(Json::from),
             Self::Number => number(value).map(Json::from),
             Self::Numbers => {
                 value.as_array()?.iter().map(number).collect::<Option<Vec<_>>>().map(Json::from)
@@ -89,12 +98,17 @@ impl Kind {
             Self::Count => u32::try_from(value.as_integer()?).ok().map(Json::from),
             Self::Flag => value.as_bool().map(Json::from),
             Self::Text => value.as_str().map(Json::from),
+            Self::Texts => {
+                let texts = value.as_array()?.iter().map(Value::as_str);
+                texts.collect::<Option<Vec<_>>>().map(Json::from)
+            }
         }
     }
 
     fn write(self, value: &Json) -> Option<Value> {
         match self {
             Self::Duration => value.as_u64().map(|ms| units::show_duration(ms).into()),
+            Self::Size => value.as_u64().map(|bytes| units::show_size(bytes).into()),
             Self::Number => value.as_f64().map(plain),
             Self::Numbers => {
                 let numbers = value.as_array()?.iter().filter_map(Json::as_f64);
@@ -103,6 +117,10 @@ impl Kind {
             Self::Count => value.as_i64().map(Value::from),
             Self::Flag => value.as_bool().map(Value::from),
             Self::Text => value.as_str().map(Value::from),
+            Self::Texts => {
+                let texts = value.as_array()?.iter().filter_map(Json::as_str);
+                Some(texts.map(str::to_owned).collect::<Vec<_>>().into())
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use toml::{
 
 use super::{BelayToml, Function, limits, policy, reader::Reader, tags};
 
-const TOP: [&str; 9] = [
+const TOP: [&str; 10] = [
     "app",
     "environment",
     "functions",
@@ -22,6 +22,7 @@ const TOP: [&str; 9] = [
     "egress",
     policy::TABLES[0],
     policy::TABLES[1],
+    policy::TABLES[2],
 ];
 const EXAMPLE: &str = "name one:\n[functions]\nhello = \"src/index.ts#hello\"";
 

@@ -72,6 +72,12 @@ costs_tolerated = 2
 increase_min = 0.5
 harmless_below = 3
 deadline = "250ms"
+
+[tapes]
+rate = 0.5
+bytes = "1MB"
+redact = ["iban"]
+budget = "500ms"
 "#,
     ] {
         let read = |source: &str| {
@@ -171,6 +177,12 @@ costs_tolerated = 2
 increase_min = 0.5
 harmless_below = 3
 deadline = "250ms"
+
+[tapes]
+rate = 0.5
+bytes = "1MB"
+redact = ["iban"]
+budget = "500ms"
 "#
     ));
 }

@@ -183,11 +183,11 @@ fn a_ramp_that_got_shorter_ends() {
 
 #[test]
 fn nothing_on_trial_is_live() {
-    let life = Life::new([], &policy(), 7);
+    let life = Life::new(Vec::new(), &policy(), 7);
     assert!(matches!(life.phase, Phase::Live { hold_out: false, .. }));
     assert_eq!(life.exposure(&policy()), belay_govern::Exposure::ALL);
     let none = CanaryPolicy { hold_out: Decimal::default(), ramp: Vec::new(), ..policy() };
-    let life = Life::new([PartId(0)], &none, 7);
+    let life = Life::new(vec![vec![PartId(0)]], &none, 7);
     assert!(
         matches!(life.phase, Phase::Live { hold_out: false, until_ms, .. } if until_ms == 7 + none.window_ms)
     );

@@ -41,14 +41,12 @@ pub(crate) fn holding() -> CanaryPolicy {
 impl Script {
     /// A change with a part for each of `places`, the functions that it touches.
     pub(crate) fn new(places: &[&'static str], policy: CanaryPolicy) -> Self {
-        let parts = (0..).map(PartId).take(places.len());
-        let life = Life::new(parts, &policy, 0);
+        let life = Life::new(alone(places), &policy, 0);
         Self { life, policy, places: places.to_vec(), now_ms: 0, text: String::new() }.told()
     }
 
     pub(crate) fn at_once(places: &[&'static str]) -> Self {
-        let parts = (0..).map(PartId).take(places.len());
-        let life = Life::at_once(parts, &policy(), 0);
+        let life = Life::at_once(alone(places), &policy(), 0);
         let policy = policy();
         Self { life, policy, places: places.to_vec(), now_ms: 0, text: String::new() }.told()
     }
@@ -117,6 +115,10 @@ impl Script {
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
+}
+
+fn alone(places: &[&str]) -> Vec<Vec<PartId>> {
+    (0..).map(PartId).take(places.len()).map(|part| vec![part]).collect()
 }
 
 fn names(parts: &[PartId]) -> String {

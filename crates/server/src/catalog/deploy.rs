@@ -12,6 +12,7 @@ use std::{
 
 use belay_engine::FunctionImage;
 use belay_fabric::{Expect, Transaction};
+use belay_govern::Validated;
 use belay_model::{
     AppManifest, AppName, Arm, ChangeId, Diagnostic, FunctionName, Hash, PartId, VersionNumber,
 };
@@ -23,7 +24,7 @@ use super::{
     AppRecord, AppShared, BuildLine, Catalog, CatalogError, FunctionRecord, Happening,
     VersionRecord, What,
     build::{Purpose, Work},
-    changes::{PartNote, PlannedChange, brought, with_decision},
+    changes::{PartNote, PlannedChange, brought, hold, with_decision},
     load::Parts,
     manifest::{check, encode_manifest},
     maps,
@@ -89,6 +90,9 @@ pub struct DeployedChange {
     /// Parts of the change before that it touched: they stay as they are, and cannot be switched any more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settled: Vec<SettledPart>,
+    /// What recorded requests say of it; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validated: Option<Validated>,
     /// Percent of the requests that run it now.
     pub percent: f64,
     /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
@@ -126,6 +130,7 @@ struct Stored {
     image: Hash,
     /// Absent if there are none.
     tags: Option<Hash>,
+    notape: BTreeSet<FunctionName>,
 }
 
 impl Catalog {
@@ -147,7 +152,7 @@ impl Catalog {
         }
         let work = self.inner.builder.build(&manifest, Purpose::Deploy).await?;
         let started = Instant::now();
-        let stored = self.store_blobs(&encoded, &work).await?;
+        let stored = self.store_blobs((&manifest, &encoded), &work).await?;
 
         let weaving = Instant::now();
         let (_turn, change) = self.plan_in_turn(&manifest, &work, consent).await?;
@@ -216,7 +221,11 @@ impl Catalog {
         })
     }
 
-    async fn store_blobs(&self, manifest: &[u8], work: &Work) -> Result<Stored, CatalogError> {
+    async fn store_blobs(
+        &self,
+        (program, manifest): (&AppManifest, &[u8]),
+        work: &Work,
+    ) -> Result<Stored, CatalogError> {
         let blobs = &self.inner.blobs;
         let maps = maps::encode(&work.maps).map_err(|e| CatalogError::damaged("maps", e))?;
         let image = work.image.to_bytes();
@@ -227,7 +236,8 @@ impl Catalog {
             tags::store(blobs, &work.tags)
         );
         let (manifest, maps, image, tags) = puts?;
-        Ok(Stored { manifest, maps, image, tags })
+        let notape = tags::notape(program, &work.tags);
+        Ok(Stored { manifest, maps, image, tags, notape })
     }
 
     /// Of an app that had this name: a removal that failed half-way leaves versions whose numbers are in the way.
@@ -253,6 +263,7 @@ impl Catalog {
             app.change = change.map(|change| change.record.version);
             if let Some(change) = change {
                 brought(&mut app, &change.record);
+                hold(&mut app, &change.record, &change.guilty, at_ms);
             }
             if change.is_some_and(|change| change.record.version != app.live) {
                 // Someone else deployed in between.
@@ -352,6 +363,7 @@ fn version_record(
         maps: stored.maps,
         image: stored.image,
         policy: manifest.policy.clone(),
+        notape: stored.notape.clone(),
         tags: stored.tags,
         engine,
     }
@@ -365,6 +377,7 @@ fn deployed(app: &AppName, change: &PlannedChange) -> DeployedChange {
         parts: (0..).map(PartId).take(record.parts.len()).collect(),
         notes: change.notes.clone(),
         settled: change.settled(app),
+        validated: change.validated.clone(),
         percent: change.percent,
         staying: record.staying,
         whole: record.whole.clone(),

@@ -53,6 +53,7 @@ impl Catalog {
             .await?;
         let routes = AppRoutes { policy: policy.clone().into(), ..AppRoutes::clone(&known) };
         let routes = std::sync::Arc::new(routes);
+        routes.shared.tapes.set_policy(&policy.tapes);
         self.publish(|all| all.with_app(routes.clone()));
         let running = routes.running_change();
         if let Some(change) = running.filter(|change| change.state == ChangeState::Live) {

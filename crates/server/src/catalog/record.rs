@@ -203,6 +203,9 @@ pub struct VersionRecord {
     /// How its changes are let in and judged.
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub policy: Policy,
+    /// Functions of which nothing is recorded.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub notape: BTreeSet<FunctionName>,
     /// Blob: the tags of the code, JSON. Absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Hash>,

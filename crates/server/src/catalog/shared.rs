@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::VersionRecord;
 use crate::{
     run::Gate,
+    tapes::Shelves,
     telemetry::{FunctionStats, Labels, Telemetry},
 };
 
@@ -33,6 +34,7 @@ pub struct AppShared {
     /// One for each egress policy that some version has. Few, mostly one.
     hosts: Mutex<Vec<(EgressPolicy, Arc<AppHost>)>>,
     gates: Mutex<HashMap<(FunctionName, u32), Arc<Gate>>>,
+    pub tapes: Shelves,
 }
 
 pub(super) type Secrets = BTreeMap<String, String>;
@@ -51,6 +53,7 @@ impl AppShared {
             secrets: Arc::new(ArcSwap::from_pointee(secrets)),
             hosts: Mutex::default(),
             gates: Mutex::default(),
+            tapes: Shelves::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The tags of a version: those in its code as a blob, those in `belay.toml` in its manifest.
 
+use std::collections::BTreeSet;
+
 use belay_fabric::{Blobs, StoreError};
 use belay_model::{
     AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash, Resources, Tagged, Tags,
@@ -28,6 +30,19 @@ pub(super) async fn store(blobs: &Blobs, tags: &[Tagged]) -> Result<Option<Hash>
     // Plain data, whose only maps have text keys: there is nothing that JSON cannot hold.
     let bytes = serde_json::to_vec(tags).unwrap_or_default();
     blobs.put(&bytes).await.map(Some)
+}
+
+/// Functions of which nothing is to be recorded, as `belay.toml` or their code says.
+pub(super) fn notape(manifest: &AppManifest, tags: &[Tagged]) -> BTreeSet<FunctionName> {
+    let in_code = |spec: &FunctionSpec| {
+        let own = |tagged: &&Tagged| {
+            tagged.module == spec.module && tagged.export.as_deref() == Some(&spec.export)
+        };
+        tags.iter().filter(own).any(|tagged| tagged.tags.notape)
+    };
+    let said = |spec: &FunctionSpec| spec.tags.notape || manifest.tags.notape || in_code(spec);
+    let functions = manifest.functions.iter().filter(|(_, spec)| said(spec));
+    functions.map(|(name, _)| name.clone()).collect()
 }
 
 /// What is wrong with the tags that a manifest has. Whether its functions can have them is for the compiler to say.

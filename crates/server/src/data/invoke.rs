@@ -6,7 +6,10 @@ use std::{
 };
 
 use belay_engine::{LogLine, Start};
-use belay_host::{Finished, Trace, drive};
+use belay_host::{
+    Finished, Trace, drive_recorded,
+    tape::{Invoked, Recorder},
+};
 use belay_model::{Arm, Category, Failure};
 use rand::RngCore;
 use serde_json::value::RawValue;
@@ -191,7 +194,30 @@ impl Invoker {
         match instance {
             Ok(instance) => {
                 let trace = Some(Trace(&invocation.ids.trace));
-                drive(instance, &target.host, trace, &self.executor, started + timeout).await
+                let (host, deadline) = (&target.host, started + timeout);
+                let invoked = Invoked {
+                    function: target.function.as_str(),
+                    event: invocation.event,
+                    context: &context,
+                    seed,
+                };
+                let mut recorder = invocation.recorder(invoked);
+                let driven = drive_recorded(
+                    instance,
+                    host,
+                    trace,
+                    &self.executor,
+                    deadline,
+                    recorder.as_mut(),
+                );
+                let finished = driven.await;
+                if let (Some(recorder), Some(tapes)) = (recorder, &target.tapes) {
+                    // What cannot be kept is no tape.
+                    if let Ok(tape) = recorder.finish(&finished) {
+                        tapes.put(tape);
+                    }
+                }
+                finished
             }
             Err(error) => never_started(&error),
         }
@@ -215,6 +241,15 @@ impl Invoker {
 }
 
 impl<'a> Invocation<'a> {
+    /// If it is to be recorded. Who asks for arms tries something, which is no request like others.
+    fn recorder(&self, invoked: Invoked<'_>) -> Option<Recorder> {
+        if self.arms.is_some() && self.drawn.is_none() {
+            return None;
+        }
+        let options = self.target.tapes.as_ref()?.takes(rand::random())?;
+        Some(Recorder::new(invoked, options))
+    }
+
     fn context(&self, timeout: Duration) -> Context<'a> {
         let target = self.target;
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);

@@ -35,6 +35,7 @@ mod deploy_tags;
 mod deploy_versions;
 mod differential;
 mod support;
+mod tapes;
 mod trial;
 mod trial_store;
 mod trial_support;

@@ -93,3 +93,12 @@ pub(crate) async fn requests_until(
     }
     panic!("{:#}", story(server, change).await);
 }
+
+/// So many requests, one after another; the answers.
+pub(crate) async fn requests(server: &Server, count: usize) -> Vec<Value> {
+    let mut answers = Vec::new();
+    for n in 0..count {
+        answers.push(request(server, n, None).await.1);
+    }
+    answers
+}

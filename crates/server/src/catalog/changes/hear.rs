@@ -208,7 +208,8 @@ impl Heard {
 /// What an event makes of a change; the same record if it leads to nothing.
 fn heard(change: &Arc<ChangeRecord>, event: Event, policy: &Policy) -> Heard {
     let now_ms = Timestamp::now().0;
-    let mut life = change.life.clone().unwrap_or_else(|| Life::at_once([], &policy.canary, now_ms));
+    let mut life =
+        change.life.clone().unwrap_or_else(|| Life::at_once(Vec::new(), &policy.canary, now_ms));
     let known = life.clone();
     let places = |part| places(change, part);
     let effects = life.apply(event, Around { now_ms, policy: &policy.canary, places: &places });

@@ -6,6 +6,7 @@
 //!
 //! - [`plan`]: what a deploy changes, and what goes on in it from the change before;
 //! - [`find`]: which parts a name leads to now; [`flip`]: take back and restore; [`settle`]: drop the other arms;
+//! - [`tried`]: what recorded requests say of a change before it gets any; [`hear`]: what it hears of then;
 //! - [`live`]: a version that is live again runs with its change;
 //! - [`verdicts`]: what was taken back, and stays so; [`history`]: the programs that it made;
 //! - [`resolve`]: the program in which each part is at some arm; [`effective`]: the sources of what runs or ran;
@@ -28,9 +29,15 @@ mod parts;
 mod plan;
 mod resolve;
 mod settle;
+mod tried;
 mod verdicts;
 
-pub(super) use self::{hear::with_decision, labels::Labels, parts::is_cut_as, verdicts::brought};
+pub(super) use self::{
+    hear::with_decision,
+    labels::Labels,
+    parts::is_cut_as,
+    verdicts::{brought, hold},
+};
 
 pub use self::{
     contents::Contents,

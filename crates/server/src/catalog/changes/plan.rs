@@ -8,10 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use belay_govern::{Entry, Life, Told};
+use belay_govern::{Entry, Life, Told, Validated};
 use belay_model::{
-    AppManifest, AppName, Arm, CanaryPolicy, ChangeId, EditId, HunkInfo, PartId, PartInfo, Policy,
-    ProgramName, VersionNumber,
+    AppManifest, AppName, Arm, ChangeId, EditId, HunkInfo, PartId, PartInfo, Policy, ProgramName,
+    VersionNumber,
 };
 use serde::Serialize;
 
@@ -31,6 +31,7 @@ use crate::{
         woven::{Bindings, FaceWork, Pair, WovenWork},
     },
     routes::{AppRoutes, VersionRoutes},
+    tapes::Validation,
     telemetry::Timestamp,
 };
 
@@ -50,6 +51,9 @@ pub(in crate::catalog) struct PlannedChange {
     pub(in crate::catalog) told: Vec<(VersionNumber, u32, Entry)>,
     /// Of the requests, that run it from the beginning.
     pub(in crate::catalog) percent: f64,
+    /// What recorded requests say of it, and the parts that they take out.
+    pub(in crate::catalog) validated: Option<Validated>,
+    pub(in crate::catalog) guilty: Vec<PartId>,
 }
 
 impl PlannedChange {
@@ -94,6 +98,8 @@ pub enum PartNoteKind {
     WasTakenBackInPart,
     /// It goes on from the change before, as it was.
     Carried,
+    /// Recorded requests do worse with it.
+    FailsOnTapes,
 }
 
 /// What comes before the new version, and what goes on from there.
@@ -129,19 +135,27 @@ impl Catalog {
         let taken = seen.record.iter().flat_map(|record| held(&record.taken_back));
         let taken: Vec<TakenBack> = taken.cloned().collect();
         self.check_staying(app, &woven.staying, &taken, consent).await?;
-        let (parts, notes) =
+        let (mut parts, mut notes) =
             self.first_arms(&after.app, &woven.parts, base.superseded.as_ref(), &taken);
+        let policy = effective_policy(seen, after);
+        let trial = on_trial(&parts, base.superseded.as_ref());
+        let validation = self.try_on_tapes(app, &woven, &parts, &trial, &policy.tapes).await?;
+        let version = app.latest().next();
+        for part in validation.iter().flat_map(Validation::guilty_parts) {
+            take_out(&mut parts, &mut notes, (&after.app, version), part);
+        }
         let faces = std::mem::take(&mut woven.faces);
         let (before, details, stored) = self.store_change(&pair, &woven, &faces).await?;
-        let policy = effective_policy(seen, after);
         let now_ms = Timestamp::now().0;
-        let (life, seed) =
-            life(&parts, base.superseded.as_ref(), &policy.canary, consent.now, now_ms);
+        let seed = seed(base.superseded.as_ref());
+        let groups = groups(trial, validation.as_ref());
+        let begin = if consent.now { Life::at_once } else { Life::new };
+        let life = begin(groups, &policy.canary, now_ms);
         let percent = (life.exposure(&policy.canary).admitted * 1e6).round() / 1e4;
         let beginning = life.beginning(&policy.canary, now_ms);
-        let record = ChangeRecord {
+        let mut record = ChangeRecord {
             format: FORMAT,
-            version: app.latest().next(),
+            version,
             from: base.from,
             labels: base.labels,
             created_ms: now_ms,
@@ -155,20 +169,36 @@ impl Catalog {
             flips: 0,
             life: Some(life),
             seed,
-            told: 1,
+            told: 0,
             faces: stored,
             face_part: woven.face_part,
             settled: None,
             history: Vec::new(),
         };
-        let mut told = vec![(record.version, record.told, beginning)];
+        let entries = validation.iter().flat_map(|it| it.entries(now_ms)).chain([beginning]);
+        let mut told: Vec<_> =
+            (1..).zip(entries).map(|(number, entry)| (version, number, entry)).collect();
+        record.told = u32::try_from(told.len()).unwrap_or(u32::MAX);
         let superseded = base.superseded.map(|old| supersede(old, &record));
         told.extend(superseded.iter().map(|old| {
             let entry = Told::Superseded { by_version: record.version.get() };
             (old.version, old.told, Entry { at_ms: now_ms, told: entry })
         }));
         let old = without_images(app, superseded.as_ref());
-        Ok(Some(PlannedChange { record, superseded, old, faces, notes, told, percent }))
+        let guilty = validation.iter().flat_map(Validation::guilty_parts).collect();
+        let validated = validation.map(|validation| validation.told);
+        let planned = PlannedChange {
+            record,
+            superseded,
+            old,
+            faces,
+            notes,
+            told,
+            percent,
+            guilty,
+            validated,
+        };
+        Ok(Some(planned))
     }
 
     /// Weaves the new version with what runs.
@@ -412,26 +442,49 @@ fn effective_policy(seen: &Seen, after: &AppManifest) -> Policy {
     set.map_or_else(|| after.policy.clone(), |set| policy_of(&after.policy, set))
 }
 
-/// How the change begins, and what its draws are made of. What goes on from a live change is not on trial again; what goes
-/// on from a canary is, and clients with a key stay where they are.
-fn life(
-    parts: &[PartRecord],
-    superseded: Option<&ChangeRecord>,
-    policy: &CanaryPolicy,
-    now: bool,
-    now_ms: u64,
-) -> (Life, u64) {
+/// The parts that begin on trial. What goes on from a live change is not on trial again; what goes on from a canary is.
+fn on_trial(parts: &[PartRecord], superseded: Option<&ChangeRecord>) -> BTreeSet<PartId> {
     let went_on = |part: &PartRecord| {
         let from = part.carried_from.map(|(_, part)| part);
         from.is_some_and(|part| superseded.is_some_and(|old| !in_canary(old, part)))
     };
-    let on_trial = (0..).map(PartId).zip(parts);
-    let on_trial = on_trial.filter(|(_, part)| part.arm == Arm::After && !went_on(part));
-    let on_trial: Vec<PartId> = on_trial.map(|(id, _)| id).collect();
-    let seed = superseded.filter(|old| old.life.as_ref().is_some_and(Life::is_canary));
-    let seed = seed.map_or_else(rand::random, |old| old.seed);
-    let begin = if now { Life::at_once } else { Life::new };
-    (begin(on_trial, policy, now_ms), seed)
+    let on = (0..).map(PartId).zip(parts);
+    let on = on.filter(|(_, part)| part.arm == Arm::After && !went_on(part));
+    on.map(|(id, _)| id).collect()
+}
+
+/// What draws are made of: clients with a key stay where they are while a canary goes on.
+fn seed(superseded: Option<&ChangeRecord>) -> u64 {
+    let canary = superseded.filter(|old| old.life.as_ref().is_some_and(Life::is_canary));
+    canary.map_or_else(rand::random, |old| old.seed)
+}
+
+/// Who is tested together: each part alone, but for those that do worse one without the other.
+fn groups(mut trial: BTreeSet<PartId>, validation: Option<&Validation>) -> Vec<Vec<PartId>> {
+    for part in validation.into_iter().flat_map(Validation::guilty_parts) {
+        trial.remove(&part);
+    }
+    let merged = validation.map(|it| &it.merged[..]).unwrap_or_default();
+    let mut groups: Vec<Vec<PartId>> =
+        merged.iter().map(|set| set.iter().copied().collect()).collect();
+    let alone = trial.iter().filter(|part| !merged.iter().any(|set| set.contains(part)));
+    groups.extend(alone.map(|part| vec![*part]));
+    groups
+}
+
+/// A part on which recorded requests do worse begins taken back.
+fn take_out(
+    parts: &mut [PartRecord],
+    notes: &mut Vec<PartNote>,
+    (app, version): (&AppName, VersionNumber),
+    part: PartId,
+) {
+    if let Some(record) = parts.get_mut(usize::from(part.0)) {
+        record.arm = Arm::Before;
+    }
+    let (kind, arm) = (PartNoteKind::FailsOnTapes, Arm::Before);
+    notes.retain(|note| note.part != part);
+    notes.push(PartNote { part, kind, arm, about: format!("{app}/{version}:{part}") });
 }
 
 /// Changes that ran so long ago that their images are not kept. Should `live` be moved back to one of them, they are

@@ -17,7 +17,12 @@ pub(super) fn held(taken: &[TakenBack]) -> impl Iterator<Item = &TakenBack> + Cl
 }
 
 /// Parts that are taken back are held against whatever brings them again.
-pub(super) fn hold(record: &mut AppRecord, change: &ChangeRecord, parts: &[PartId], at_ms: u64) {
+pub(in crate::catalog) fn hold(
+    record: &mut AppRecord,
+    change: &ChangeRecord,
+    parts: &[PartId],
+    at_ms: u64,
+) {
     remember(record, change, parts, at_ms, false);
 }
 

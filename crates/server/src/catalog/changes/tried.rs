@@ -1,0 +1,93 @@
+//! What recorded requests say of a change, before it gets any.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use belay_govern::{By, Entry, Level, Told};
+use belay_model::{Arm, PartId, TapePolicy};
+
+use crate::{
+    catalog::{
+        Catalog, CatalogError, PartRecord,
+        blocking::on_big_stack,
+        woven::{FaceWork, WovenWork},
+    },
+    routes::AppRoutes,
+    tapes::{Program, TAPES_MAX, Validation, validate},
+};
+
+impl Catalog {
+    /// Replays what was recorded of the app on the change. `None` if nothing was, or it must not take any time.
+    pub(super) async fn try_on_tapes(
+        &self,
+        app: &AppRoutes,
+        woven: &WovenWork,
+        parts: &[PartRecord],
+        trial: &BTreeSet<PartId>,
+        policy: &TapePolicy,
+    ) -> Result<Option<Validation>, CatalogError> {
+        let budget = Duration::from_millis(policy.budget_ms);
+        let tapes = app.shared.tapes.newest(TAPES_MAX);
+        let nothing = tapes.values().all(Vec::is_empty) || trial.is_empty();
+        let Some(program) = program(woven, parts, trial).filter(|_| !nothing) else {
+            return Ok(None);
+        };
+        if budget.is_zero() {
+            return Ok(None);
+        }
+        let tried = on_big_stack("belay-validate", move || validate(&program, tapes, budget)).await;
+        match tried {
+            Ok(Ok(validation)) => Ok(Some(validation)),
+            // That it cannot be tried is no reason to refuse it: it will be let in step by step.
+            Ok(Err(error)) => {
+                tracing::warn!(app = %app.name(), %error, "a change could not be tried on tapes");
+                Ok(None)
+            }
+            Err(_) => {
+                tracing::error!(app = %app.name(), "trying a change on tapes broke down");
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn program(woven: &WovenWork, parts: &[PartRecord], trial: &BTreeSet<PartId>) -> Option<Program> {
+    let face = |arm: Arm| {
+        let face: &FaceWork = woven.faces.iter().find(|face| face.arm == arm)?;
+        Some((face.image.clone(), face.functions.clone()))
+    };
+    let before = (0..)
+        .map(PartId)
+        .zip(parts)
+        .map(|(part, record)| if trial.contains(&part) { Arm::Before } else { record.arm });
+    Some(Program {
+        after: face(Arm::After)?,
+        before_face: face(Arm::Before),
+        face_part: woven.face_part,
+        before: before.collect(),
+        trial: trial.clone(),
+    })
+}
+
+impl Validation {
+    pub(super) fn guilty_parts(&self) -> impl Iterator<Item = PartId> {
+        self.guilty.iter().flat_map(|(parts, _)| parts.iter().copied())
+    }
+
+    /// What is told of it.
+    pub(super) fn entries(&self, at_ms: u64) -> impl Iterator<Item = Entry> {
+        let validated = Told::Validated(self.told.clone());
+        let taken = self.guilty.iter().map(|(parts, reasons)| Told::TakenBack {
+            parts: parts.iter().copied().collect(),
+            by: By::Tapes,
+            level: Level::Part,
+            measured: Vec::new(),
+            reasons: reasons.clone(),
+        });
+        let merged = self.merged.iter().map(|parts| Told::Merged {
+            parts: parts.iter().copied().collect(),
+            measured: Vec::new(),
+        });
+        let all: Vec<Told> = [validated].into_iter().chain(taken).chain(merged).collect();
+        all.into_iter().map(move |told| Entry { at_ms, told })
+    }
+}

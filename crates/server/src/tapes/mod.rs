@@ -1,0 +1,16 @@
+//! Recorded requests, and what a deploy does on them before it gets any.
+//!
+//! - [`shelves`]: what is kept of the requests of an app, in memory;
+//! - [`trier`]: replays them on one program at some arms; [`search`]: the smallest set of parts that is to blame;
+//! - [`validate`]: all of it, within a budget.
+//!
+//! Invariants: a replay performs nothing; what a tape cannot tell is held against nobody; what was recorded stays on this
+//! node.
+
+mod search;
+mod shelves;
+mod trier;
+mod validate;
+
+pub use shelves::{FunctionTapes, Shelves};
+pub use validate::{Program, TAPES_MAX, Validation, validate};

@@ -1,0 +1,116 @@
+//! A deploy is tried on recorded requests before it gets any.
+
+use belay_model::{Decimal, Tags};
+use serde_json::{Value, json};
+
+use crate::{
+    support::{App, Server},
+    trial_support::{FAULT, first, quick, requests, shop, state, story, told},
+};
+
+async fn deployed_twice(second: &App) -> (Server, Value) {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    requests(&server, 30).await;
+    let deployed = server.deploy_in_steps(second).await;
+    (server, deployed)
+}
+
+fn notes<'d>(deployed: &'d Value, kind: &str) -> Vec<&'d Value> {
+    let notes = deployed["change"]["notes"].as_array().unwrap();
+    notes.iter().filter(|note| note["kind"] == kind).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_fails_on_them_gets_no_request() {
+    let (server, deployed) = deployed_twice(&shop("return n * 2;", FAULT, "return `#${n}`;")).await;
+    let failing = notes(&deployed, "fails_on_tapes");
+    assert_eq!(failing.len(), 1, "{deployed:#}");
+    let validated = &deployed["change"]["validated"];
+    assert_eq!(validated["tapes"], 30, "{validated:#}");
+    assert_eq!((&validated["worse"], &validated["changed"]), (&json!(10), &json!(20)));
+
+    let story = story(&server, 2).await;
+    let taken = told(&story, "taken_back");
+    assert_eq!((taken.len(), &taken[0]["by"]), (1, &json!("tapes")), "{story:#}");
+    assert_eq!(taken[0]["parts"], json!([failing[0]["part"]]));
+    let reason = taken[0]["reasons"][0].as_str().unwrap();
+    assert!(reason.contains("no stock"), "{reason}");
+    assert_eq!(state(&story), "canary");
+    let hurt = requests(&server, 200).await;
+    assert!(hurt.iter().all(|answer| answer["errorType"].is_null()), "nobody is hurt");
+
+    // It is remembered as any other verdict: the same edit starts so.
+    let again = shop("return n * 3;", FAULT, "return `#${n}`;");
+    let deployed = server.deploy_in_steps(&again).await;
+    assert_eq!(notes(&deployed, "carried").len() + notes(&deployed, "stays_taken_back").len(), 2);
+    let hurt = requests(&server, 100).await;
+    assert!(hurt.iter().all(|answer| answer["errorType"].is_null()));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_answers_otherwise_is_told_by_field_and_held_against_nothing() {
+    let (server, deployed) =
+        deployed_twice(&shop("return n * 2;", "return n + 1;", "return String(n);")).await;
+    let validated = &deployed["change"]["validated"];
+    assert_eq!(validated["worse"], 0, "{validated:#}");
+    let differences = validated["differences"].as_array().unwrap();
+    let named = differences.iter().any(|line| line == "f: result[0] was 29, now 58");
+    assert!(named, "{validated:#}");
+    assert_eq!(told(&story(&server, 2).await, "taken_back"), Vec::<&Value>::new());
+    server.stop().await;
+}
+
+/// What one writes the other reads, and nothing but the data says so.
+fn packed(pack: &str, read: &str) -> App {
+    let code = format!(
+        "function pack(n) {{ {pack} }}\n\
+         function read(text) {{ {read} }}\n\
+         export async function f({{ n }}) {{ return [read(pack(n))]; }}\n"
+    );
+    let mut app = App::new("shop").module("main.js", &code, &[]).function("f", "main.js");
+    app.manifest.policy = quick();
+    app
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_fail_one_without_the_other_move_together() {
+    let server = Server::start().await;
+    server.deploy(&packed("return String(n);", "return Number(text);")).await;
+    requests(&server, 30).await;
+    let read =
+        "if (!text.startsWith('v2:')) throw new Error('format'); return Number(text.slice(3));";
+    let deployed = server.deploy_in_steps(&packed("return `v2:${n}`;", read)).await;
+    assert_eq!(deployed["change"]["parts"], json!(["a", "b"]), "{deployed:#}");
+    assert_eq!(notes(&deployed, "fails_on_tapes"), Vec::<&Value>::new(), "{deployed:#}");
+    let story = story(&server, 2).await;
+    let merged = told(&story, "merged");
+    assert_eq!(merged.len(), 1, "{story:#}");
+    assert_eq!(merged[0]["parts"], json!(["a", "b"]), "{story:#}");
+    let answers = requests(&server, 300).await;
+    assert!(answers.iter().all(|answer| answer["errorType"].is_null()), "no mixture breaks");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_recorded_where_it_must_not_be() {
+    let silent = |mut app: App| {
+        let spec = app.manifest.functions.values_mut().next().unwrap();
+        spec.tags = Tags { notape: true, ..Tags::default() };
+        app
+    };
+    let off = |mut app: App| {
+        app.manifest.policy.tapes.rate = Decimal::default();
+        app
+    };
+    for change in [&silent as &dyn Fn(App) -> App, &off] {
+        let server = Server::start().await;
+        server.deploy(&change(first())).await;
+        requests(&server, 10).await;
+        let second = change(shop("return n;", FAULT, "return String(n);"));
+        let deployed = server.deploy_in_steps(&second).await;
+        assert_eq!(deployed["change"]["validated"], Value::Null, "{deployed:#}");
+        server.stop().await;
+    }
+}
