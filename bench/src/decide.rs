@@ -25,7 +25,9 @@ use crate::{
 
 const PARTS: [usize; 3] = [1, 3, 10];
 /// The default ramp, with steps that are shorter than the default ones: 1 s to 4 s rather than 30 s to 5 min.
-const POLICY: &str = "[canary]\nramp = [1, 5, 25, 50]\nstep_min = \"1s\"\nstep_max = \"4s\"\n";
+const STEPS: &str = "[canary]\nramp = [1, 5, 25, 50]\nstep_min = \"1s\"\nstep_max = \"4s\"\n";
+/// Nothing is recorded, so that faults are met by live requests.
+const LIVE_ONLY: &str = "[tapes]\nrate = 0\n";
 const CONNECTIONS: usize = 4;
 /// A fault that is not found within this time is not found.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -58,6 +60,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     report.promise("wrong_part", share(totals.wrong), "of runs", Bar::AtMost(0.01));
     report.promise("decision_to_effect.p50", median(totals.effects_ms), "ms", Bar::AtMost(50.0));
     innocents(&belay, &report, innocent)?;
+    taped(&belay, &report, length.pick(5, 1))?;
     belay.stop()
 }
 
@@ -82,7 +85,8 @@ fn cell(
     for repeat in 0..repeats {
         let app = format!("{}-{parts}-{repeat}", fault.name);
         let subject = Subject { app, parts, guilty: repeat % parts, fault: Some(fault) };
-        outcomes.push(watch(belay, &subject, CONNECTIONS, POLICY, PATIENCE)?);
+        let policy = format!("{STEPS}{LIVE_ONLY}");
+        outcomes.push(watch(belay, &subject, CONNECTIONS, &policy, PATIENCE)?);
     }
     totals.runs += outcomes.len();
     totals.right += outcomes.iter().filter(|outcome| outcome.right).count();
@@ -125,7 +129,7 @@ fn innocents(belay: &Belay, report: &Report, runs: usize) -> anyhow::Result<()> 
     for run in 0..runs {
         let app = format!("innocent-{run}");
         let subject = Subject { app, parts: PARTS[run % PARTS.len()], guilty: 0, fault: None };
-        let outcome = watch(belay, &subject, CONNECTIONS, POLICY, PATIENCE)?;
+        let outcome = watch(belay, &subject, CONNECTIONS, STEPS, PATIENCE)?;
         alarms += usize::from(outcome.wrong > 0);
     }
     report.promise("innocent.taken_back", float(alarms), "runs", Bar::AtMost(0.0));
@@ -134,5 +138,25 @@ fn innocents(belay: &Belay, report: &Report, runs: usize) -> anyhow::Result<()> 
     if alarms == 0 {
         report.figure("innocent.rate_at_most", limit, "of changes, 95 % sure");
     }
+    Ok(())
+}
+
+/// Faults that throw, and recorded requests that reach them: how many are found before the first live request.
+fn taped(belay: &Belay, report: &Report, repeats: usize) -> anyhow::Result<()> {
+    let (mut runs, mut found) = (0, 0);
+    for fault in FAULTS.iter().filter(|fault| fault.fails > 0.0) {
+        for parts in PARTS {
+            for repeat in 0..repeats {
+                let app = format!("taped-{}-{parts}-{repeat}", fault.name);
+                let guilty = repeat % parts;
+                let subject = Subject { app, parts, guilty, fault: Some(*fault) };
+                let outcome = watch(belay, &subject, CONNECTIONS, STEPS, PATIENCE)?;
+                runs += 1;
+                found += usize::from(outcome.right && outcome.hurt == 0.0);
+            }
+        }
+    }
+    let share = float(found) / float(runs);
+    report.promise("tapes.found_before_traffic", share, "of runs", Bar::AtLeast(0.95));
     Ok(())
 }

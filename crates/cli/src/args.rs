@@ -41,6 +41,7 @@ pub enum Command {
     Init(Init),
     Up(Box<Up>),
     Deploy(Deploy),
+    Replay(Replay),
     Invoke(Invoke),
     Logs(Logs),
     List(List),
@@ -61,6 +62,7 @@ pub enum Command {
     Export(Export),
     Graph(Graph),
     Policy(PolicyArgs),
+    Alerts(Alerts),
     Alias(Alias),
     Secret(Secret),
     Stats(Stats),
@@ -186,6 +188,22 @@ pub struct Deploy {
     pub server: Server,
 }
 
+/// Try a candidate on recorded requests of an app, as a deploy would, and deploy nothing.
+///
+/// Ends with 1 if something of it does worse than what runs.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay replay shop --candidate .")]
+pub struct Replay {
+    pub app: AppName,
+    /// A directory with a belay.toml, or a single file.
+    #[arg(long, value_name = "PATH")]
+    pub candidate: PathBuf,
+    #[command(flatten)]
+    pub server: Server,
+}
+
 /// Call a function and print its result.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -282,6 +300,9 @@ Examples:
 #[derive(Debug, Args)]
 pub struct Changes {
     pub app: AppName,
+    /// Go on, and tell what is decided of the change that runs as it is decided.
+    #[arg(long)]
+    pub watch: bool,
     #[command(flatten)]
     pub server: Server,
 }
@@ -337,6 +358,13 @@ pub struct PolicyArgs {
     pub app: AppName,
     #[arg(value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// List what happened more often than it did, in functions of all apps, newest first.
+#[derive(Debug, Args)]
+pub struct Alerts {
     #[command(flatten)]
     pub server: Server,
 }

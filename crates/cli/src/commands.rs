@@ -1,5 +1,6 @@
 //! One file a command. Each takes its arguments and the output, and returns how it ended.
 
+mod alerts;
 mod alias;
 mod blocks;
 mod changes;
@@ -23,11 +24,12 @@ mod up;
 mod versions;
 
 pub(crate) use self::{
+    alerts::run as alerts,
     alias::run as alias,
     blocks::run as blocks,
     changes::{Verb, flip, run as changes, settle, show_change},
     dead_letters::run as dead_letters,
-    deploy::run as deploy,
+    deploy::{replay, run as deploy},
     doctor::run as doctor,
     effective::{diff, export},
     explain::{promote, run as explain},

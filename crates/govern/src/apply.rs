@@ -21,6 +21,8 @@ pub enum Event {
     Asked(Command),
     /// The policy is another one.
     PolicyChanged,
+    /// Something happens more often than is usual for its app, such as `exception of quote`. It may be the change or not.
+    Alarm { what: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,7 @@ impl Life {
             Event::Asked(Command::Promote) => turn.go_live(Why::Asked, &Evidence::default()),
             // What requests see of it may be otherwise now.
             Event::PolicyChanged => turn.life.generation += 1,
+            Event::Alarm { what } => turn.alarm(what),
         }
         let effects = turn.effects;
         if *self != before && self.generation == before.generation {
@@ -130,9 +133,9 @@ impl Turn<'_, '_> {
                     self.advance(step, why, evidence);
                 }
             }
-            // What was suspected is held against nothing any more.
-            Phase::Canary { naming: Some(_), .. } | Phase::Live { naming: Some(_), .. } => {
-                self.life.phase.set_naming(None);
+            Phase::Canary { naming: Some(naming), .. }
+            | Phase::Live { naming: Some(naming), .. } => {
+                self.clear(naming, evidence);
             }
             Phase::Live { until_ms, naming: None, .. } => {
                 if self.around.now_ms >= until_ms {
@@ -141,6 +144,34 @@ impl Turn<'_, '_> {
             }
             Phase::TakenBack => {}
         }
+    }
+
+    /// What was suspected shows no harm: at once where it was by comparing, and after a step's time where it was by an alarm.
+    fn clear(&mut self, naming: Naming, evidence: &Evidence) {
+        let lasted = self.around.now_ms.saturating_sub(naming.since_ms);
+        let over = lasted >= self.around.policy.step_max_ms || evidence.harmless;
+        if naming.cause == Cause::Watch && !over {
+            return;
+        }
+        self.life.phase.set_naming(None);
+        if naming.cause == Cause::Watch {
+            let measured = Measured::heaviest(&evidence.whole, MEASURED_MAX);
+            self.tell(Told::Cleared { seen: evidence.whole.units, measured });
+        }
+    }
+
+    /// Half of the requests go back to what was before, to see whether that is better.
+    fn alarm(&mut self, what: String) {
+        let (policy, now_ms) = (self.around.policy, self.around.now_ms);
+        let Phase::Live { hold_out: false, naming: None, .. } = self.life.phase else { return };
+        if self.life.groups.is_empty() || policy.dry_run {
+            return;
+        }
+        let naming = Naming { since_ms: now_ms, cause: Cause::Watch, failed: 0 };
+        self.life.phase.set_naming(Some(naming));
+        let percent = self.life.percent(policy);
+        let groups = self.life.groups.clone();
+        self.tell(Told::Alarmed { what, percent, groups });
     }
 
     fn slow(&mut self, verdict: &belay_judge::Verdict, step: usize, since_ms: u64) {
@@ -352,7 +383,7 @@ impl Turn<'_, '_> {
 
 fn of_cause(cause: Cause, evidence: &Evidence) -> &belay_judge::Verdict {
     match cause {
-        Cause::Whole => &evidence.whole,
+        Cause::Whole | Cause::Watch => &evidence.whole,
         Cause::Mixed => &evidence.mixed,
     }
 }

@@ -58,10 +58,12 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// What weighs most, at most so many.
+    /// What weighs most, at most so many; of what says nothing against the change, no more than one.
     pub fn heaviest(verdict: &Verdict, at_most: usize) -> Vec<Self> {
-        let findings = verdict.findings.iter().take(at_most);
-        findings.map(|finding| Self::of(verdict, finding)).collect()
+        let findings = verdict.findings.iter().take(at_most).enumerate();
+        let findings = findings
+            .filter(|(at, finding)| *at == 0 || finding.evidence > belay_judge::Evidence::NONE);
+        findings.map(|(_, finding)| finding).map(|finding| Self::of(verdict, finding)).collect()
     }
 
     fn of(verdict: &Verdict, finding: &Finding) -> Self {

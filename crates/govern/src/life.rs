@@ -64,6 +64,8 @@ pub enum Cause {
     Whole,
     /// Only requests that ran some of its parts without the others.
     Mixed,
+    /// Something happens more often than it did, and nobody stayed as before to compare with.
+    Watch,
 }
 
 /// What requests see of a change.

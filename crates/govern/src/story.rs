@@ -45,6 +45,15 @@ pub enum Told {
         groups: Vec<Vec<PartId>>,
         measured: Vec<Measured>,
     },
+    /// Something happens more often than it did. Half of the requests run what was before, to see whether that is better.
+    Alarmed {
+        what: String,
+        percent: f64,
+        #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<String>>))]
+        groups: Vec<Vec<PartId>>,
+    },
+    /// An alarm was not about the change: what was before does no better.
+    Cleared { seen: [u64; 2], measured: Vec<Measured> },
     /// No part was named in time: what is tested is larger now.
     SteppedOut {
         why: Why,

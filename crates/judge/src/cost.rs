@@ -102,6 +102,12 @@ impl Limits {
         all.filter_map(move |(quantile, limit)| (value > limit?).then_some(quantile))
     }
 
+    /// Whether a request is slower than 99 % of the others; nothing where that is not known.
+    pub fn is_slow(&self, latency_us: u64) -> Option<bool> {
+        let [_, _, p99] = self.quantiles[Cost::Latency as usize];
+        p99.map(|limit| latency_us > limit)
+    }
+
     pub(crate) fn is_late(&self, latency_us: u64) -> bool {
         self.deadline_us.is_some_and(|deadline| latency_us > deadline)
     }

@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &Changes, output: Output) -> CliResult {
     let now = show::now_ms();
     let rows: Vec<_> = show::items(&report, "changes").iter().map(|item| row(item, now)).collect();
     output.table(&["CHANGE", "FROM", "RUNS", "STATE", "CREATED", "PARTS"], &rows);
-    Ok(())
+    if args.watch { explain::watch(&client, &args.app, output).await } else { Ok(()) }
 }
 
 fn row(change: &Value, now: u64) -> Vec<String> {
@@ -381,6 +381,29 @@ pub(super) fn deployed(change: &Value, output: Output) {
     settled(change, output);
     explain::validated(&change["validated"], output);
     explain::share(change, output);
+}
+
+/// What a candidate would change, and what recorded requests say of it; the parts that do worse.
+pub(super) fn replayed(answer: &Value, output: Output) -> Vec<String> {
+    let change = &answer["change"];
+    if change.is_null() {
+        output.line("nothing differs from what runs");
+        return Vec::new();
+    }
+    let parts = show::items(change, "parts").len();
+    output.line(format!("{parts} parts against {}", show::text(change, "from")));
+    if change["validated"].is_null() {
+        output.line("nothing was recorded that it could be tried on");
+    }
+    explain::validated(&change["validated"], output);
+    let worse = show::items(change, "notes").iter().filter(|note| note["kind"] == "fails_on_tapes");
+    let worse: Vec<String> = worse.map(|note| show::text(note, "part").to_owned()).collect();
+    for entry in show::items(answer, "decisions") {
+        if matches!(show::text(entry, "told"), "taken_back" | "merged") {
+            explain::entry(answer, entry, output);
+        }
+    }
+    worse
 }
 
 /// What of the change before a deploy touched.

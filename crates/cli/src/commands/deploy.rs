@@ -13,8 +13,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use crate::{
-    args::Deploy,
-    client::{Client, read},
+    args::{Deploy, Replay},
+    client::{Client, not_understood, read},
     commands::{changes, show},
     config::units,
     disk::Disk,
@@ -112,6 +112,30 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
         output.line(figures(&sent, resolved, uploaded - resolved, start.elapsed(), &answer));
     }
     Ok(())
+}
+
+/// `belay replay`: what a deploy would say, without one.
+pub(crate) async fn replay(args: &Replay, output: Output) -> CliResult {
+    let client = Client::new(&args.server)?;
+    let progress = output.progress();
+    progress.step("resolving modules");
+    let project = project::open(&args.candidate, Some(args.app.clone()))?;
+    let (manifest, sources, warnings) = resolve(project)?;
+    progress.step("uploading");
+    upload(&client, &sources).await?;
+    progress.step("replaying");
+    let manifest = serde_json::to_value(&manifest).map_err(|error| not_understood(&error))?;
+    let answer = client.post(&["apps", args.app.as_str(), "replay"], &[], &manifest).await?;
+    drop(progress);
+    output.json(&answer);
+    output.diagnostics(&warnings);
+    let worse = changes::replayed(&answer, output);
+    if worse.is_empty() {
+        return Ok(());
+    }
+    let noun = if worse.len() == 1 { "part" } else { "parts" };
+    let message = format!("{noun} {} does worse on recorded requests", worse.join(", "));
+    Err(CliError::failed("worse", message))
 }
 
 async fn build(

@@ -1,5 +1,6 @@
 //! `belay explain`: the story of a change, decision by decision, and what is known of it now.
 
+use belay_model::AppName;
 use serde_json::Value;
 
 use crate::{
@@ -27,6 +28,45 @@ pub(crate) async fn run(args: &Explain, output: Output) -> CliResult {
     trial(&story["trial"], output);
     next(&story, output);
     Ok(())
+}
+
+/// One decision, as far as it does not need the whole story.
+pub(super) fn entry(story: &Value, entry: &Value, output: Output) {
+    told(story, entry).lines().for_each(|line| output.line(format!("  {line}")));
+}
+
+/// Between two looks.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(300);
+
+/// Tells what is decided of the newest change of an app, until the command is ended.
+pub(super) async fn watch(client: &Client, app: &AppName, output: Output) -> CliResult {
+    let (mut watched, mut told_of) = (String::new(), 0);
+    loop {
+        let newest = client.get(&["apps", app.as_str(), "changes"], &[("limit", "1")]).await?;
+        let newest =
+            show::items(&newest, "changes").first().map(|change| change["version"].to_string());
+        if let Some(version) = newest {
+            let path = ["apps", app.as_str(), "changes", &version, "story"];
+            let story = client.get(&path, &[]).await?;
+            let entries = show::items(&story, "decisions");
+            if watched != version {
+                // What was decided before is for `belay explain`; of a new change all is new.
+                told_of = if watched.is_empty() { entries.len() } else { 0 };
+                watched = version;
+            }
+            for entry in entries.iter().skip(told_of) {
+                output.json(entry);
+                output.line(format!(
+                    "{}  {}",
+                    styled(BOLD, show::text(&story, "id")),
+                    told(&story, entry)
+                ));
+                measured(entry, output);
+            }
+            told_of = entries.len().max(told_of);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// What changed, a line for each part.
@@ -114,6 +154,13 @@ fn told(story: &Value, entry: &Value) -> String {
                 percent("percent")
             )
         }
+        "alarmed" => format!(
+            "{}: {}; {} of the requests go back to what was before, to see whether that is better",
+            styled(WARN, "more often than usual"),
+            show::text(entry, "what"),
+            percent("percent")
+        ),
+        "cleared" => format!("it is not the change: what was before does no better{}", seen(entry)),
         "stepped_out" => format!("no part was named: {why}; now {} at a time", groups(entry)),
         "merged" => format!(
             "parts {} do harm one without the other, and none together: they move together now",

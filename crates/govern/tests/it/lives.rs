@@ -148,6 +148,19 @@ fn promoted_and_at_once_differ_in_who_there_is_to_compare_with() {
 }
 
 #[test]
+fn an_alarm_has_half_of_the_requests_go_back_until_it_is_known() {
+    let alarm = || Event::Alarm { what: "exception of f".to_owned() };
+    let script = Script::at_once(&["f", "g"]).after(MIN).hears(alarm()).hears(alarm());
+    let script = script.waits(1_000).after(1_000).sees(&seen("T", "T", "TU")).after(MIN);
+    check!(script.hears(alarm()).waits(MAX - 1).waits(1));
+    let script = Script::at_once(&["f"]).hears(alarm()).sees(&harmless());
+    check!(script);
+    let canary = Script::new(&["f"], policy());
+    let known = canary.life.clone();
+    assert_eq!(canary.hears(alarm()).life, known, "there are others to compare with");
+}
+
+#[test]
 fn a_dry_run_reports_once_and_does_nothing() {
     let script = Script::new(&["f", "g"], CanaryPolicy { dry_run: true, ..policy() });
     check!(

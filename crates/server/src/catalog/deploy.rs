@@ -369,7 +369,7 @@ fn version_record(
     }
 }
 
-fn deployed(app: &AppName, change: &PlannedChange) -> DeployedChange {
+pub(super) fn deployed(app: &AppName, change: &PlannedChange) -> DeployedChange {
     let record = &change.record;
     DeployedChange {
         id: format!("{app}/{}", record.version),

@@ -4,10 +4,10 @@
 //! change is committed first, then published, then acknowledged.
 //!
 //! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
-//! - [`deploy`]: a manifest becomes a version; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
+//! - [`deploy`]: a manifest becomes a version; [`replay`]: what would become of one; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
 //! - [`changes`]: what a deploy changes, and which arms of it run; [`policy`]: how much of it, and who is asked;
 //!   [`planning`]: what takes long is not done in turn;
-//! - [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
+//! - [`alerts`]: what happens more often than it did; [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
 //!   share what they have in common, [`stored`] and [`across`]: and what that saves, within an app and between apps;
 //! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed; [`rebuild`]: images after an upgrade.
 //!
@@ -16,6 +16,7 @@
 //! image may be made anew; a refused change changes nothing; the values of secrets are neither listed nor logged.
 
 mod across;
+mod alerts;
 mod blocking;
 mod blocks;
 mod build;
@@ -36,6 +37,7 @@ mod planning;
 mod policy;
 mod rebuild;
 mod record;
+mod replay;
 mod rewritten;
 mod shared;
 mod stored;
@@ -51,6 +53,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, RwLock};
 
 pub use self::{
+    alerts::AlertRecord,
     blocks::BlocksReport,
     build::{BuildLine, Builder},
     changes::{
@@ -68,6 +71,7 @@ pub use self::{
         AppRecord, ChangeRecord, ChangeState, DecisionRecord, FlipRecord, FunctionRecord,
         Happening, PartRecord, VersionRecord, What,
     },
+    replay::ReplayResult,
     shared::{AppShared, Services},
 };
 use self::{pieces::Uncut, rebuild::Rebuilder};

@@ -7,6 +7,7 @@
 //! | `secrets` | `app/name` | [`SecretRecord`] |
 //! | `changes` | `app/number`, ten digits | [`ChangeRecord`] |
 //! | `flips` | `app/number/flip`, ten digits each | [`FlipRecord`] |
+//! | `alerts` | time and a random number | [`super::AlertRecord`] |
 //! | `decisions` | `app/number/decision`, ten digits each | [`DecisionRecord`] |
 //!
 //! The log `deploys` has a [`Happening`] for every change of these. Values are JSON with a `format` number; a reader
@@ -31,6 +32,7 @@ pub(super) const SECRETS: Collection = Collection::constant("secrets");
 pub(super) const CHANGES: Collection = Collection::constant("changes");
 pub(super) const FLIPS: Collection = Collection::constant("flips");
 pub(super) const DECISIONS: Collection = Collection::constant("decisions");
+pub(super) const ALERTS: Collection = Collection::constant("alerts");
 pub(super) const DEPLOYS: LogName = LogName::constant("deploys");
 
 /// The format of all records that this build writes.

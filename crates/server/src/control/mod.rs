@@ -11,6 +11,7 @@
 //! `{"error": {"code", "message", …}}`; no input leads to a panic (and if it did, the answer would be a 500 of that
 //! form); the document lists every route, because both are made by the same macro.
 
+mod alerts;
 mod aliases;
 mod apps;
 mod blobs;

@@ -22,7 +22,7 @@ use utoipa_axum::{
 };
 
 use super::{
-    Access, ApiError, Control, Rate, aliases, apps, blobs, flips, functions,
+    Access, ApiError, Control, Rate, alerts, aliases, apps, blobs, flips, functions,
     guard::{OPEN, guard},
     input::BodyMax,
     letters, logs, node, policies,
@@ -107,6 +107,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(apps::get, apps::remove))
         .routes(routes!(versions::list, versions::deploy).layer(manifest()))
         .routes(routes!(versions::get))
+        .routes(routes!(versions::replay).layer(manifest()))
         .routes(routes!(versions::blocks))
         .routes(routes!(flips::list))
         .routes(routes!(flips::get))
@@ -119,6 +120,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(flips::effective))
         .routes(routes!(versions::graph))
         .routes(routes!(policies::get, policies::patch))
+        .routes(routes!(alerts::list))
         .routes(routes!(aliases::list))
         .routes(routes!(aliases::get, aliases::put, aliases::delete))
         .routes(routes!(secrets::list))

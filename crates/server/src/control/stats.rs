@@ -14,6 +14,7 @@ use crate::{
         prometheus::{self, Gauge},
         stats::Totals,
     },
+    trial,
 };
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -95,7 +96,8 @@ pub(super) async fn node(State(control): State<Control>) -> Json<NodeReport> {
 #[utoipa::path(get, path = "/metrics", tag = "node",
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(control): State<Control>) -> impl IntoResponse {
-    let text = prometheus::render(&control.telemetry, &gauges(&control));
+    let mut text = prometheus::render(&control.telemetry, &gauges(&control));
+    text.push_str(&trial::metrics(&control.catalog.routes().load(), &control.reports));
     ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], text)
 }
 
@@ -103,6 +105,10 @@ fn gauges(control: &Control) -> Vec<Gauge> {
     let (queue, engine) = (control.queue.reading(), control.executor.reading());
     let images = control.catalog.images().loaded() as u64;
     let running = u64::from(control.invoker.running());
+    let routes = control.catalog.routes().load();
+    let readings = routes.apps().map(|app| app.shared.tapes.reading());
+    let (tapes, tape_bytes) =
+        readings.fold((0, 0), |(tapes, bytes), (more, longer)| (tapes + more, bytes + longer));
     let engines = control.catalog.engines().opened();
     let sum = |of: &dyn Fn(&Engine) -> usize| engines.iter().map(of).sum::<usize>() as u64;
     vec![
@@ -121,6 +127,13 @@ fn gauges(control: &Control) -> Vec<Gauge> {
         Gauge::now("belay_images_ready_bytes", "What those hold.", sum(&|e| e.resident().1)),
         Gauge::now("belay_slots", "Memories for instances.", sum(&|e| e.pool_stats().slots)),
         Gauge::now("belay_slots_in_use", "… of them in use.", sum(&|e| e.pool_stats().in_use)),
+        Gauge::counter(
+            "belay_judge_unheard_total",
+            "Requests that the judge could not hear of.",
+            control.invoker.unheard(),
+        ),
+        Gauge::now("belay_tapes", "Recorded requests.", tapes as u64),
+        Gauge::now("belay_tapes_bytes", "What those hold.", tape_bytes as u64),
         Gauge::counter(
             "belay_log_lines_dropped_total",
             "Log lines that did not reach the files.",

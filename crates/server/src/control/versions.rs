@@ -11,7 +11,7 @@ use super::{
     input::{Body, InPath, InQuery, Page},
 };
 use crate::{
-    catalog::{BlocksReport, CatalogError, Consent, DeployResult, GraphReport},
+    catalog::{BlocksReport, CatalogError, Consent, DeployResult, GraphReport, ReplayResult},
     routes::{AppRoutes, VersionRoutes},
 };
 
@@ -114,6 +114,28 @@ pub(super) async fn deploy(
     let deployed = control.changes.make(deploy).await?;
     let status = if deployed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(deployed)))
+}
+
+/// Tries a manifest on what was recorded of the requests of its app, as a deploy would, and changes nothing.
+#[utoipa::path(post, path = "/apps/{app}/replay", tag = "versions", params(("app" = String, Path)),
+    request_body = AppManifest,
+    responses(
+        (status = 200, body = ReplayResult),
+        (status = 400, body = ErrorBody, description = "No manifest, or that of another app"),
+        (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "Sources are missing"),
+        (status = 413, body = ErrorBody),
+        (status = 422, body = ErrorBody, description = "It could not be deployed, by its diagnostics")))]
+pub(super) async fn replay(
+    State(control): State<Control>,
+    InPath(app): InPath<AppName>,
+    Body(manifest): Body<AppManifest>,
+) -> Result<Json<ReplayResult>, ApiError> {
+    if manifest.app != app {
+        let message = format!("the manifest is of app {}, not of {app}", manifest.app);
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(Json(control.catalog.replay(manifest).await?))
 }
 
 /// The versions of an app, newest first.

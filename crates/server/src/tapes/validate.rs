@@ -43,9 +43,18 @@ pub struct Program {
 pub struct Validation {
     pub told: Validated,
     /// Parts that do worse, in sets that do so together, with what they did.
-    pub guilty: Vec<(BTreeSet<PartId>, Vec<String>)>,
+    pub guilty: Vec<(BTreeSet<PartId>, Vec<Did>)>,
     /// Parts that do worse one without the other.
     pub merged: Vec<BTreeSet<PartId>>,
+}
+
+/// What a part did on a tape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Did {
+    /// Such as `quote: exception: Error: no such discount`.
+    pub text: String,
+    /// Where, if it failed, in the coordinates of the image.
+    pub frame: Option<String>,
 }
 
 impl Program {
@@ -95,7 +104,7 @@ struct Trial<'p> {
 /// A tape that does worse, and why.
 struct Worse {
     tape: usize,
-    reasons: Vec<String>,
+    reasons: Vec<Did>,
 }
 
 impl Trial<'_> {
@@ -110,7 +119,7 @@ impl Trial<'_> {
             let asked: Vec<usize> = worse.iter().take(ASKED_MAX).map(|it| it.tape).collect();
             let guilty = smallest(&on, &mut |set| self.is_worse(&asked, set))?;
             let reasons = worse.iter().flat_map(|it| it.reasons.iter().cloned());
-            let mut reasons: Vec<String> = reasons.collect();
+            let mut reasons: Vec<Did> = reasons.collect();
             reasons.dedup();
             reasons.truncate(TOLD_MAX);
             self.found.guilty.push((guilty, reasons));
@@ -141,9 +150,7 @@ impl Trial<'_> {
             let Some(replayed) = self.trier.replay(&self.proven[at], &on)? else { continue };
             self.count(at, &replayed);
             if let Verdict::Worse(reasons) = &replayed.verdict {
-                let function = &self.proven[at].function;
-                let reasons = reasons.iter().map(|it| format!("{function}: {}", reason(it)));
-                worse.push(Worse { tape: at, reasons: reasons.collect() });
+                worse.push(self.worse(at, reasons));
             }
         }
         Ok(worse)
@@ -175,12 +182,15 @@ impl Trial<'_> {
         for tape in tapes {
             let replayed = self.trier.replay(&self.proven[*tape], &on)?;
             if let Some(Verdict::Worse(reasons)) = replayed.map(|it| it.verdict) {
-                let function = &self.proven[*tape].function;
-                let reasons = reasons.iter().map(|it| format!("{function}: {}", reason(it)));
-                worse.push(Worse { tape: *tape, reasons: reasons.collect() });
+                worse.push(self.worse(*tape, &reasons));
             }
         }
         Ok(worse)
+    }
+
+    fn worse(&self, tape: usize, reasons: &[Reason]) -> Worse {
+        let function = &self.proven[tape].function;
+        Worse { tape, reasons: reasons.iter().map(|reason| did(function, reason)).collect() }
     }
 
     fn is_worse(&self, tapes: &[usize], on: &BTreeSet<PartId>) -> Result<bool, EngineError> {
@@ -265,20 +275,20 @@ impl Trial<'_> {
 }
 
 /// What a candidate did worse, in a line.
-fn reason(reason: &Reason) -> String {
-    match reason {
+fn did(function: &FunctionName, reason: &Reason) -> Did {
+    let (text, frame) = match reason {
         Reason::Failed { now, error_type, message, stack, .. } => {
-            let place = stack.first().map(|frame| format!(" ({})", frame.trim()));
             let text = format!("{}: {error_type}: {message}", now.as_str());
-            format!("{text}{}", place.unwrap_or_default())
+            (text, stack.first().cloned())
         }
         Reason::Cpu { was_us, now_us, .. } => {
-            format!("{} ms of CPU time, not {} ms", now_us / 1_000, was_us / 1_000)
+            (format!("{} ms of CPU time, not {} ms", now_us / 1_000, was_us / 1_000), None)
         }
         Reason::Memory { was_bytes, now_bytes, .. } => {
-            format!("{} kB of memory, not {} kB", now_bytes >> 10, was_bytes >> 10)
+            (format!("{} kB of memory, not {} kB", now_bytes >> 10, was_bytes >> 10), None)
         }
-    }
+    };
+    Did { text: format!("{function}: {text}"), frame }
 }
 
 fn lines(difference: &Difference) -> Vec<String> {

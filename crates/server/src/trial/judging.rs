@@ -16,18 +16,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use belay_govern::{Around, Event, Life};
-use belay_judge::Usual;
+use belay_govern::{Around, Event, Evidence, Life};
+use belay_judge::Verdict;
 use belay_model::{AppName, FunctionName, VersionNumber};
 use tokio::runtime::Handle;
 
 use super::{
     Observation, Side, Trial,
     seen::{Reports, Seen},
+    watched::{Alarm, Watched},
 };
 use crate::{
-    catalog::{Catalog, ChangeState, Left, places},
+    catalog::{AlertRecord, Catalog, CatalogError, ChangeState, Left, places},
     control::Changes,
+    routes::AppRoutes,
     telemetry::Timestamp,
 };
 
@@ -35,6 +37,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(3);
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
+/// After a decision that could not be carried out.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Requests that are heard before the next look.
 const HEARD_MAX: usize = 4_096;
 
@@ -51,12 +55,14 @@ struct Judge {
     reports: Reports,
     runtime: Handle,
     apps: BTreeMap<AppName, App>,
+    /// Changes that all requests run, with what is to be told of them: that time passes.
+    quiet: Vec<(AppName, VersionNumber, Evidence)>,
 }
 
 #[derive(Default)]
 struct App {
-    /// What requests of each function usually cost.
-    usual: BTreeMap<FunctionName, Usual>,
+    /// What is usual for each function.
+    watched: BTreeMap<FunctionName, Watched>,
     seen: Option<Seen>,
     /// Something new was seen since the last look.
     news: bool,
@@ -75,7 +81,8 @@ impl Judging {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let runtime = Handle::current();
-        let judge = Judge { catalog, changes, reports, runtime, apps: BTreeMap::new() };
+        let (apps, quiet) = (BTreeMap::new(), Vec::new());
+        let judge = Judge { catalog, changes, reports, runtime, apps, quiet };
         let thread = std::thread::Builder::new().name("belay-judge".to_owned());
         let thread = thread.spawn(move || judge.run(&heard, &stopped))?;
         Ok(Self { stop, thread })
@@ -118,15 +125,39 @@ impl Judge {
         if let Some(drawn) = drawn {
             app.follow(&drawn.trial);
         }
-        let usual = app.usual.entry(target.function.clone()).or_default();
+        let watched = app.watched.entry(target.function.clone()).or_default();
         if let (Some(seen), Some(drawn)) = (&mut app.seen, drawn) {
             let deadline = drawn.trial.policy.judge.deadline_ms.map(|ms| ms.saturating_mul(1_000));
-            let limits = usual.limits().deadline(deadline);
+            let limits = watched.usual.limits().deadline(deadline);
             app.news |= seen.note(observation, drawn, &limits);
         }
-        if drawn.as_ref().is_none_or(|drawn| drawn.side == Side::Out) {
-            usual.note(Seen::costs(sample));
+        let as_ever = drawn.as_ref().is_none_or(|drawn| drawn.side == Side::Out);
+        let alarm = as_ever.then(|| watched.note(sample)).flatten();
+        if let Some(alarm) = alarm {
+            self.alarm(&target.app, &target.function, &alarm);
         }
+    }
+
+    /// Tells people, and the change that all requests run, if there is one.
+    fn alarm(&self, app: &AppName, function: &FunctionName, alarm: &Alarm) {
+        let what = format!("{} of {function}", alarm.what);
+        let routes = self.catalog.routes().load();
+        let running = routes.app(app).and_then(|routes| routes.running_change());
+        let change = running.filter(|change| change.state == ChangeState::Live);
+        let alert = AlertRecord::new(app, function, alarm.what, alarm.usual, change.as_deref());
+        let (catalog, changes, app) = (self.catalog.clone(), self.changes.clone(), app.clone());
+        self.runtime.spawn(async move {
+            let told = async move {
+                catalog.alert(&alert).await?;
+                let Some(change) = change else { return Ok(()) };
+                let left = catalog.hear(&app, change.version, Event::Alarm { what }).await?;
+                catalog.finish(&app, change.version, left).await
+            };
+            let told: Result<(), CatalogError> = changes.run(told).await;
+            if let Err(error) = told {
+                tracing::error!(%error, "an alert could not be kept");
+            }
+        });
     }
 
     /// Changes move on also where no request comes by.
@@ -141,6 +172,8 @@ impl Judge {
                 known.seen = None;
             }
         }
+        self.quiet = routes.apps().filter_map(quiet).collect();
+        self.reports.keep(|app| self.apps.get(app).is_some_and(|known| known.seen.is_some()));
     }
 
     fn look(&mut self, tick: bool) {
@@ -156,6 +189,14 @@ impl Judge {
             let evidence = seen.evidence();
             self.reports.put(name, seen.report());
             moves.push((name.clone(), seen.trial().change, evidence, app.acting.clone()));
+        }
+        for (name, change, evidence) in
+            tick.then(|| std::mem::take(&mut self.quiet)).into_iter().flatten()
+        {
+            let acting = &self.apps.entry(name.clone()).or_default().acting;
+            if !acting.load(Relaxed) {
+                moves.push((name, change, evidence, acting.clone()));
+            }
         }
         for (app, change, evidence, acting) in moves {
             self.decide(app, change, Event::Judged(evidence), now_ms, &acting);
@@ -181,13 +222,17 @@ impl Judge {
             let name = app.clone();
             let acted = async move {
                 let left = catalog.hear(&name, change, event).await;
-                if !matches!(left, Ok(Left::Settle)) {
+                if matches!(left, Ok(Left::Nothing | Left::Journal(_))) {
                     acting.store(false, Relaxed);
                 }
                 let finished = match left {
                     Ok(left) => catalog.finish(&name, change, left).await,
                     Err(error) => Err(error),
                 };
+                if finished.is_err() {
+                    // It will be decided again, by what is known then.
+                    tokio::time::sleep(AGAIN).await;
+                }
                 acting.store(false, Relaxed);
                 finished
             };
@@ -228,6 +273,16 @@ impl App {
             None => self.seen = Some(Seen::new(trial)),
         }
         self.news = true;
-        self.usual.values_mut().for_each(Usual::begin_step);
+        self.watched.values_mut().for_each(|watched| watched.usual.begin_step());
     }
+}
+
+/// A change that all requests run, and of which nothing is compared.
+fn quiet(app: &Arc<AppRoutes>) -> Option<(AppName, VersionNumber, Evidence)> {
+    let effective = app.effective.as_ref().filter(|effective| effective.trial.is_none())?;
+    let change = app.changes.get(&effective.version)?;
+    let life = change.life.as_ref().filter(|_| change.state == ChangeState::Live)?;
+    let groups = vec![Verdict::default(); life.groups.len()];
+    let evidence = Evidence { generation: life.generation, groups, ..Evidence::default() };
+    Some((app.name().clone(), change.version, evidence))
 }

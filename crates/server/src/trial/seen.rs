@@ -207,6 +207,11 @@ impl Reports {
         self.apps.lock().insert(app.clone(), report);
     }
 
+    /// Keeps those of apps that have a change on trial.
+    pub(super) fn keep(&self, on_trial: impl Fn(&AppName) -> bool) {
+        self.apps.lock().retain(|app, _| on_trial(app));
+    }
+
     /// Of a change, if it is the one of its app that is on trial.
     pub fn of(&self, app: &AppName, change: u32) -> Option<TrialReport> {
         self.apps.lock().get(app).filter(|report| report.change == change).cloned()
@@ -215,6 +220,12 @@ impl Reports {
     /// Of all changes, by app.
     pub fn all(&self) -> BTreeMap<AppName, TrialReport> {
         self.apps.lock().clone()
+    }
+}
+
+impl TrialReport {
+    pub(super) fn change(&self) -> u32 {
+        self.change
     }
 }
 

@@ -175,7 +175,8 @@ impl Catalog {
             settled: None,
             history: Vec::new(),
         };
-        let entries = validation.iter().flat_map(|it| it.entries(now_ms)).chain([beginning]);
+        let maps = faces.first().map(|face| &face.maps);
+        let entries = validation.iter().flat_map(|it| it.entries(now_ms, maps)).chain([beginning]);
         let mut told: Vec<_> =
             (1..).zip(entries).map(|(number, entry)| (version, number, entry)).collect();
         record.told = u32::try_from(told.len()).unwrap_or(u32::MAX);

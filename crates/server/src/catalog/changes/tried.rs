@@ -4,15 +4,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use belay_govern::{By, Entry, Level, Told};
 use belay_model::{Arm, PartId, TapePolicy};
+use belay_weave::map_frames;
 
 use crate::{
     catalog::{
         Catalog, CatalogError, PartRecord,
         blocking::on_big_stack,
+        maps::Maps,
         woven::{FaceWork, WovenWork},
     },
     routes::AppRoutes,
-    tapes::{Program, TAPES_MAX, Validation, validate},
+    tapes::{Did, Program, TAPES_MAX, Validation, validate},
 };
 
 impl Catalog {
@@ -68,20 +70,29 @@ fn program(woven: &WovenWork, parts: &[PartRecord], trial: &BTreeSet<PartId>) ->
     })
 }
 
+fn reason(did: &Did, maps: Option<&Maps>) -> String {
+    let Some(frame) = &did.frame else { return did.text.clone() };
+    let frames = std::slice::from_ref(frame);
+    let mapped = maps.map(|maps| map_frames(frames, &|path| maps.get(path)));
+    let frame =
+        mapped.and_then(|frames| frames.into_iter().next()).unwrap_or_else(|| frame.clone());
+    format!("{} ({})", did.text, frame.trim())
+}
+
 impl Validation {
     pub(super) fn guilty_parts(&self) -> impl Iterator<Item = PartId> {
         self.guilty.iter().flat_map(|(parts, _)| parts.iter().copied())
     }
 
-    /// What is told of it.
-    pub(super) fn entries(&self, at_ms: u64) -> impl Iterator<Item = Entry> {
+    /// What is told of it. `maps` lead to the user's own lines.
+    pub(super) fn entries(&self, at_ms: u64, maps: Option<&Maps>) -> impl Iterator<Item = Entry> {
         let validated = Told::Validated(self.told.clone());
         let taken = self.guilty.iter().map(|(parts, reasons)| Told::TakenBack {
             parts: parts.iter().copied().collect(),
             by: By::Tapes,
             level: Level::Part,
             measured: Vec::new(),
-            reasons: reasons.clone(),
+            reasons: reasons.iter().map(|did| reason(did, maps)).collect(),
         });
         let merged = self.merged.iter().map(|parts| Told::Merged {
             parts: parts.iter().copied().collect(),

@@ -1,0 +1,19 @@
+//! Alerts: what happens more often than it did.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::{ApiError, Control};
+use crate::catalog::AlertRecord;
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct AlertList {
+    /// Newest first.
+    alerts: Vec<AlertRecord>,
+}
+
+/// What happened more often than it did, of all apps.
+#[utoipa::path(get, path = "/alerts", tag = "node", responses((status = 200, body = AlertList)))]
+pub(super) async fn list(State(control): State<Control>) -> Result<Json<AlertList>, ApiError> {
+    Ok(Json(AlertList { alerts: control.catalog.alerts().await? }))
+}
