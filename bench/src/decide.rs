@@ -45,7 +45,7 @@ struct Totals {
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let home = Home::new()?;
     let belay = home.up()?;
-    let (repeats, innocent) = length.pick((5, 20), (1, 1));
+    let (repeats, innocent) = length.pick((3, 12), (1, 1));
     let faults = length.pick(&FAULTS[..], &FAULTS[..1]);
     let sizes = length.pick(&PARTS[..], &PARTS[2..]);
     let report = Report::new("decide", conditions(repeats));
@@ -60,7 +60,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     report.promise("wrong_part", share(totals.wrong), "of runs", Bar::AtMost(0.01));
     report.promise("decision_to_effect.p50", median(totals.effects_ms), "ms", Bar::AtMost(50.0));
     innocents(&belay, &report, innocent)?;
-    taped(&belay, &report, length.pick(5, 1))?;
+    taped(&belay, &report, length.pick(2, 1))?;
     belay.stop()
 }
 

@@ -77,14 +77,15 @@ impl Life {
         effects
     }
 
-    /// What is told when it begins.
-    pub fn beginning(&self, policy: &CanaryPolicy, now_ms: u64) -> Entry {
+    /// What is told when it begins, if anything of it is let in.
+    pub fn beginning(&self, policy: &CanaryPolicy, now_ms: u64) -> Option<Entry> {
+        let percent = self.percent(policy);
         let told = match self.phase {
-            Phase::Canary { .. } => Told::Began { percent: self.percent(policy) },
-            Phase::Live { until_ms, .. } => Told::BeganLive { until_ms },
-            Phase::TakenBack => Told::BeganLive { until_ms: now_ms },
+            Phase::Canary { .. } => Told::Began { percent },
+            Phase::Live { until_ms, .. } => Told::BeganLive { percent, until_ms },
+            Phase::TakenBack => return None,
         };
-        Entry { at_ms: now_ms, told }
+        (!self.groups.is_empty()).then_some(Entry { at_ms: now_ms, told })
     }
 
     fn percent(&self, policy: &CanaryPolicy) -> f64 {
@@ -114,9 +115,19 @@ impl Turn<'_, '_> {
         };
         match (&guilty[..], cause) {
             ([], None) => self.go_on(evidence),
-            ([], Some(cause)) if self.around.policy.dry_run => self.report_all(cause, evidence),
+            ([], Some(cause)) if self.around.policy.dry_run => {
+                self.report_all(cause, evidence);
+                self.life.phase.set_naming(None);
+                self.go_on(evidence);
+            }
             ([], Some(cause)) => self.suspect(cause, evidence),
-            (guilty, _) => self.take_back_groups(guilty, evidence),
+            (guilty, _) => {
+                self.take_back_groups(guilty, evidence);
+                if self.around.policy.dry_run {
+                    self.life.phase.set_naming(None);
+                    self.go_on(evidence);
+                }
+            }
         }
     }
 
@@ -253,8 +264,7 @@ impl Turn<'_, '_> {
     /// Its parts work together, and not one without the other.
     fn merge(&mut self, evidence: &Evidence) {
         self.life.groups = together(&self.life.groups);
-        self.life.phase.set_naming(None);
-        self.begin_step_anew();
+        self.become_another();
         let parts = self.life.groups.concat();
         let measured = Measured::heaviest(&evidence.mixed, MEASURED_MAX);
         self.tell(Told::Merged { parts, measured });
@@ -390,8 +400,8 @@ fn of_cause(cause: Cause, evidence: &Evidence) -> &belay_judge::Verdict {
 
 fn level(group: &[PartId], all: &[Vec<PartId>]) -> Level {
     match (group.len(), all.len()) {
+        (_, 1) => Level::Rest,
         (1, _) => Level::Part,
-        (_, 1) => Level::Change,
         _ => Level::Function,
     }
 }

@@ -105,6 +105,39 @@ impl Life {
         Self { phase: live(policy, now_ms, false), ..Self::new(groups, policy, now_ms) }
     }
 
+    /// That of a change of which nothing is let in.
+    pub fn taken_back() -> Self {
+        let (groups, reported) = (Vec::new(), Vec::new());
+        Self { phase: Phase::TakenBack, generation: 1, round: 0, groups, reported }
+    }
+
+    /// That of a change that runs again for all requests, as people ask for, after another one did.
+    #[must_use]
+    pub fn again(&self, policy: &CanaryPolicy, now_ms: u64) -> Self {
+        let phase = match self.phase {
+            Phase::Canary { .. } | Phase::Live { .. } => live(policy, now_ms, false),
+            Phase::TakenBack => Phase::TakenBack,
+        };
+        let (generation, round) = (self.generation + 1, self.round + 1);
+        Self { phase, generation, round, ..self.clone() }
+    }
+
+    /// Parts are not on trial any more, as they do not run.
+    pub fn leave_out(&mut self, parts: &[PartId]) {
+        self.groups.iter_mut().for_each(|group| group.retain(|part| !parts.contains(part)));
+        self.groups.retain(|group| !group.is_empty());
+    }
+
+    /// It does harm, or may, and it is being found out which part of it does.
+    pub fn is_suspected(&self) -> bool {
+        self.phase.naming().is_some()
+    }
+
+    /// Its rollback window is over.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        matches!(self.phase, Phase::Live { until_ms, naming: None, .. } if now_ms >= until_ms)
+    }
+
     pub fn exposure(&self, policy: &CanaryPolicy) -> Exposure {
         let alone = self.groups.len() < 2;
         let mixing = |mixing| if alone { Mixing::None } else { mixing };

@@ -23,7 +23,7 @@ pub enum Told {
     /// It gets its first requests.
     Began { percent: f64 },
     /// All requests run it from the beginning.
-    BeganLive { until_ms: u64 },
+    BeganLive { percent: f64, until_ms: u64 },
     /// The next step of the ramp.
     Advanced {
         from_percent: f64,
@@ -133,8 +133,11 @@ pub enum By {
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     Part,
+    /// Parts that were tested together.
     Function,
-    /// All that was on trial.
+    /// All that was left on trial, by the test of the whole.
+    Rest,
+    /// All that was on trial, as nothing smaller could be named.
     Change,
 }
 

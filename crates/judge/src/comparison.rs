@@ -52,16 +52,36 @@ struct Test {
     units: Units,
 }
 
+/// Requests, or keys that had one, by arm; and of them those that failed. A key counts once for each arm that it was in.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    units: [u64; 2],
+    failed: [u64; 2],
+    keys: [Units; 2],
+    failed_keys: [Units; 2],
+}
+
+impl Seen {
+    fn note(&mut self, arm: usize, key: Option<u64>, fails: bool) {
+        let new = key.is_none_or(|key| self.keys[arm].counts(key));
+        self.units[arm] += u64::from(new);
+        // Where there are more keys than are remembered, neither count goes on.
+        let known = key.is_none_or(|key| self.keys[arm].knows(key));
+        if fails && known && key.is_none_or(|key| self.failed_keys[arm].counts(key)) {
+            self.failed[arm] += 1;
+        }
+    }
+}
+
 /// What was seen of two arms.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     policy: Policy,
     tests: BTreeMap<Event, Test>,
-    /// Requests, or keys that had one, by arm; and of them those that failed.
-    units: [u64; 2],
-    failed: [u64; 2],
-    keys: Units,
-    failed_keys: Units,
+    /// Since the beginning, and since the share is what it is.
+    all: Seen,
+    step: Seen,
+    share: Option<Share>,
     /// Of *before* and of *after*, by [`Cost::ALL`].
     costs: [[Spread; 3]; 2],
 }
@@ -71,10 +91,9 @@ impl Comparison {
         Self {
             policy,
             tests: BTreeMap::new(),
-            units: [0; 2],
-            failed: [0; 2],
-            keys: Units::default(),
-            failed_keys: Units::default(),
+            all: Seen::default(),
+            step: Seen::default(),
+            share: None,
             costs: Default::default(),
         }
     }
@@ -83,11 +102,13 @@ impl Comparison {
     pub fn note(&mut self, sample: &Sample, limits: &Limits) {
         let arm = usize::from(sample.arm == Arm::After);
         let counts = |units: &mut Units| sample.key.is_none_or(|key| units.counts(key));
-        self.units[arm] += u64::from(counts(&mut self.keys));
         let failure = sample.failure.filter(|category| *category != Category::Engine);
-        if failure.is_some() {
-            self.failed[arm] += u64::from(counts(&mut self.failed_keys));
+        // While the share changes, the arms see different times of the day: rates are of one share alone.
+        if self.share.replace(sample.share) != Some(sample.share) {
+            self.step = Seen::default();
         }
+        self.all.note(arm, sample.key, failure.is_some());
+        self.step.note(arm, sample.key, failure.is_some());
         let mut events: Vec<Event> = failure.map(Event::Failure).into_iter().collect();
         for (cost, value) in Cost::ALL.into_iter().zip(sample.costs) {
             let Some(value) = value else { continue };
@@ -110,7 +131,7 @@ impl Comparison {
 
     /// Requests so far, or keys that had one, by arm.
     pub fn units(&self) -> [u64; 2] {
-        self.units
+        self.all.units
     }
 
     /// What a cost is spread like, of *before* and of *after*.
@@ -120,12 +141,13 @@ impl Comparison {
 
     /// Requests that failed in whatever way, or keys that had one, by arm.
     pub fn failed(&self) -> [u64; 2] {
-        self.failed
+        self.all.failed
     }
 
-    /// How much more often *after* fails, in whatever way.
+    /// How much more often *after* fails, in whatever way, since the share is what it is.
     pub fn more_failures(&self, alpha: Alpha) -> Interval {
-        let rate = |arm: usize| Rate { events: self.failed[arm], of: self.units[arm] };
+        let Seen { units, failed, .. } = &self.step;
+        let rate = |arm: usize| Rate { events: failed[arm], of: units[arm] };
         difference(rate(0), rate(1), alpha)
     }
 
@@ -143,9 +165,11 @@ impl Comparison {
         let finding = |(event, test): (&Event, &Test)| {
             let evidence = test.ratio.evidence();
             let counts = test.ratio.counts();
-            let rate = |arm: usize| Rate { events: counts[arm], of: self.units[arm] };
-            let increase = difference(rate(0), rate(1), slow);
-            let grave = self.policy.increase_min.is_none_or(|least| increase.low > least);
+            let least = match event {
+                Event::Failure(_) => self.policy.increase_min,
+                Event::Beyond(..) | Event::Deadline => None,
+            };
+            let grave = least.is_none_or(|least| self.more_failures(slow).low > least);
             let decision = match (evidence.is_enough(take_back), evidence.is_enough(slow)) {
                 (true, _) if grave => Decision::TakeBack,
                 (_, true) => Decision::Slow,
@@ -164,7 +188,7 @@ impl Comparison {
         findings.sort_by(|one, other| other.evidence.log().total_cmp(&one.evidence.log()));
         let decision = findings.iter().map(|finding| finding.decision).max();
         let needed = Evidence::of_log(-take_back.get().ln());
-        Verdict { decision: decision.unwrap_or_default(), units: self.units, needed, findings }
+        Verdict { decision: decision.unwrap_or_default(), units: self.all.units, needed, findings }
     }
 }
 

@@ -21,4 +21,9 @@ impl Units {
     pub fn counts(&mut self, key: u64) -> bool {
         self.seen.len() < KEYS_MAX && self.seen.insert(key)
     }
+
+    /// Whether this key counted.
+    pub fn knows(&self, key: u64) -> bool {
+        self.seen.contains(&key)
+    }
 }

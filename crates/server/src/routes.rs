@@ -229,7 +229,13 @@ impl Routes {
         // Who asked for a version is not on trial.
         target.chosen.as_ref()?;
         let effective = self.apps.get(&target.app)?.effective.as_ref()?;
-        let drawn = effective.trial.as_ref()?.draw_for(headers, event);
+        let trial = effective.trial.as_ref()?;
+        // What only one arm has cannot be compared, and runs there for all requests.
+        let faces = [Some(&effective.after), effective.before.as_ref()];
+        if faces.into_iter().flatten().any(|face| !face.has(&target.function)) {
+            return None;
+        }
+        let drawn = trial.draw_for(headers, event);
         let target = effective.face(&drawn.arms).find(&target.function).ok()?;
         Some((target, drawn))
     }
@@ -424,6 +430,10 @@ impl VersionRoutes {
         let (record, image) = (self.record.clone(), self.image.clone());
         let routes = Self::new(record, image, self.maps.clone(), self.shared.clone());
         Self { chosen: Some(chosen), ..routes }
+    }
+
+    fn has(&self, function: &FunctionName) -> bool {
+        self.record.functions.contains_key(function)
     }
 
     pub fn find(&self, function: &FunctionName) -> Result<Arc<Target>, RouteError> {

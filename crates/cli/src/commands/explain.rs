@@ -127,7 +127,9 @@ fn told(story: &Value, entry: &Value) -> String {
     match show::text(entry, "told") {
         "validated" => tried(entry),
         "began" => format!("began with {} of the requests", percent("percent")),
-        "began_live" => format!("live at once: all requests run it{}", window()),
+        "began_live" => {
+            format!("live at once: {} of the requests run it{}", percent("percent"), window())
+        }
         "advanced" => {
             let (from, to) = (percent("from_percent"), percent("to_percent"));
             format!("{} of the requests, after {from}: {why}{}", styled(BOLD, to), seen(entry))
@@ -217,7 +219,8 @@ fn taken_back(story: &Value, entry: &Value) -> String {
     let granularity = match show::text(entry, "level") {
         "part" if alone => "it is all that changed",
         "part" => "its own test names it; the others go on",
-        "function" => "no part alone was named, and these touch one function",
+        "function" => "they were tested together, and their test names them; the others go on",
+        "rest" => "it is all that was left of it",
         _ => "neither a part nor a function was named",
     };
     format!("{done} {parts}\nwhy so much and not more: {granularity}")
@@ -368,9 +371,14 @@ pub(super) fn validated(validated: &Value, output: Output) {
 pub(super) fn share(change: &Value, output: Output) {
     let percent = change["percent"].as_f64().unwrap_or(100.0);
     let id = show::text(change, "id");
-    if percent < 100.0 && !show::items(change, "parts").is_empty() {
+    if percent < 100.0 {
+        let more = if change["canary"] == true {
+            ", and more step by step"
+        } else {
+            "; the others stay as before, to compare with"
+        };
         output.line(format!(
-            "  {percent} % of the requests run it now, and more step by step; `belay explain {id}` tells how it goes"
+            "  {percent} % of the requests run it now{more}; `belay explain {id}` tells how it goes"
         ));
     }
 }

@@ -277,3 +277,44 @@ fn policies_refuse_what_makes_no_sense() {
     assert!(policy.tolerating(0.5, 1.0).is_err() && policy.tolerating(1.0, f64::NAN).is_err());
     assert!(policy.from_increase(0.0).is_err() && policy.looking_for(1.0).is_err());
 }
+
+/// A client that is admitted later is one of both arms.
+#[test]
+fn a_key_counts_once_in_each_arm() {
+    let mut test = comparison(Policy::default());
+    let limits = Limits::default();
+    for step in [share(0.01), share(0.5)] {
+        for client in 0..100_u64 {
+            let arm = if step.get() > 0.1 && client < 50 { Arm::After } else { Arm::Before };
+            for _ in 0..3 {
+                test.note(
+                    &Sample { key: Some(client), ..failing(arm, step, client == 7) },
+                    &limits,
+                );
+            }
+        }
+    }
+    assert_eq!((test.units(), test.failed()), ([100, 50], [1, 1]));
+    assert_eq!(test.verdict(1).findings[0].counts, [1, 0], "as evidence it counts once");
+}
+
+/// What failed before the share changed, when the database was away, does not make *after* look better.
+#[test]
+fn rates_are_of_one_share_alone() {
+    let (mut test, limits) = (comparison(Policy::default()), Limits::default());
+    for request in 0..4_000 {
+        let arm = if request % 50 == 0 { Arm::After } else { Arm::Before };
+        test.note(&failing(arm, share(0.02), request % 100 < 50), &limits);
+    }
+    assert!(!test.is_harmless());
+    for _ in 0..3_000 {
+        test.note(&failing(Arm::Before, Share::HALF, false), &limits);
+        test.note(&failing(Arm::After, Share::HALF, false), &limits);
+    }
+    assert!(test.is_harmless());
+    for request in 0..3_000 {
+        test.note(&failing(Arm::Before, share(0.6), false), &limits);
+        test.note(&failing(Arm::After, share(0.6), request % 20 == 0), &limits);
+    }
+    assert!(!test.is_harmless(), "it fails more often than before at the same time");
+}

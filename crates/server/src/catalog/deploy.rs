@@ -95,6 +95,8 @@ pub struct DeployedChange {
     pub validated: Option<Validated>,
     /// Percent of the requests that run it now.
     pub percent: f64,
+    /// More are let in step by step.
+    pub canary: bool,
     /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
     pub staying: usize,
     /// Why nothing finer than the whole can be switched, if so.
@@ -379,6 +381,7 @@ pub(super) fn deployed(app: &AppName, change: &PlannedChange) -> DeployedChange 
         settled: change.settled(app),
         validated: change.validated.clone(),
         percent: change.percent,
+        canary: change.canary,
         staying: record.staying,
         whole: record.whole.clone(),
     }

@@ -56,7 +56,9 @@ impl Catalog {
         routes.shared.tapes.set_policy(&policy.tapes);
         self.publish(|all| all.with_app(routes.clone()));
         let running = routes.running_change();
-        if let Some(change) = running.filter(|change| change.state == ChangeState::Live) {
+        if let Some(change) =
+            running.filter(|change| change.state == ChangeState::Live && change.life.is_some())
+        {
             self.hear_in_turn(&routes, &change, Event::PolicyChanged).await?;
         }
         Ok(PolicyReport { policy, set })

@@ -262,13 +262,19 @@ pub(super) fn flips_key(app: &AppName, version: VersionNumber) -> String {
     format!("{}/", version_key(app, version))
 }
 
-/// Of the decisions of a change; that of one goes on with its number.
+/// Of the decisions of a change; that of one goes on with its number, and with its time, since a number that was told and not
+/// kept is used again after a crash.
 pub(super) fn decisions_key(app: &AppName, version: VersionNumber) -> String {
     format!("{}/", version_key(app, version))
 }
 
-pub(super) fn decision_key(app: &AppName, version: VersionNumber, decision: u32) -> String {
-    format!("{}{decision:010}", decisions_key(app, version))
+pub(super) fn decision_key(
+    app: &AppName,
+    version: VersionNumber,
+    decision: u32,
+    at_ms: u64,
+) -> String {
+    format!("{}{decision:010}/{at_ms:015}", decisions_key(app, version))
 }
 
 pub(super) fn flip_key(app: &AppName, version: VersionNumber, flip: u32) -> String {

@@ -8,7 +8,7 @@
 use std::{future::Future, sync::Arc};
 
 use http::StatusCode;
-use tokio::sync::RwLock;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::ApiError;
 
@@ -41,13 +41,10 @@ impl Changes {
         }
     }
 
-    /// As [`Self::make`], for who is no client.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        change: impl Future<Output = T> + Send + 'static,
-    ) -> T {
-        let _running = self.running.clone().read_owned().await;
-        change.await
+    /// For who makes a change and is no client: it runs until what is returned is dropped. `None` once the server waits for
+    /// all changes to end.
+    pub(crate) fn begin(&self) -> Option<OwnedRwLockReadGuard<()>> {
+        self.running.clone().try_read_owned().ok()
     }
 
     /// Returns when no change runs.

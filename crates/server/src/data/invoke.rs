@@ -128,7 +128,10 @@ impl Invoker {
     ) -> Result<Completed<T>, Refused> {
         let _permits = self.admit(invocation.target)?;
         let started = Instant::now();
-        let finished = self.run(&invocation, started).await;
+        let mut waiting =
+            Waiting { invocation: Some(&invocation), observer: &self.observer, started };
+        let (finished, begun) = self.run(&invocation, started).await;
+        waiting.invocation = None;
         let (result, ending) = match finished.result.and_then(read) {
             Ok((value, ending)) => (Ok(value), ending),
             Err(failure) => {
@@ -148,15 +151,9 @@ impl Invoker {
         if let Some(chosen) = &invocation.target.chosen {
             chosen.counters.record(&finished.reached, ending);
         }
-        // Who asks for arms says nothing of those that others get.
-        if invocation.arms.is_none() || invocation.drawn.is_some() {
-            self.observer.note(Observation {
-                target: invocation.target.clone(),
-                sample,
-                drawn: invocation.drawn.cloned(),
-                reached: Parts::of(&finished.reached),
-            });
-        }
+        // That an image had to be read is no fault of what it holds.
+        let observed = Sample { duration: begun.elapsed(), ..sample };
+        invocation.observe(&self.observer, observed, Parts::of(&finished.reached), false);
         let lines = with_mapped_stacks(invocation.target, finished.logs).await;
         let logs = self.keep_logs(&invocation, lines, ending, result.as_ref().err());
         Ok(Completed { result, logs, sample })
@@ -172,7 +169,8 @@ impl Invoker {
         admitted.inspect_err(|_| target.stats.record_throttled())
     }
 
-    async fn run(&self, invocation: &Invocation<'_>, started: Instant) -> Finished {
+    /// How it ended, and when it began to run.
+    async fn run(&self, invocation: &Invocation<'_>, started: Instant) -> (Finished, Instant) {
         let target = invocation.target;
         let timeout = Duration::from_millis(target.limits.timeout_ms);
         let context = invocation.context(timeout).to_json();
@@ -180,8 +178,9 @@ impl Invoker {
         rand::rng().fill_bytes(&mut seed);
         let image = match target.image.get().await {
             Ok(image) => image,
-            Err(error) => return never_started(&error),
+            Err(error) => return (never_started(&error), Instant::now()),
         };
+        let begun = Instant::now();
         let chosen = target.chosen.as_ref().map_or(&[][..], |chosen| &chosen.arms);
         let instance = image.start(Start {
             entry: target.entry,
@@ -191,7 +190,7 @@ impl Invoker {
             seed,
             arms: invocation.arms.unwrap_or(chosen),
         });
-        match instance {
+        let finished = match instance {
             Ok(instance) => {
                 let trace = Some(Trace(&invocation.ids.trace));
                 let (host, deadline) = (&target.host, started + timeout);
@@ -220,7 +219,8 @@ impl Invoker {
                 finished
             }
             Err(error) => never_started(&error),
-        }
+        };
+        (finished, begun)
     }
 
     /// Keeps what the function logged, and one line more if it failed.
@@ -240,7 +240,33 @@ impl Invoker {
     }
 }
 
+/// A request that runs. Dropped before its end, as its caller gave it up, it says how long that took: else a change that makes
+/// callers go away would leave no trace.
+struct Waiting<'i, 'o> {
+    invocation: Option<&'i Invocation<'i>>,
+    observer: &'o Observer,
+    started: Instant,
+}
+
+impl Drop for Waiting<'_, '_> {
+    fn drop(&mut self) {
+        let Some(invocation) = self.invocation else { return };
+        let duration = self.started.elapsed();
+        let (ending, cpu) = (Ending::Ok, Duration::ZERO);
+        let sample = Sample { ending, duration, cpu, peak_bytes: 0, written_bytes: 0 };
+        invocation.observe(self.observer, sample, Parts::any(), true);
+    }
+}
+
 impl<'a> Invocation<'a> {
+    /// Tells the judge. Who asks for arms says nothing of those that others get.
+    fn observe(&self, observer: &Observer, sample: Sample, reached: Parts, abandoned: bool) {
+        if self.arms.is_none() || self.drawn.is_some() {
+            let (target, drawn) = (self.target.clone(), self.drawn.cloned());
+            observer.note(Observation { target, sample, drawn, reached, abandoned });
+        }
+    }
+
     /// If it is to be recorded. Who asks for arms tries something, which is no request like others.
     fn recorder(&self, invoked: Invoked<'_>) -> Option<Recorder> {
         if self.arms.is_some() && self.drawn.is_none() {

@@ -1,9 +1,6 @@
-//! One program on recorded requests: at which arms it does worse than what ran before.
+//! One program on recorded requests: whether it does worse at some arms than what ran before.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use belay_engine::EngineError;
 use belay_host::tape::{Candidate, Replayed, Tape, Tolerance, prove, replay};
@@ -11,10 +8,23 @@ use belay_model::{Arm, FunctionName, PartId};
 
 use super::validate::Program;
 
-/// A recorded request on which the program as it was does what was recorded.
-pub(super) struct Proven {
-    pub(super) function: FunctionName,
-    pub(super) tape: Tape,
+/// So many times the CPU time of the recording may a replay take, and so much more; then it is stopped, as it is worse in any
+/// case. A loop without end would use the time up that is meant for all tapes.
+const CPU_TIMES: u64 = 5;
+const CPU_MORE_MS: u64 = 50;
+
+/// Why something was not found out.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The budget is over.
+    Late,
+    Engine(EngineError),
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
 }
 
 /// Replays tapes on one program.
@@ -33,40 +43,15 @@ impl<'p> Trier<'p> {
         self.program
     }
 
-    /// The budget is over.
-    pub(super) fn is_late(&self) -> bool {
-        Instant::now() >= self.deadline
+    fn check(&self) -> Result<(), Stop> {
+        if Instant::now() < self.deadline { Ok(()) } else { Err(Stop::Late) }
     }
 
-    /// The tapes that can be held against the change, in turns of the functions; until the budget is over.
-    pub(super) fn prove(
-        &self,
-        tapes: BTreeMap<FunctionName, Vec<Tape>>,
-    ) -> Result<Vec<Proven>, EngineError> {
-        let mut queues: Vec<_> =
-            tapes.into_iter().map(|(function, tapes)| (function, tapes.into_iter())).collect();
-        let mut proven = Vec::new();
-        while !queues.is_empty() && !self.is_late() {
-            let mut left = Vec::new();
-            for (function, mut tapes) in queues {
-                let Some(mut tape) = tapes.next() else { continue };
-                if self.is_as_recorded(&function, &mut tape)? {
-                    proven.push(Proven { function: function.clone(), tape });
-                }
-                left.push((function, tapes));
-            }
-            queues = left;
-        }
-        Ok(proven)
-    }
-
-    fn is_as_recorded(
-        &self,
-        function: &FunctionName,
-        tape: &mut Tape,
-    ) -> Result<bool, EngineError> {
-        match self.candidate(function, &self.program.before) {
-            Some(candidate) => prove(&candidate, tape, &self.tolerance),
+    /// Whether the program as it was does what was recorded; if not, the tape says nothing of the change.
+    pub(super) fn prove(&self, function: &FunctionName, tape: &mut Tape) -> Result<bool, Stop> {
+        self.check()?;
+        match self.candidate(function, &self.program.before, tape) {
+            Some(candidate) => Ok(prove(&candidate, tape, &self.tolerance)?),
             None => Ok(false),
         }
     }
@@ -74,17 +59,27 @@ impl<'p> Trier<'p> {
     /// What comes of a tape with the parts `on`; `None` if the program then has no such function.
     pub(super) fn replay(
         &self,
-        proven: &Proven,
+        function: &FunctionName,
+        tape: &Tape,
         on: &BTreeSet<PartId>,
-    ) -> Result<Option<Replayed>, EngineError> {
+    ) -> Result<Option<Replayed>, Stop> {
+        self.check()?;
         let arms = self.program.arms(on);
-        let candidate = self.candidate(&proven.function, &arms);
-        candidate.map(|it| replay(&it, &proven.tape, &self.tolerance)).transpose()
+        let candidate = self.candidate(function, &arms, tape);
+        Ok(candidate.map(|it| replay(&it, tape, &self.tolerance)).transpose()?)
     }
 
-    fn candidate<'a>(&'a self, function: &FunctionName, arms: &'a [Arm]) -> Option<Candidate<'a>> {
+    fn candidate<'a>(
+        &'a self,
+        function: &FunctionName,
+        arms: &'a [Arm],
+        tape: &Tape,
+    ) -> Option<Candidate<'a>> {
         let (image, functions) = self.program.face(arms);
         let record = functions.get(function)?;
-        Some(Candidate { image, entry: record.entry, limits: record.limits, arms })
+        let mut limits = record.limits;
+        let enough = (tape.usage.cpu_us / 1_000).saturating_mul(CPU_TIMES) + CPU_MORE_MS;
+        limits.cpu_ms = limits.cpu_ms.min(enough);
+        Some(Candidate { image, entry: record.entry, limits, arms })
     }
 }

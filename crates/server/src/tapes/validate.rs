@@ -13,7 +13,7 @@ use belay_model::{Arm, FunctionName, PartId};
 
 use super::{
     search::smallest,
-    trier::{Proven, Trier},
+    trier::{Stop, Trier},
 };
 use crate::catalog::FunctionRecord;
 
@@ -23,6 +23,8 @@ pub const TAPES_MAX: usize = 200;
 const ASKED_MAX: usize = 12;
 /// Tapes that a mixture is tried on.
 const COVERING_MAX: usize = 6;
+/// The share of the budget in which each tape is tried once.
+const FIRST_RUN: f64 = 0.6;
 /// Differences that are told.
 const TOLD_MAX: usize = 12;
 
@@ -36,6 +38,8 @@ pub struct Program {
     pub before: Vec<Arm>,
     /// Parts that are to be let in.
     pub trial: BTreeSet<PartId>,
+    /// The functions that each part touches.
+    pub places: Vec<BTreeSet<String>>,
 }
 
 /// What came of it.
@@ -85,53 +89,135 @@ pub fn validate(
 ) -> Result<Validation, EngineError> {
     let began = Instant::now();
     let trier = Trier::new(program, began + budget);
-    let proven = trier.prove(tapes)?;
-    let mut trial = Trial { trier, proven, found: Validation::default() };
-    trial.whole()?;
-    trial.mixtures()?;
+    let mut trial = Trial { trier, tried: Vec::new(), found: Validation::default() };
+    // What is left is for the search.
+    let steps = [
+        trial.first_run(tapes, began + budget.mul_f64(FIRST_RUN)),
+        trial.whole(),
+        trial.mixtures(),
+    ];
     let mut found = trial.found;
-    found.told.cut = trial.trier.is_late();
+    for step in steps {
+        match step {
+            Ok(()) => {}
+            Err(Stop::Late) => found.told.cut = true,
+            Err(Stop::Engine(error)) => return Err(error),
+        }
+    }
     found.told.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(found)
 }
 
 struct Trial<'p> {
     trier: Trier<'p>,
-    proven: Vec<Proven>,
+    tried: Vec<Tried>,
     found: Validation,
 }
 
-/// A tape that does worse, and why.
-struct Worse {
-    tape: usize,
-    reasons: Vec<Did>,
+/// A recorded request on which what runs now does what was recorded, with what all parts together do on it.
+struct Tried {
+    function: FunctionName,
+    tape: Tape,
+    reached: BTreeSet<PartId>,
+    worse: Vec<Did>,
 }
 
 impl Trial<'_> {
-    /// All parts together; what does worse is taken out until nothing does.
-    fn whole(&mut self) -> Result<(), EngineError> {
-        let mut worse = self.first_run()?;
-        while !worse.is_empty() && !self.trier.is_late() {
-            let on = self.on();
-            if on.is_empty() {
-                return Ok(());
+    /// Each tape once, with all parts on, the functions in turns.
+    fn first_run(
+        &mut self,
+        tapes: BTreeMap<FunctionName, Vec<Tape>>,
+        deadline: Instant,
+    ) -> Result<(), Stop> {
+        let on = self.on();
+        let mut queues: Vec<_> =
+            tapes.into_iter().map(|(function, tapes)| (function, tapes.into_iter())).collect();
+        while !queues.is_empty() {
+            let mut left = Vec::new();
+            for (function, mut tapes) in queues {
+                if Instant::now() >= deadline {
+                    return Err(Stop::Late);
+                }
+                let Some(tape) = tapes.next() else { continue };
+                self.try_one(&function, tape, &on)?;
+                left.push((function, tapes));
             }
-            let asked: Vec<usize> = worse.iter().take(ASKED_MAX).map(|it| it.tape).collect();
-            let guilty = smallest(&on, &mut |set| self.is_worse(&asked, set))?;
-            let reasons = worse.iter().flat_map(|it| it.reasons.iter().cloned());
-            let mut reasons: Vec<Did> = reasons.collect();
-            reasons.dedup();
-            reasons.truncate(TOLD_MAX);
-            self.found.guilty.push((guilty, reasons));
-            worse = self.worse_of(&worse.iter().map(|it| it.tape).collect::<Vec<_>>())?;
-        }
-        // Without the time to find out who it is, nothing of it is let in.
-        if !worse.is_empty() && !self.on().is_empty() {
-            let reasons = worse.into_iter().flat_map(|it| it.reasons).take(TOLD_MAX).collect();
-            let on = self.on();
-            self.found.guilty.push((on, reasons));
+            queues = left;
         }
         Ok(())
+    }
+
+    fn try_one(
+        &mut self,
+        function: &FunctionName,
+        mut tape: Tape,
+        on: &BTreeSet<PartId>,
+    ) -> Result<(), Stop> {
+        if !self.trier.prove(function, &mut tape)? {
+            return Ok(());
+        }
+        let Some(replayed) = self.trier.replay(function, &tape, on)? else { return Ok(()) };
+        self.count(function, &replayed);
+        let everywhere = self.trier.program().face_part;
+        let reached = replayed.reached.iter().map(|reached| PartId(reached.part));
+        let reached = reached.chain(everywhere).collect();
+        let worse = worse(function, &replayed);
+        self.tried.push(Tried { function: function.clone(), tape, reached, worse });
+        Ok(())
+    }
+
+    /// All parts together; what does worse is taken out until nothing does.
+    fn whole(&mut self) -> Result<(), Stop> {
+        let worse = |tried: &Tried| !tried.worse.is_empty();
+        let mut left: Vec<usize> =
+            (0..self.tried.len()).filter(|at| worse(&self.tried[*at])).collect();
+        loop {
+            let on = self.on();
+            if left.is_empty() || on.is_empty() {
+                return Ok(());
+            }
+            let searched = self.search(&mut left, &on);
+            if let Err(Stop::Late) = searched {
+                // Without the time to find out who it is, none of those that it may be is let in.
+                let came_by = left.iter().flat_map(|at| self.tried[*at].reached.iter().copied());
+                let came_by: BTreeSet<PartId> = came_by.filter(|part| on.contains(part)).collect();
+                self.blame(if came_by.is_empty() { on } else { came_by }, &left);
+            }
+            searched?;
+        }
+    }
+
+    /// One smallest set that does worse on the tapes that are `left`, which are those that do so without it from then on.
+    fn search(&mut self, left: &mut Vec<usize>, on: &BTreeSet<PartId>) -> Result<(), Stop> {
+        // What does not do so again, as it took time that another needed, is no reason.
+        self.keep_worse(left, on)?;
+        let asked: Vec<usize> = left.iter().take(ASKED_MAX).copied().collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let guilty = smallest(on, &mut |set| self.is_worse(&asked, set))?;
+        self.blame(guilty, left);
+        let on = self.on();
+        self.keep_worse(left, &on)
+    }
+
+    fn keep_worse(&self, tapes: &mut Vec<usize>, on: &BTreeSet<PartId>) -> Result<(), Stop> {
+        let mut kept = Vec::new();
+        for tape in tapes.iter() {
+            if self.is_worse(&[*tape], on)? {
+                kept.push(*tape);
+            }
+        }
+        *tapes = kept;
+        Ok(())
+    }
+
+    fn blame(&mut self, parts: BTreeSet<PartId>, tapes: &[usize]) {
+        let mut reasons: Vec<Did> =
+            tapes.iter().flat_map(|at| self.tried[*at].worse.iter().cloned()).collect();
+        reasons.dedup();
+        reasons.truncate(TOLD_MAX);
+        self.found.guilty.push((parts, reasons));
     }
 
     /// Parts that are on.
@@ -140,23 +226,7 @@ impl Trial<'_> {
         self.trier.program().trial.iter().copied().filter(|part| !guilty(part)).collect()
     }
 
-    /// Each tape once, with all parts on; counted.
-    fn first_run(&mut self) -> Result<Vec<Worse>, EngineError> {
-        let (on, mut worse) = (self.on(), Vec::new());
-        for at in 0..self.proven.len() {
-            if self.trier.is_late() {
-                break;
-            }
-            let Some(replayed) = self.trier.replay(&self.proven[at], &on)? else { continue };
-            self.count(at, &replayed);
-            if let Verdict::Worse(reasons) = &replayed.verdict {
-                worse.push(self.worse(at, reasons));
-            }
-        }
-        Ok(worse)
-    }
-
-    fn count(&mut self, tape: usize, replayed: &Replayed) {
+    fn count(&mut self, function: &FunctionName, replayed: &Replayed) {
         let told = &mut self.found.told;
         told.tapes += 1;
         match replayed.verdict {
@@ -168,7 +238,6 @@ impl Trial<'_> {
         if replayed.verdict != Verdict::Changed {
             return;
         }
-        let function = &self.proven[tape].function;
         for line in replayed.differences.iter().flat_map(lines) {
             let line = format!("{function}: {line}");
             if told.differences.len() < TOLD_MAX && !told.differences.contains(&line) {
@@ -177,25 +246,10 @@ impl Trial<'_> {
         }
     }
 
-    fn worse_of(&self, tapes: &[usize]) -> Result<Vec<Worse>, EngineError> {
-        let (on, mut worse) = (self.on(), Vec::new());
+    fn is_worse(&self, tapes: &[usize], on: &BTreeSet<PartId>) -> Result<bool, Stop> {
         for tape in tapes {
-            let replayed = self.trier.replay(&self.proven[*tape], &on)?;
-            if let Some(Verdict::Worse(reasons)) = replayed.map(|it| it.verdict) {
-                worse.push(self.worse(*tape, &reasons));
-            }
-        }
-        Ok(worse)
-    }
-
-    fn worse(&self, tape: usize, reasons: &[Reason]) -> Worse {
-        let function = &self.proven[tape].function;
-        Worse { tape, reasons: reasons.iter().map(|reason| did(function, reason)).collect() }
-    }
-
-    fn is_worse(&self, tapes: &[usize], on: &BTreeSet<PartId>) -> Result<bool, EngineError> {
-        for tape in tapes {
-            let replayed = self.trier.replay(&self.proven[*tape], on)?;
+            let Tried { function, tape, .. } = &self.tried[*tape];
+            let replayed = self.trier.replay(function, tape, on)?;
             if replayed.is_some_and(|it| matches!(it.verdict, Verdict::Worse(_))) {
                 return Ok(true);
             }
@@ -203,26 +257,42 @@ impl Trial<'_> {
         Ok(false)
     }
 
-    /// Each part alone, and all without it: requests that toss coins will run such mixtures.
-    fn mixtures(&mut self) -> Result<(), EngineError> {
+    /// Each part alone, and all without it: requests that toss coins will run such mixtures. Those that there is no time for
+    /// are merged with what touches the same function.
+    fn mixtures(&mut self) -> Result<(), Stop> {
         let on = self.on();
-        if on.len() < 2 {
-            return Ok(());
-        }
-        let covering = self.covering(&on)?;
-        for part in &on {
-            let tapes = covering.get(part).map_or(&[][..], Vec::as_slice);
-            if self.trier.is_late() {
-                return Ok(());
-            }
-            self.found.told.mixtures += 2 * tapes.len() as u64;
-            let with = self.grown(*part, &on, tapes, |set, _| set.clone())?;
-            let without = self.grown(*part, &on, tapes, |set, on| on - set)?;
-            if with.len().max(without.len()) > 1 {
-                self.merge(&with | &without);
+        let mut left: Vec<PartId> = on.iter().copied().collect();
+        while let Some(part) = left.pop().filter(|_| on.len() > 1) {
+            if let Err(stop) = self.mixtures_of(part, &on) {
+                left.push(part);
+                left.iter().for_each(|part| self.merge_by_function(*part, &on));
+                return Err(stop);
             }
         }
         Ok(())
+    }
+
+    fn mixtures_of(&mut self, part: PartId, on: &BTreeSet<PartId>) -> Result<(), Stop> {
+        let comes_by = |at: &usize| self.tried[*at].reached.contains(&part);
+        let tapes: Vec<usize> = (0..self.tried.len()).filter(comes_by).take(COVERING_MAX).collect();
+        self.found.told.mixtures += 2 * tapes.len() as u64;
+        let with = self.grown(part, on, &tapes, |set, _| set.clone())?;
+        let without = self.grown(part, on, &tapes, |set, on| on - set)?;
+        if with.len().max(without.len()) > 1 {
+            self.merge(&with | &without);
+        }
+        Ok(())
+    }
+
+    fn merge_by_function(&mut self, part: PartId, on: &BTreeSet<PartId>) {
+        let places = &self.trier.program().places;
+        let of = |part: &PartId| places.get(usize::from(part.0));
+        let Some(own) = of(&part) else { return };
+        let beside = |other: &&PartId| of(other).is_some_and(|it| !it.is_disjoint(own));
+        let set: BTreeSet<PartId> = on.iter().filter(beside).copied().collect();
+        if set.len() > 1 {
+            self.merge(set);
+        }
     }
 
     /// A part with the fewest others that it has to go with, for what `run` makes of the set not to do worse.
@@ -232,9 +302,9 @@ impl Trial<'_> {
         on: &BTreeSet<PartId>,
         tapes: &[usize],
         run: impl Fn(&BTreeSet<PartId>, &BTreeSet<PartId>) -> BTreeSet<PartId>,
-    ) -> Result<BTreeSet<PartId>, EngineError> {
+    ) -> Result<BTreeSet<PartId>, Stop> {
         let mut set = BTreeSet::from([part]);
-        while set.len() < on.len() && !self.trier.is_late() {
+        while set.len() < on.len() {
             if !self.is_worse(tapes, &run(&set, on))? {
                 break;
             }
@@ -244,24 +314,6 @@ impl Trial<'_> {
             set.extend(smallest(&others, &mut |some| self.is_worse(tapes, &apart(some)))?);
         }
         Ok(set)
-    }
-
-    /// By part, some tapes that come by it.
-    fn covering(&self, on: &BTreeSet<PartId>) -> Result<BTreeMap<PartId, Vec<usize>>, EngineError> {
-        let mut covering: BTreeMap<PartId, Vec<usize>> = BTreeMap::new();
-        for (at, proven) in self.proven.iter().enumerate() {
-            if self.trier.is_late() {
-                break;
-            }
-            let Some(replayed) = self.trier.replay(proven, on)? else { continue };
-            for reached in &replayed.reached {
-                let tapes = covering.entry(PartId(reached.part)).or_default();
-                if tapes.len() < COVERING_MAX {
-                    tapes.push(at);
-                }
-            }
-        }
-        Ok(covering)
     }
 
     fn merge(&mut self, mut set: BTreeSet<PartId>) {
@@ -274,7 +326,14 @@ impl Trial<'_> {
     }
 }
 
-/// What a candidate did worse, in a line.
+/// What a candidate did worse.
+fn worse(function: &FunctionName, replayed: &Replayed) -> Vec<Did> {
+    match &replayed.verdict {
+        Verdict::Worse(reasons) => reasons.iter().map(|reason| did(function, reason)).collect(),
+        Verdict::Same | Verdict::Changed | Verdict::Diverged(_) => Vec::new(),
+    }
+}
+
 fn did(function: &FunctionName, reason: &Reason) -> Did {
     let (text, frame) = match reason {
         Reason::Failed { now, error_type, message, stack, .. } => {

@@ -39,6 +39,8 @@ const LOOK: Duration = Duration::from_millis(3);
 const TICK: Duration = Duration::from_millis(100);
 /// After a decision that could not be carried out.
 const AGAIN: Duration = Duration::from_millis(500);
+/// After a change that could not be settled, which takes a build.
+const SETTLE_AGAIN: Duration = Duration::from_mins(5);
 /// Requests that are heard before the next look.
 const HEARD_MAX: usize = 4_096;
 
@@ -68,6 +70,22 @@ struct App {
     news: bool,
     /// The catalog acts for this app.
     acting: Arc<AtomicBool>,
+}
+
+/// The catalog acts for an app, until this is dropped.
+struct Acting(Arc<AtomicBool>);
+
+impl Acting {
+    fn new(flag: &Arc<AtomicBool>) -> Self {
+        flag.store(true, Relaxed);
+        Self(flag.clone())
+    }
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
 }
 
 impl Judging {
@@ -123,7 +141,7 @@ impl Judge {
         let Observation { target, sample, drawn, .. } = observation;
         let app = self.apps.entry(target.app.clone()).or_default();
         if let Some(drawn) = drawn {
-            app.follow(&drawn.trial);
+            app.follow_request(&drawn.trial, &self.catalog);
         }
         let watched = app.watched.entry(target.function.clone()).or_default();
         if let (Some(seen), Some(drawn)) = (&mut app.seen, drawn) {
@@ -131,7 +149,8 @@ impl Judge {
             let limits = watched.usual.limits().deadline(deadline);
             app.news |= seen.note(observation, drawn, &limits);
         }
-        let as_ever = drawn.as_ref().is_none_or(|drawn| drawn.side == Side::Out);
+        let known = !observation.abandoned;
+        let as_ever = known && drawn.as_ref().is_none_or(|drawn| drawn.side == Side::Out);
         let alarm = as_ever.then(|| watched.note(sample)).flatten();
         if let Some(alarm) = alarm {
             self.alarm(&target.app, &target.function, &alarm);
@@ -145,15 +164,17 @@ impl Judge {
         let running = routes.app(app).and_then(|routes| routes.running_change());
         let change = running.filter(|change| change.state == ChangeState::Live);
         let alert = AlertRecord::new(app, function, alarm.what, alarm.usual, change.as_deref());
-        let (catalog, changes, app) = (self.catalog.clone(), self.changes.clone(), app.clone());
+        let Some(begun) = self.changes.begin() else { return };
+        let (catalog, app) = (self.catalog.clone(), app.clone());
         self.runtime.spawn(async move {
-            let told = async move {
+            let _begun = begun;
+            let told = async {
                 catalog.alert(&alert).await?;
                 let Some(change) = change else { return Ok(()) };
                 let left = catalog.hear(&app, change.version, Event::Alarm { what }).await?;
                 catalog.finish(&app, change.version, left).await
             };
-            let told: Result<(), CatalogError> = changes.run(told).await;
+            let told: Result<(), CatalogError> = told.await;
             if let Err(error) = told {
                 tracing::error!(%error, "an alert could not be kept");
             }
@@ -167,7 +188,7 @@ impl Judge {
         for app in routes.apps() {
             let trial = app.effective.as_ref().and_then(|effective| effective.trial.as_ref());
             if let Some(trial) = trial {
-                self.apps.entry(app.name().clone()).or_default().follow(trial);
+                self.apps.entry(app.name().clone()).or_default().follow_route(trial);
             } else if let Some(known) = self.apps.get_mut(app.name()) {
                 known.seen = None;
             }
@@ -215,30 +236,29 @@ impl Judge {
         if !self.leads_to_something(&app, change, &event, now_ms) {
             return;
         }
-        acting.store(true, Relaxed);
-        let (catalog, changes, acting) =
-            (self.catalog.clone(), self.changes.clone(), acting.clone());
+        // The server stops.
+        let Some(begun) = self.changes.begin() else { return };
+        let (catalog, acting) = (self.catalog.clone(), Acting::new(acting));
         self.runtime.spawn(async move {
-            let name = app.clone();
-            let acted = async move {
-                let left = catalog.hear(&name, change, event).await;
-                if matches!(left, Ok(Left::Nothing | Left::Journal(_))) {
-                    acting.store(false, Relaxed);
-                }
-                let finished = match left {
-                    Ok(left) => catalog.finish(&name, change, left).await,
-                    Err(error) => Err(error),
-                };
-                if finished.is_err() {
-                    // It will be decided again, by what is known then.
-                    tokio::time::sleep(AGAIN).await;
-                }
-                acting.store(false, Relaxed);
-                finished
+            let left = catalog.hear(&app, change, event).await;
+            let settles = matches!(left, Ok(Left::Settle));
+            let acting = if matches!(left, Ok(Left::Nothing | Left::Journal(_))) {
+                drop(acting);
+                None
+            } else {
+                Some(acting)
             };
-            if let Err(error) = changes.run(acted).await {
+            let finished = match left {
+                Ok(left) => catalog.finish(&app, change, left).await,
+                Err(error) => Err(error),
+            };
+            drop(begun);
+            if let Err(error) = finished {
                 tracing::error!(%app, %change, %error, "a decision could not be carried out");
+                // It will be decided again, by what is known then.
+                tokio::time::sleep(if settles { SETTLE_AGAIN } else { AGAIN }).await;
             }
+            drop(acting);
         });
     }
 
@@ -265,10 +285,24 @@ impl Judge {
 }
 
 impl App {
-    /// A trial that is newer than the one that is known.
-    fn follow(&mut self, trial: &Arc<Trial>) {
+    /// A request was drawn from a trial: a newer one of the change that is known, or one that the routes have to tell of.
+    fn follow_request(&mut self, trial: &Arc<Trial>, catalog: &Catalog) {
+        match &self.seen {
+            Some(seen) if seen.knows(trial) => {}
+            Some(seen) if seen.trial().change == trial.change => self.follow_route(trial),
+            Some(_) | None => {
+                let routes = catalog.routes().load();
+                let effective = routes.app(&trial.app).and_then(|app| app.effective.as_ref());
+                let current = effective.and_then(|effective| effective.trial.as_ref());
+                current.into_iter().for_each(|trial| self.follow_route(trial));
+            }
+        }
+    }
+
+    /// The trial that the routes have.
+    fn follow_route(&mut self, trial: &Arc<Trial>) {
         match &mut self.seen {
-            Some(seen) if seen.knows(trial) => return,
+            Some(seen) if Arc::ptr_eq(seen.trial(), trial) => return,
             Some(seen) => seen.follow(trial),
             None => self.seen = Some(Seen::new(trial)),
         }

@@ -21,6 +21,8 @@ pub struct Observation {
     pub sample: Sample,
     pub drawn: Option<Drawn>,
     pub reached: Parts,
+    /// The caller gave it up: nothing is known of it but how long that took.
+    pub abandoned: bool,
 }
 
 /// Parts that a request came by, a bit each.
@@ -41,6 +43,11 @@ impl Parts {
             parts.0[usize::from(*part) / 64] |= 1 << (part % 64);
         }
         parts
+    }
+
+    /// Of a request of which it is not known: it may have come by any.
+    pub fn any() -> Self {
+        Self([u64::MAX; PARTS_MAX / 64])
     }
 
     pub fn has(&self, part: PartId) -> bool {

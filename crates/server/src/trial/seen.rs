@@ -99,7 +99,10 @@ impl Seen {
                 Ending::Ok => None,
                 Ending::Failed(category) => Some(category),
             },
-            costs: Self::costs(&observation.sample),
+            costs: match Self::costs(&observation.sample) {
+                [waited, ..] if observation.abandoned => [waited, None, None],
+                known => known,
+            },
         };
         let any = trial.groups.iter().any(|coin| reached(&coin.parts));
         if any && same {

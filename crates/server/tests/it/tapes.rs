@@ -62,6 +62,16 @@ async fn what_it_answers_otherwise_is_told_by_field_and_held_against_nothing() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_without_end_is_the_fault_of_its_part_alone() {
+    let stuck = "while (n % 3 === 0) { n += 3; } return n + 2;";
+    let (server, deployed) = deployed_twice(&shop("return n * 2;", stuck, "return `#${n}`;")).await;
+    let failing = notes(&deployed, "fails_on_tapes");
+    assert_eq!(failing.len(), 1, "{deployed:#}");
+    assert_eq!(deployed["change"]["validated"]["tapes"], 30, "{deployed:#}");
+    server.stop().await;
+}
+
 /// What one writes the other reads, and nothing but the data says so.
 fn packed(pack: &str, read: &str) -> App {
     let code = format!(

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{App, Server},
-    trial_support::{FAULT, first, quick, request, requests_until, shop, state, story, told},
+    trial_support::{
+        FAULT, first, quick, request, requests, requests_until, shop, state, story, told,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,8 +160,82 @@ async fn a_function_that_only_one_arm_has_runs_there() {
         .function("g", "main.js");
     second.manifest.policy = quick();
     server.deploy_in_steps(&second).await;
-    for _ in 0..20 {
+    for _ in 0..300 {
         assert_eq!(server.call("shop.g", &json!({})).await, "new");
     }
+    // There is nobody to compare it with, so nothing is held against it.
+    let story = story(&server, 2).await;
+    assert_eq!(told(&story, "taken_back"), Vec::<&Value>::new(), "{story:#}");
+    assert_eq!(story["trial"]["comparisons"][0]["requests"], json!([0, 0]), "{story:#}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_leaves_a_trace() {
+    let server = Server::start().await;
+    let quiet = |mut app: App| {
+        app.manifest.policy.tapes.rate = Decimal::default();
+        app
+    };
+    let stuck = "return new Promise(() => setTimeout(() => {}, 8000));";
+    let code = |wait: &str| {
+        format!(
+            "function wait(n) {{ {wait} }}\nexport async function f({{ n }}) {{ return [await wait(n)]; }}\n"
+        )
+    };
+    let app = |wait: &str| {
+        let mut app = App::new("shop").module("main.js", &code(wait), &[]).function("f", "main.js");
+        app.manifest.policy = quick();
+        quiet(app)
+    };
+    server.deploy(&app("return n;")).await;
+    requests(&server, 300).await;
+    server.deploy_in_steps(&app(stuck)).await;
+    let impatient = reqwest::Client::builder()
+        .tls_certs_only([])
+        .timeout(std::time::Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let url = format!("http://{}/2015-03-31/functions/shop.f/invocations", server.http);
+    for n in 0..600 {
+        drop(impatient.post(&url).json(&json!({ "n": n })).send().await);
+        if n % 20 == 0 && !told(&story(&server, 2).await, "taken_back").is_empty() {
+            break;
+        }
+    }
+    let story = story(&server, 2).await;
+    assert_eq!(told(&story, "taken_back").len(), 1, "{story:#}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_asked_for_again_runs_for_all_requests() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    server.deploy_in_steps(&shop("return n * 2;", "return n + 1;", "return String(n);")).await;
+    server.deploy_in_steps(&shop("return n * 3;", "return n + 1;", "return String(n);")).await;
+    let (status, _) = server.put("apps/shop/aliases/live", &json!({ "version": 2 })).await;
+    assert_eq!(status, StatusCode::OK);
+    let story = story(&server, 2).await;
+    assert_eq!((state(&story), &story["percent"]), ("live", &Value::Null), "{story:#}");
+    for _ in 0..40 {
+        assert_eq!(request(&server, 5, None).await.1, json!([10, 6, "5"]));
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_closes_without_a_request() {
+    let server = Server::start().await;
+    server.deploy(&first()).await;
+    let mut second = shop("return n * 2;", "return n + 1;", "return String(n);");
+    second.manifest.policy.canary.window_ms = 0;
+    server.deploy(&second).await;
+    let mut looks = 0;
+    while state(&story(&server, 2).await) != "settled" {
+        looks += 1;
+        assert!(looks < 20_000, "{:#}", story(&server, 2).await);
+    }
+    assert_eq!(request(&server, 5, None).await.1, json!([10, 6, "5"]));
     server.stop().await;
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     catalog::{
         Catalog, CatalogError, ChangeRecord, ChangeState, DecisionRecord, FlipRecord, Happening,
-        What,
+        PartRecord, What,
         record::{
             self, APPS, CHANGES, DECISIONS, DEPLOYS, FORMAT, decision_key, decisions_key,
             version_key,
@@ -141,9 +141,14 @@ impl Catalog {
             self.publish_change(app, &heard.change);
         }
         let committed = self.commit_heard(app, &heard).await;
-        if committed.is_err() {
-            // What is refused changes nothing; said again, it must not look as if it were done.
-            self.publish_change(app, change);
+        if committed.is_err() && takes_back {
+            // What is refused changes nothing; said again, it must not look as if it were done. What was said of the life that
+            // was not to be is late by now.
+            let mut known = ChangeRecord::clone(change);
+            if let (Some(life), Some(lost)) = (&mut known.life, &heard.change.life) {
+                life.generation = lost.generation + 1;
+            }
+            self.publish_change(app, &Arc::new(known));
         }
         committed?;
         if !takes_back {
@@ -195,10 +200,14 @@ impl Heard {
     /// Whether it only says how the search for a bad part goes. That is of no use after a crash, as what was seen is gone by then;
     /// so it need not wait for the store, and what comes of the search does not wait behind it.
     fn is_passing(&self, before: &ChangeRecord) -> bool {
-        let step = |change: &ChangeRecord| match change.life.as_ref().map(|life| life.phase) {
-            Some(Phase::Canary { step, .. }) => Some(step),
-            Some(Phase::Live { .. }) => Some(usize::MAX),
-            Some(Phase::TakenBack) | None => None,
+        let step = |change: &ChangeRecord| {
+            let life = change.life.as_ref()?;
+            let step = match life.phase {
+                Phase::Canary { step, .. } => step,
+                Phase::Live { .. } => usize::MAX,
+                Phase::TakenBack => return None,
+            };
+            Some((step, life.round, life.groups.clone()))
         };
         let same = step(before) == step(&self.change);
         same && self.flips.is_empty() && !self.settle && *self.change != *before
@@ -237,10 +246,12 @@ fn heard(change: &Arc<ChangeRecord>, event: Event, policy: &Policy) -> Heard {
 
 /// The functions that a part touches, with their modules.
 pub fn places(change: &ChangeRecord, part: PartId) -> BTreeSet<String> {
-    let part = change.parts.get(usize::from(part.0));
-    let edits = part.into_iter().flat_map(|part| &part.edits);
+    change.parts.get(usize::from(part.0)).map(places_of).unwrap_or_default()
+}
+
+pub(super) fn places_of(part: &PartRecord) -> BTreeSet<String> {
     let outermost = |function: &str| function.split('.').next().unwrap_or_default().to_owned();
-    edits.map(|edit| format!("{}#{}", edit.module, outermost(&edit.function))).collect()
+    part.edits.iter().map(|edit| format!("{}#{}", edit.module, outermost(&edit.function))).collect()
 }
 
 fn happening(app: &AppName, change: &ChangeRecord, flip: &FlipRecord) -> Happening {
@@ -260,5 +271,6 @@ pub(in crate::catalog) fn with_decision(
     entry: &Entry,
 ) -> Transaction {
     let record = DecisionRecord { format: FORMAT, entry: entry.clone() };
-    transaction.put(&DECISIONS, decision_key(app, change, number), record::encode(&record))
+    let key = decision_key(app, change, number, entry.at_ms);
+    transaction.put(&DECISIONS, key, record::encode(&record))
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use belay_fabric::Transaction;
-use belay_model::{AppName, Arm, VersionNumber};
+use belay_model::{AppName, Arm, CanaryPolicy, VersionNumber};
 use tokio::sync::RwLockReadGuard;
 
 use super::{
@@ -60,7 +60,8 @@ impl Catalog {
         };
         let left = known.running_change();
         let stays = left.as_ref().is_some_and(|left| left.version == version);
-        let Moved { record, change } = self.commit_move(app, version, &back, stays).await?;
+        let Moved { record, change } =
+            self.commit_move((app, &known.policy.canary), version, &back, stays).await?;
         if stays {
             return Ok(());
         }
@@ -119,7 +120,7 @@ impl Catalog {
 
     async fn commit_move(
         &self,
-        app: &AppName,
+        (app, policy): (&AppName, &CanaryPolicy),
         version: VersionNumber,
         back: &Back<'_>,
         stays: bool,
@@ -135,7 +136,7 @@ impl Catalog {
             let mut transaction = Transaction::new().append(&DEPLOYS, happening.clone());
             let mut change = back.change.clone();
             if let Some(known) = back.change.as_ref().filter(|_| !stays) {
-                let (again, flip) = run_again(known, &record.taken_back);
+                let (again, flip) = run_again(known, &record.taken_back, policy, at_ms);
                 if let Some(flip) = flip {
                     transaction = with_flip(transaction, app, &again, &flip);
                 }
@@ -164,12 +165,21 @@ impl Catalog {
 }
 
 /// A change whose version is live again: at the arms that it had last, but for what was taken back since.
-fn run_again(change: &ChangeRecord, taken: &[TakenBack]) -> (ChangeRecord, Option<FlipRecord>) {
+fn run_again(
+    change: &ChangeRecord,
+    taken: &[TakenBack],
+    policy: &CanaryPolicy,
+    now_ms: u64,
+) -> (ChangeRecord, Option<FlipRecord>) {
     if change.state == ChangeState::Settled {
         return (change.clone(), None);
     }
-    let change = ChangeRecord { state: ChangeState::Live, ..change.clone() };
+    let life = change.life.as_ref().map(|life| life.again(policy, now_ms));
+    let mut change = ChangeRecord { state: ChangeState::Live, life, ..change.clone() };
     let back = taken_elsewhere(&change, taken);
+    if let Some(life) = &mut change.life {
+        life.leave_out(&back);
+    }
     if back.is_empty() {
         return (change, None);
     }

@@ -51,6 +51,8 @@ pub(in crate::catalog) struct PlannedChange {
     pub(in crate::catalog) told: Vec<(VersionNumber, u32, Entry)>,
     /// Of the requests, that run it from the beginning.
     pub(in crate::catalog) percent: f64,
+    /// More are let in step by step.
+    pub(in crate::catalog) canary: bool,
     /// What recorded requests say of it, and the parts that they take out.
     pub(in crate::catalog) validated: Option<Validated>,
     pub(in crate::catalog) guilty: Vec<PartId>,
@@ -148,9 +150,13 @@ impl Catalog {
         let (before, details, stored) = self.store_change(&pair, &woven, &faces).await?;
         let now_ms = Timestamp::now().0;
         let seed = seed(base.superseded.as_ref());
-        let groups = groups(trial, validation.as_ref());
+        let groups = groups(trial, &parts, base.superseded.as_ref(), validation.as_ref());
         let begin = if consent.now { Life::at_once } else { Life::new };
-        let life = begin(groups, &policy.canary, now_ms);
+        let life = if parts.iter().any(|part| part.arm == Arm::After) {
+            begin(groups, &policy.canary, now_ms)
+        } else {
+            Life::taken_back()
+        };
         let percent = (life.exposure(&policy.canary).admitted * 1e6).round() / 1e4;
         let beginning = life.beginning(&policy.canary, now_ms);
         let mut record = ChangeRecord {
@@ -176,7 +182,7 @@ impl Catalog {
             history: Vec::new(),
         };
         let maps = faces.first().map(|face| &face.maps);
-        let entries = validation.iter().flat_map(|it| it.entries(now_ms, maps)).chain([beginning]);
+        let entries = validation.iter().flat_map(|it| it.entries(now_ms, maps)).chain(beginning);
         let mut told: Vec<_> =
             (1..).zip(entries).map(|(number, entry)| (version, number, entry)).collect();
         record.told = u32::try_from(told.len()).unwrap_or(u32::MAX);
@@ -188,6 +194,7 @@ impl Catalog {
         let old = without_images(app, superseded.as_ref());
         let guilty = validation.iter().flat_map(Validation::guilty_parts).collect();
         let validated = validation.map(|validation| validation.told);
+        let canary = record.life.as_ref().is_some_and(Life::is_canary);
         let planned = PlannedChange {
             record,
             superseded,
@@ -196,6 +203,7 @@ impl Catalog {
             notes,
             told,
             percent,
+            canary,
             guilty,
             validated,
         };
@@ -443,11 +451,18 @@ fn effective_policy(seen: &Seen, after: &AppManifest) -> Policy {
     set.map_or_else(|| after.policy.clone(), |set| policy_of(&after.policy, set))
 }
 
-/// The parts that begin on trial. What goes on from a live change is not on trial again; what goes on from a canary is.
+/// Whether it is not known yet what to think of a part: it is in canary, or its change is suspected.
+fn in_doubt(change: &ChangeRecord, part: PartId) -> bool {
+    let life = change.life.as_ref().filter(|life| life.is_on_trial(part));
+    life.is_some_and(|life| life.is_canary() || life.is_suspected())
+}
+
+/// The parts that begin on trial. What goes on from a live change is not on trial again; what goes on from a canary, or is
+/// suspected, is.
 fn on_trial(parts: &[PartRecord], superseded: Option<&ChangeRecord>) -> BTreeSet<PartId> {
     let went_on = |part: &PartRecord| {
         let from = part.carried_from.map(|(_, part)| part);
-        from.is_some_and(|part| superseded.is_some_and(|old| !in_canary(old, part)))
+        from.is_some_and(|part| superseded.is_some_and(|old| !in_doubt(old, part)))
     };
     let on = (0..).map(PartId).zip(parts);
     let on = on.filter(|(_, part)| part.arm == Arm::After && !went_on(part));
@@ -461,16 +476,34 @@ fn seed(superseded: Option<&ChangeRecord>) -> u64 {
 }
 
 /// Who is tested together: each part alone, but for those that do worse one without the other.
-fn groups(mut trial: BTreeSet<PartId>, validation: Option<&Validation>) -> Vec<Vec<PartId>> {
+fn groups(
+    mut trial: BTreeSet<PartId>,
+    parts: &[PartRecord],
+    superseded: Option<&ChangeRecord>,
+    validation: Option<&Validation>,
+) -> Vec<Vec<PartId>> {
     for part in validation.into_iter().flat_map(Validation::guilty_parts) {
         trial.remove(&part);
     }
-    let merged = validation.map(|it| &it.merged[..]).unwrap_or_default();
-    let mut groups: Vec<Vec<PartId>> =
-        merged.iter().map(|set| set.iter().copied().collect()).collect();
-    let alone = trial.iter().filter(|part| !merged.iter().any(|set| set.contains(part)));
-    groups.extend(alone.map(|part| vec![*part]));
-    groups
+    let now = |old: &PartId| {
+        let twin = |part: &PartRecord| part.carried_from.is_some_and(|(_, from)| from == *old);
+        (0..).map(PartId).zip(parts).find(|(_, part)| twin(part)).map(|(id, _)| id)
+    };
+    let known = superseded.and_then(|old| old.life.as_ref()).map(|life| &life.groups[..]);
+    let known = known.unwrap_or_default().iter().filter(|group| group.len() > 1);
+    let known = known.map(|group| group.iter().filter_map(now).collect::<BTreeSet<_>>());
+    let merged = validation.map(|it| &it.merged[..]).unwrap_or_default().iter().cloned();
+    let mut groups: Vec<BTreeSet<PartId>> = Vec::new();
+    let alone = trial.iter().map(|part| BTreeSet::from([*part]));
+    for set in known.chain(merged).chain(alone) {
+        let mut set: BTreeSet<PartId> = set.intersection(&trial).copied().collect();
+        let (touching, apart): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|other| !other.is_disjoint(&set));
+        set.extend(touching.into_iter().flatten());
+        groups = apart;
+        groups.extend((!set.is_empty()).then_some(set));
+    }
+    groups.into_iter().map(|set| set.into_iter().collect()).collect()
 }
 
 /// A part on which recorded requests do worse begins taken back.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use belay_fabric::Transaction;
-use belay_govern::{By, Entry, Told};
+use belay_govern::{By, Entry, Life, Told};
 use belay_model::{AppName, Arm, VersionNumber};
 
 use super::{faces::plain_face, find::find_whole, hear::with_decision, parts::arm_of, verdicts};
@@ -33,6 +33,14 @@ impl Catalog {
         let mut planning = self.planning(app);
         let (_turn, routes, (new, face)) = loop {
             let routes = planning.begin().await?.routes(app)?;
+            if by == By::Judge {
+                // Somebody may have opened the window again.
+                let running = find_whole(&routes, change)?;
+                let over = |life: &Life| life.is_over(Timestamp::now().0);
+                if !running.life.as_ref().is_some_and(over) {
+                    return Ok(ChangeRecord::clone(&running));
+                }
+            }
             let planned = self.plan_settled(&routes, change).await?;
             if let Some(turn) = planning.end().await? {
                 break (turn, routes, planned);

@@ -6,6 +6,7 @@ use belay_govern::{By, Entry, Level, Told};
 use belay_model::{Arm, PartId, TapePolicy};
 use belay_weave::map_frames;
 
+use super::hear::places_of;
 use crate::{
     catalog::{
         Catalog, CatalogError, PartRecord,
@@ -67,6 +68,7 @@ fn program(woven: &WovenWork, parts: &[PartRecord], trial: &BTreeSet<PartId>) ->
         face_part: woven.face_part,
         before: before.collect(),
         trial: trial.clone(),
+        places: parts.iter().map(places_of).collect(),
     })
 }
 
