@@ -34,8 +34,8 @@ pub(crate) const MARK: &str = "event.bad = true;";
 
 const COMMON: &str = "
 function work(event, n) { let sum = 0; for (let i = 0; i < 40 * n; i++) sum += i * event.u; return sum; }
-function base(event, n) { let sum = 0; for (let i = 0; i < 20000 * n; i++) sum += i * event.u; return sum; }
-function hold(event) { event.held = (event.held ?? []).concat(new Array(20000).fill(event.u)); }
+function base(event, n) { let sum = 0; for (let i = 0; i < 3000 * n; i++) sum += i * event.u; return sum; }
+function hold(event) { event.held = [event.held, new Uint8Array(600000).fill(1)]; }
 function fail(event, share) { if (event.u < share) throw new Error('fault'); }
 ";
 

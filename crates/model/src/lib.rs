@@ -36,5 +36,7 @@ pub use name::{
     AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, TransactionName,
     VersionNumber,
 };
-pub use policy::{CanaryPolicy, Inconclusive, JudgePolicy, KeySource, Policy, TapePolicy};
+pub use policy::{
+    AlertPolicy, CanaryPolicy, Inconclusive, JudgePolicy, KeySource, Policy, TapePolicy,
+};
 pub use tags::{Alternative, AppTags, Granularity, Isolation, Resources, Tagged, TaggedKind, Tags};

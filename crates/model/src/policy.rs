@@ -16,6 +16,7 @@ pub struct Policy {
     pub canary: CanaryPolicy,
     pub judge: JudgePolicy,
     pub tapes: TapePolicy,
+    pub alerts: AlertPolicy,
 }
 
 /// How a change is let in.
@@ -104,6 +105,19 @@ pub struct TapePolicy {
     pub budget_ms: u64,
 }
 
+/// Who is told of decisions and alerts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertPolicy {
+    /// Where they are posted. The egress policy of the app has to allow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// Name of the app's secret that signs them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
 /// Where the key of a request is found: `header:x-user`, `cookie:session`, or `event:user.id`, a path in the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
@@ -159,7 +173,11 @@ impl Policy {
 
     /// Says what is out of the range that Belay supports, if anything.
     pub fn problem(&self) -> Option<String> {
-        self.canary.problem().or_else(|| self.judge.problem()).or_else(|| self.tapes.problem())
+        self.canary
+            .problem()
+            .or_else(|| self.judge.problem())
+            .or_else(|| self.tapes.problem())
+            .or_else(|| self.alerts.problem())
     }
 }
 
@@ -221,6 +239,14 @@ impl TapePolicy {
             return Some("tapes.bytes is more than 1GB".to_owned());
         }
         (self.budget_ms > 10 * 60_000).then(|| "tapes.budget is longer than 10 minutes".to_owned())
+    }
+}
+
+impl AlertPolicy {
+    fn problem(&self) -> Option<String> {
+        let url = self.webhook.as_ref()?;
+        let web = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+        (!web || url.len() > 2_048).then(|| "alerts.webhook is no URL of http or https".to_owned())
     }
 }
 
@@ -300,6 +326,7 @@ mod tests {
             r#"{"judge":{"failures_tolerated":0.5}}"#,
             r#"{"judge":{"increase_min":100}}"#,
             r#"{"judge":{"harmless_below":0}}"#,
+            r#"{"alerts":{"webhook":"mailto:me"}}"#,
             r#"{"tapes":{"rate":101}}"#,
             r#"{"tapes":{"bytes_max":9999999999}}"#,
             r#"{"tapes":{"budget_ms":600001}}"#,

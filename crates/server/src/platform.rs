@@ -266,7 +266,11 @@ impl Platform {
 
     fn background(&self) -> JoinHandle<()> {
         self.parts.catalog.tidy_in_background();
-        tokio::spawn(self.parts.catalog.images().clone().sweep())
+        let sweep = self.parts.catalog.images().clone().sweep();
+        let webhooks = self.parts.catalog.clone().deliver_webhooks();
+        tokio::spawn(async move {
+            tokio::join!(sweep, webhooks);
+        })
     }
 
     fn listen(self) -> (JoinSet<()>, Judging) {

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The tables.
-pub(super) const TABLES: [&str; 3] = ["canary", "judge", "tapes"];
+pub(super) const TABLES: [&str; 4] = ["canary", "judge", "tapes", "alerts"];
 
 /// One setting: how it is written, and where it goes.
 struct Setting {
@@ -45,7 +45,7 @@ const fn setting(
     Setting { table, key, field, kind }
 }
 
-const SETTINGS: [Setting; 20] = [
+const SETTINGS: [Setting; 22] = [
     setting("canary", "ramp", "ramp", Kind::Numbers),
     setting("canary", "step_min", "step_min_ms", Kind::Duration),
     setting("canary", "step_max", "step_max_ms", Kind::Duration),
@@ -66,6 +66,8 @@ const SETTINGS: [Setting; 20] = [
     setting("tapes", "bytes", "bytes_max", Kind::Size),
     setting("tapes", "redact", "redact", Kind::Texts),
     setting("tapes", "budget", "budget_ms", Kind::Duration),
+    setting("alerts", "webhook", "webhook", Kind::Text),
+    setting("alerts", "secret", "secret", Kind::Text),
 ];
 
 fn settings() -> impl Iterator<Item = &'static Setting> {

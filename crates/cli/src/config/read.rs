@@ -12,7 +12,7 @@ use toml::{
 
 use super::{BelayToml, Function, limits, policy, reader::Reader, tags};
 
-const TOP: [&str; 10] = [
+const TOP: [&str; 11] = [
     "app",
     "environment",
     "functions",
@@ -23,6 +23,7 @@ const TOP: [&str; 10] = [
     policy::TABLES[0],
     policy::TABLES[1],
     policy::TABLES[2],
+    policy::TABLES[3],
 ];
 const EXAMPLE: &str = "name one:\n[functions]\nhello = \"src/index.ts#hello\"";
 

@@ -78,6 +78,10 @@ rate = 0.5
 bytes = "1MB"
 redact = ["iban"]
 budget = "500ms"
+
+[alerts]
+webhook = "https://hooks.example.com/belay"
+secret = "HOOK"
 "#,
     ] {
         let read = |source: &str| {
@@ -183,6 +187,10 @@ rate = 0.5
 bytes = "1MB"
 redact = ["iban"]
 budget = "500ms"
+
+[alerts]
+webhook = "https://hooks.example.com/belay"
+secret = "HOOK"
 "#
     ));
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Catalog, CatalogError, ChangeRecord,
     record::{self, ALERTS, FORMAT},
+    webhooks,
 };
 use crate::telemetry::Timestamp;
 
@@ -60,6 +61,10 @@ impl Catalog {
         let known = self.inner.store.list(&ALERTS, KeyRange::all().limit(LIST_MAX)).await?;
         let old = known.len().saturating_sub(KEPT - 1);
         let transaction = Transaction::new().put(&ALERTS, key, record::encode(alert));
+        let alerts = self.app(&alert.app).map(|app| app.policy.alerts.clone()).unwrap_or_default();
+        let body = serde_json::json!({ "app": alert.app, "alert": alert });
+        let name = format!("{}-{}-alert", alert.app, alert.function);
+        let transaction = webhooks::put(transaction, &alerts, &alert.app, &name, alert.at_ms, body);
         let transaction =
             known.into_iter().take(old).fold(transaction, |t, old| t.delete(&ALERTS, old.key));
         self.inner.store.commit(transaction).await.map(drop).map_err(CatalogError::commit)

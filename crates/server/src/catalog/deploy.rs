@@ -28,6 +28,7 @@ use super::{
     load::Parts,
     manifest::{check, encode_manifest},
     maps,
+    policy::policy_of,
     record::{self, APPS, CHANGES, DEPLOYS, FORMAT, VERSIONS, version_key},
     shared::Secrets,
     tags,
@@ -284,8 +285,9 @@ impl Catalog {
                 t.put(&CHANGES, version_key(name, change.version), record::encode(change))
             });
             let told = change.into_iter().flat_map(|change| &change.told);
+            let alerts = policy_of(&manifest.policy, &app.policy).alerts;
             let transaction = told.fold(transaction, |t, (change, number, entry)| {
-                with_decision(t, name, *change, *number, entry)
+                with_decision(t, (name, &alerts), *change, *number, entry)
             });
             Ok((transaction, (app, version)))
         })

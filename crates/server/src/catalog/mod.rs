@@ -7,7 +7,7 @@
 //! - [`deploy`]: a manifest becomes a version; [`replay`]: what would become of one; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
 //! - [`changes`]: what a deploy changes, and which arms of it run; [`policy`]: how much of it, and who is asked;
 //!   [`planning`]: what takes long is not done in turn;
-//! - [`alerts`]: what happens more often than it did; [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
+//! - [`alerts`]: what happens more often than it did; [`webhooks`]: who is told; [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
 //!   share what they have in common, [`stored`] and [`across`]: and what that saves, within an app and between apps;
 //! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed; [`rebuild`]: images after an upgrade.
 //!
@@ -42,6 +42,7 @@ mod rewritten;
 mod shared;
 mod stored;
 mod tags;
+mod webhooks;
 mod woven;
 
 use std::{collections::HashMap, sync::Arc};

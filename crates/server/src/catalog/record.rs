@@ -7,6 +7,7 @@
 //! | `secrets` | `app/name` | [`SecretRecord`] |
 //! | `changes` | `app/number`, ten digits | [`ChangeRecord`] |
 //! | `flips` | `app/number/flip`, ten digits each | [`FlipRecord`] |
+//! | `webhooks` | time and a name | what is to be told, see [`super::webhooks`] |
 //! | `alerts` | time and a random number | [`super::AlertRecord`] |
 //! | `decisions` | `app/number/decision`, ten digits each | [`DecisionRecord`] |
 //!
@@ -33,6 +34,7 @@ pub(super) const CHANGES: Collection = Collection::constant("changes");
 pub(super) const FLIPS: Collection = Collection::constant("flips");
 pub(super) const DECISIONS: Collection = Collection::constant("decisions");
 pub(super) const ALERTS: Collection = Collection::constant("alerts");
+pub(super) const WEBHOOKS: Collection = Collection::constant("webhooks");
 pub(super) const DEPLOYS: LogName = LogName::constant("deploys");
 
 /// The format of all records that this build writes.

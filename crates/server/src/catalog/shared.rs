@@ -82,6 +82,10 @@ impl AppShared {
         })
     }
 
+    pub(super) fn secret(&self, name: &str) -> Option<String> {
+        self.secrets.load().get(name).cloned()
+    }
+
     /// Names only, sorted.
     pub fn secret_names(&self) -> Vec<String> {
         self.secrets.load().keys().cloned().collect()

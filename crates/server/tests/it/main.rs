@@ -39,3 +39,4 @@ mod tapes;
 mod trial;
 mod trial_store;
 mod trial_support;
+mod webhooks;

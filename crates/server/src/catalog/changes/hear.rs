@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use belay_fabric::{KeyRange, LIST_MAX, Record, Transaction};
 use belay_govern::{Around, By, Effect, Entry, Event, Life, Phase};
-use belay_model::{AppName, Arm, PartId, Policy, VersionNumber};
+use belay_model::{AlertPolicy, AppName, Arm, PartId, Policy, VersionNumber};
 
 use super::{
     find::find_whole,
@@ -24,6 +24,7 @@ use crate::{
             self, APPS, CHANGES, DECISIONS, DEPLOYS, FORMAT, decision_key, decisions_key,
             version_key,
         },
+        webhooks::with_webhook,
     },
     routes::AppRoutes,
     telemetry::Timestamp,
@@ -81,8 +82,9 @@ impl Catalog {
             Left::Nothing => Ok(()),
             Left::Settle => self.settle(app, version, By::Judge).await.map(drop),
             Left::Journal(told) => {
+                let alerts = self.alerts_of(app);
                 let transaction = told.iter().fold(Transaction::new(), |t, (number, entry)| {
-                    with_decision(t, app, version, *number, entry)
+                    with_decision(t, (app, &alerts), version, *number, entry)
                 });
                 let committed = self.inner.store.commit(transaction).await;
                 committed.map(drop).map_err(CatalogError::commit)
@@ -157,8 +159,14 @@ impl Catalog {
         Ok(heard)
     }
 
+    /// Who is told of what is decided of an app.
+    pub(super) fn alerts_of(&self, app: &AppName) -> AlertPolicy {
+        self.app(app).map(|routes| routes.policy.alerts.clone()).unwrap_or_default()
+    }
+
     async fn commit_heard(&self, app: &AppName, heard: &Heard) -> Result<(), CatalogError> {
         let change = &heard.change;
+        let alerts = self.alerts_of(app);
         self.change_record(app, |old| {
             let mut record = old.ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })?;
             let mut transaction = Transaction::new().put(
@@ -175,7 +183,8 @@ impl Catalog {
                     .append(&DEPLOYS, record::encode(&happening(app, change, flip)));
             }
             for (number, entry) in &heard.told {
-                transaction = with_decision(transaction, app, change.version, *number, entry);
+                transaction =
+                    with_decision(transaction, (app, &alerts), change.version, *number, entry);
             }
             let transaction = transaction.put(&APPS, app.as_str(), record::encode(&record));
             Ok((transaction, ()))
@@ -263,13 +272,15 @@ fn happening(app: &AppName, change: &ChangeRecord, flip: &FlipRecord) -> Happeni
     Happening { at_ms: flip.at_ms, app: app.clone(), what }
 }
 
+/// Adds a decision, and that it is to be told.
 pub(in crate::catalog) fn with_decision(
     transaction: Transaction,
-    app: &AppName,
+    (app, alerts): (&AppName, &AlertPolicy),
     change: VersionNumber,
     number: u32,
     entry: &Entry,
 ) -> Transaction {
+    let transaction = with_webhook(transaction, alerts, (app, change, number), entry);
     let record = DecisionRecord { format: FORMAT, entry: entry.clone() };
     let key = decision_key(app, change, number, entry.at_ms);
     transaction.put(&DECISIONS, key, record::encode(&record))

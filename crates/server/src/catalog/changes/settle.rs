@@ -47,6 +47,7 @@ impl Catalog {
             }
         };
         let at_ms = Timestamp::now().0;
+        let alerts = self.alerts_of(app);
         let what = What::Settled { change: new.version };
         let happening = Happening { at_ms, app: app.clone(), what };
         let record = self
@@ -56,11 +57,16 @@ impl Catalog {
                 verdicts::settle(&mut record, &new, at_ms, by == By::Human);
                 record.change = face.is_some().then_some(new.version);
                 let entry = Entry { at_ms, told: Told::Settled { by } };
-                let transaction =
-                    with_decision(Transaction::new(), app, new.version, new.told, &entry)
-                        .put(&CHANGES, version_key(app, new.version), record::encode(&new))
-                        .put(&APPS, app.as_str(), record::encode(&record))
-                        .append(&DEPLOYS, record::encode(&happening));
+                let transaction = with_decision(
+                    Transaction::new(),
+                    (app, &alerts),
+                    new.version,
+                    new.told,
+                    &entry,
+                )
+                .put(&CHANGES, version_key(app, new.version), record::encode(&new))
+                .put(&APPS, app.as_str(), record::encode(&record))
+                .append(&DEPLOYS, record::encode(&happening));
                 Ok((transaction, record))
             })
             .await?;
