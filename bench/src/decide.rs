@@ -29,8 +29,10 @@ const STEPS: &str = "[canary]\nramp = [1, 5, 25, 50]\nstep_min = \"1s\"\nstep_ma
 /// Nothing is recorded, so that faults are met by live requests.
 const LIVE_ONLY: &str = "[tapes]\nrate = 0\n";
 const CONNECTIONS: usize = 4;
-/// A fault that is not found within this time is not found.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// A change that is not decided within this time is not decided.
+fn patience(length: Length) -> Duration {
+    Duration::from_secs(length.pick(150, 15))
+}
 
 /// What all runs came to.
 #[derive(Default)]
@@ -45,6 +47,7 @@ struct Totals {
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let home = Home::new()?;
     let belay = home.up()?;
+    let patience = patience(length);
     let (repeats, innocent) = length.pick((3, 12), (1, 1));
     let faults = length.pick(&FAULTS[..], &FAULTS[..1]);
     let sizes = length.pick(&PARTS[..], &PARTS[2..]);
@@ -52,15 +55,15 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let mut totals = Totals::default();
     for fault in faults {
         for parts in sizes {
-            cell(&belay, &report, (*fault, *parts), repeats, &mut totals)?;
+            cell((&belay, patience), &report, (*fault, *parts), repeats, &mut totals)?;
         }
     }
     let share = |count: usize| float(count) / float(totals.runs.max(1));
     report.promise("right_part", share(totals.right), "of runs", Bar::AtLeast(0.98));
     report.promise("wrong_part", share(totals.wrong), "of runs", Bar::AtMost(0.01));
     report.promise("decision_to_effect.p50", median(totals.effects_ms), "ms", Bar::AtMost(50.0));
-    innocents(&belay, &report, innocent)?;
-    taped(&belay, &report, length.pick(2, 1))?;
+    innocents((&belay, patience), &report, innocent)?;
+    taped((&belay, patience), &report, length.pick(2, 1))?;
     belay.stop()
 }
 
@@ -75,7 +78,7 @@ fn conditions(repeats: usize) -> serde_json::Value {
 
 /// One fault in one of so many parts, several times.
 fn cell(
-    belay: &Belay,
+    (belay, patience): (&Belay, Duration),
     report: &Report,
     (fault, parts): (Fault, usize),
     repeats: usize,
@@ -86,7 +89,7 @@ fn cell(
         let app = format!("{}-{parts}-{repeat}", fault.name);
         let subject = Subject { app, parts, guilty: repeat % parts, fault: Some(fault) };
         let policy = format!("{STEPS}{LIVE_ONLY}");
-        outcomes.push(watch(belay, &subject, CONNECTIONS, &policy, PATIENCE)?);
+        outcomes.push(watch(belay, &subject, CONNECTIONS, &policy, patience)?);
     }
     totals.runs += outcomes.len();
     totals.right += outcomes.iter().filter(|outcome| outcome.right).count();
@@ -124,12 +127,16 @@ fn cell(
 }
 
 /// Changes that do no harm: how often something is taken back all the same.
-fn innocents(belay: &Belay, report: &Report, runs: usize) -> anyhow::Result<()> {
+fn innocents(
+    (belay, patience): (&Belay, Duration),
+    report: &Report,
+    runs: usize,
+) -> anyhow::Result<()> {
     let mut alarms = 0;
     for run in 0..runs {
         let app = format!("innocent-{run}");
         let subject = Subject { app, parts: PARTS[run % PARTS.len()], guilty: 0, fault: None };
-        let outcome = watch(belay, &subject, CONNECTIONS, STEPS, PATIENCE)?;
+        let outcome = watch(belay, &subject, CONNECTIONS, STEPS, patience)?;
         alarms += usize::from(outcome.wrong > 0);
     }
     report.promise("innocent.taken_back", float(alarms), "runs", Bar::AtMost(0.0));
@@ -142,7 +149,11 @@ fn innocents(belay: &Belay, report: &Report, runs: usize) -> anyhow::Result<()> 
 }
 
 /// Faults that throw, and recorded requests that reach them: how many are found before the first live request.
-fn taped(belay: &Belay, report: &Report, repeats: usize) -> anyhow::Result<()> {
+fn taped(
+    (belay, patience): (&Belay, Duration),
+    report: &Report,
+    repeats: usize,
+) -> anyhow::Result<()> {
     let (mut runs, mut found) = (0, 0);
     for fault in FAULTS.iter().filter(|fault| fault.fails > 0.0) {
         for parts in PARTS {
@@ -150,7 +161,7 @@ fn taped(belay: &Belay, report: &Report, repeats: usize) -> anyhow::Result<()> {
                 let app = format!("taped-{}-{parts}-{repeat}", fault.name);
                 let guilty = repeat % parts;
                 let subject = Subject { app, parts, guilty, fault: Some(*fault) };
-                let outcome = watch(belay, &subject, CONNECTIONS, STEPS, PATIENCE)?;
+                let outcome = watch(belay, &subject, CONNECTIONS, STEPS, patience)?;
                 runs += 1;
                 found += usize::from(outcome.right && outcome.hurt == 0.0);
             }

@@ -88,7 +88,8 @@ impl Life {
         (!self.groups.is_empty()).then_some(Entry { at_ms: now_ms, told })
     }
 
-    fn percent(&self, policy: &CanaryPolicy) -> f64 {
+    /// Percent of the requests that run it.
+    pub fn percent(&self, policy: &CanaryPolicy) -> f64 {
         (self.exposure(policy).admitted * 1e6).round() / 1e4
     }
 }

@@ -130,20 +130,7 @@ fn told(story: &Value, entry: &Value) -> String {
         "began_live" => {
             format!("live at once: {} of the requests run it{}", percent("percent"), window())
         }
-        "advanced" => {
-            let (from, to) = (percent("from_percent"), percent("to_percent"));
-            format!("{} of the requests, after {from}: {why}{}", styled(BOLD, to), seen(entry))
-        }
-        "live" => {
-            let held_out = match entry["hold_out_percent"].as_f64() {
-                Some(percent) if percent > 0.0 => {
-                    format!(", but for {percent} % that stay as before to compare with")
-                }
-                _ => String::new(),
-            };
-            let (live, seen) = (styled(GOOD, "live"), seen(entry));
-            format!("{live}: all requests run it{held_out}: {why}{seen}")
-        }
+        "advanced" | "live" => went_on(entry),
         "slowed" => format!("{}: something looks like harm", styled(WARN, "the ramp waits")),
         "suspected" => {
             let whom = match show::text(entry, "cause") {
@@ -187,6 +174,23 @@ fn told(story: &Value, entry: &Value) -> String {
         }
         other => other.replace('_', " "),
     }
+}
+
+/// The next step of the ramp, or its end.
+fn went_on(entry: &Value) -> String {
+    let percent = |key: &str| format!("{} %", entry[key].as_f64().unwrap_or(0.0));
+    let (why, seen) = (why(entry), seen(entry));
+    if show::text(entry, "told") == "advanced" {
+        let (from, to) = (percent("from_percent"), percent("to_percent"));
+        return format!("{} of the requests, after {from}: {why}{seen}", styled(BOLD, to));
+    }
+    let held_out = match entry["hold_out_percent"].as_f64() {
+        Some(percent) if percent > 0.0 => {
+            format!(", but for {percent} % that stay as before to compare with")
+        }
+        _ => String::new(),
+    };
+    format!("{}: all requests run it{held_out}: {why}{seen}", styled(GOOD, "live"))
 }
 
 fn why(entry: &Value) -> &'static str {

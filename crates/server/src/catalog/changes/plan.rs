@@ -10,8 +10,8 @@ use std::{
 
 use belay_govern::{Entry, Life, Told, Validated};
 use belay_model::{
-    AppManifest, AppName, Arm, ChangeId, EditId, HunkInfo, PartId, PartInfo, Policy, ProgramName,
-    VersionNumber,
+    AppManifest, AppName, Arm, CanaryPolicy, ChangeId, EditId, HunkInfo, PartId, PartInfo, Policy,
+    ProgramName, VersionNumber,
 };
 use serde::Serialize;
 
@@ -143,21 +143,14 @@ impl Catalog {
         let trial = on_trial(&parts, base.superseded.as_ref());
         let validation = self.try_on_tapes(app, &woven, &parts, &trial, &policy.tapes).await?;
         let version = app.latest().next();
-        for part in validation.iter().flat_map(Validation::guilty_parts) {
-            take_out(&mut parts, &mut notes, (&after.app, version), part);
-        }
+        take_out(&mut parts, &mut notes, (&after.app, version), validation.as_ref());
         let faces = std::mem::take(&mut woven.faces);
         let (before, details, stored) = self.store_change(&pair, &woven, &faces).await?;
         let now_ms = Timestamp::now().0;
         let seed = seed(base.superseded.as_ref());
         let groups = groups(trial, &parts, base.superseded.as_ref(), validation.as_ref());
-        let begin = if consent.now { Life::at_once } else { Life::new };
-        let life = if parts.iter().any(|part| part.arm == Arm::After) {
-            begin(groups, &policy.canary, now_ms)
-        } else {
-            Life::taken_back()
-        };
-        let percent = (life.exposure(&policy.canary).admitted * 1e6).round() / 1e4;
+        let life = first_life(groups, &parts, &policy.canary, consent.now, now_ms);
+        let (percent, canary) = (life.percent(&policy.canary), life.is_canary());
         let beginning = life.beginning(&policy.canary, now_ms);
         let mut record = ChangeRecord {
             format: FORMAT,
@@ -183,18 +176,14 @@ impl Catalog {
         };
         let maps = faces.first().map(|face| &face.maps);
         let entries = validation.iter().flat_map(|it| it.entries(now_ms, maps)).chain(beginning);
-        let mut told: Vec<_> =
-            (1..).zip(entries).map(|(number, entry)| (version, number, entry)).collect();
+        let told = (1..).zip(entries).map(|(number, entry)| (version, number, entry));
+        let mut told: Vec<_> = told.collect();
         record.told = u32::try_from(told.len()).unwrap_or(u32::MAX);
         let superseded = base.superseded.map(|old| supersede(old, &record));
-        told.extend(superseded.iter().map(|old| {
-            let entry = Told::Superseded { by_version: record.version.get() };
-            (old.version, old.told, Entry { at_ms: now_ms, told: entry })
-        }));
+        told.extend(superseded.iter().map(|old| gone(old, version, now_ms)));
         let old = without_images(app, superseded.as_ref());
         let guilty = validation.iter().flat_map(Validation::guilty_parts).collect();
         let validated = validation.map(|validation| validation.told);
-        let canary = record.life.as_ref().is_some_and(Life::is_canary);
         let planned = PlannedChange {
             record,
             superseded,
@@ -506,19 +495,42 @@ fn groups(
     groups.into_iter().map(|set| set.into_iter().collect()).collect()
 }
 
-/// A part on which recorded requests do worse begins taken back.
+/// Parts on which recorded requests do worse begin taken back.
 fn take_out(
     parts: &mut [PartRecord],
     notes: &mut Vec<PartNote>,
     (app, version): (&AppName, VersionNumber),
-    part: PartId,
+    validation: Option<&Validation>,
 ) {
-    if let Some(record) = parts.get_mut(usize::from(part.0)) {
-        record.arm = Arm::Before;
+    for part in validation.into_iter().flat_map(Validation::guilty_parts) {
+        if let Some(record) = parts.get_mut(usize::from(part.0)) {
+            record.arm = Arm::Before;
+        }
+        let (kind, arm) = (PartNoteKind::FailsOnTapes, Arm::Before);
+        notes.retain(|note| note.part != part);
+        notes.push(PartNote { part, kind, arm, about: format!("{app}/{version}:{part}") });
     }
-    let (kind, arm) = (PartNoteKind::FailsOnTapes, Arm::Before);
-    notes.retain(|note| note.part != part);
-    notes.push(PartNote { part, kind, arm, about: format!("{app}/{version}:{part}") });
+}
+
+/// How a change begins.
+fn first_life(
+    groups: Vec<Vec<PartId>>,
+    parts: &[PartRecord],
+    policy: &CanaryPolicy,
+    now: bool,
+    now_ms: u64,
+) -> Life {
+    if parts.iter().all(|part| part.arm == Arm::Before) {
+        return Life::taken_back();
+    }
+    let begin = if now { Life::at_once } else { Life::new };
+    begin(groups, policy, now_ms)
+}
+
+/// The end of the story of a change whose place another one takes.
+fn gone(old: &ChangeRecord, by: VersionNumber, at_ms: u64) -> (VersionNumber, u32, Entry) {
+    let told = Told::Superseded { by_version: by.get() };
+    (old.version, old.told, Entry { at_ms, told })
 }
 
 /// Changes that ran so long ago that their images are not kept. Should `live` be moved back to one of them, they are
