@@ -15,10 +15,10 @@ pub(crate) struct Fault {
 pub(crate) const FAULTS: [Fault; 6] = [
     Fault { name: "fails_50", fails: 0.5, code: "fail(event, 0.5); return work(event, 1);" },
     Fault { name: "fails_10", fails: 0.1, code: "fail(event, 0.1); return work(event, 1);" },
-    Fault { name: "fails_2", fails: 0.02, code: "fail(event, 0.02); return work(event, 1);" },
     Fault { name: "slower_30", fails: 0.0, code: "base(event, 0.3); return work(event, 1);" },
     Fault { name: "slower_200", fails: 0.0, code: "base(event, 2); return work(event, 1);" },
     Fault { name: "memory_2", fails: 0.0, code: "hold(event); return work(event, 1);" },
+    Fault { name: "fails_2", fails: 0.02, code: "fail(event, 0.02); return work(event, 1);" },
 ];
 
 /// A change, and which of its parts is bad.

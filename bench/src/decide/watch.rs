@@ -49,6 +49,8 @@ struct Traffic {
     last_ms: AtomicU64,
 }
 
+/// Looks at the story after a change is not in canary any more.
+const LOOKS: usize = 20;
 /// Requests before the deploy, from which it is learned what is usual.
 const WARM_UP: u64 = 1_200;
 
@@ -106,13 +108,16 @@ fn decided(
     let mut control = belay.control_client()?;
     let path = format!("/api/v1/apps/{}/changes/2", subject.app);
     let guilty = guilty(&control.get(&path)?, subject)?;
+    // What is taken back acts before it is told.
+    let mut looks_after_canary = 0;
     loop {
         let story: Value = serde_json::from_str(&control.get(&format!("{path}/story"))?)?;
         let taken = taken(&story);
         let found = guilty
             .as_ref()
             .is_some_and(|guilty| taken.iter().any(|(_, parts)| parts.contains(guilty)));
-        let live = story["state"] != "canary";
+        looks_after_canary += usize::from(story["state"] != "canary");
+        let live = looks_after_canary > LOOKS;
         let late = begin.elapsed() > patience || traffic.stop.load(Relaxed);
         if found || live || late {
             let all: Vec<&String> = taken.iter().flat_map(|(_, parts)| parts).collect();
