@@ -54,6 +54,9 @@ pub struct Around<'a> {
     pub places: &'a dyn Fn(PartId) -> BTreeSet<String>,
 }
 
+/// So many times the longest step may the search for a part take. What it costs is bounded by failed requests; at a small share, rare
+/// harm needs longer to be named than to be seen.
+const NAMING_STEPS: u64 = 4;
 /// Kinds of events that are kept of a verdict.
 const MEASURED_MAX: usize = 4;
 
@@ -240,7 +243,7 @@ impl Turn<'_, '_> {
         let policy = self.around.policy;
         let why = if failed >= u64::from(policy.harm_max) {
             Why::Harm
-        } else if lasted >= policy.step_max_ms {
+        } else if lasted >= policy.step_max_ms.saturating_mul(NAMING_STEPS) {
             Why::Time
         } else {
             return;

@@ -391,7 +391,8 @@ pub(super) fn replayed(answer: &Value, output: Output) -> Vec<String> {
         return Vec::new();
     }
     let parts = show::items(change, "parts").len();
-    output.line(format!("{parts} parts against {}", show::text(change, "from")));
+    let noun = if parts == 1 { "part" } else { "parts" };
+    output.line(format!("{parts} {noun} against {}", show::text(change, "from")));
     if change["validated"].is_null() {
         output.line("nothing was recorded that it could be tried on");
     }
