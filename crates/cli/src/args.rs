@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     change_named::{self, ChangeParts},
+    config::units,
     exit::EXIT_CODES,
 };
 
@@ -63,6 +64,8 @@ pub enum Command {
     Graph(Graph),
     Policy(PolicyArgs),
     Alerts(Alerts),
+    Disable(Disable),
+    Enable(Enable),
     Alias(Alias),
     Secret(Secret),
     Stats(Stats),
@@ -346,14 +349,15 @@ pub struct Promote {
 
 /// Show or set how changes of an app are let in and judged.
 ///
-/// The keys are those of `[canary]` and `[judge]` in belay.toml. What is set holds at once, also for the change that is on
+/// The keys are those of `[canary]`, `[judge]`, `[tapes]`, `[alerts]`, `[impact]` and `[for.NAME]` in belay.toml. What is set holds at once, also for the change that is on
 /// trial, and goes before belay.toml until it is taken away.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   belay policy shop
   belay policy shop canary.step_min=10s canary.ramp='[5, 50]'
-  belay policy shop canary.step_min=          as belay.toml says, or as usual")]
+  belay policy shop canary.step_min=          as belay.toml says, or as usual
+  belay policy shop for.pay.window=1h         for changes of what the function pay runs")]
 pub struct PolicyArgs {
     pub app: AppName,
     #[arg(value_name = "KEY=VALUE")]
@@ -362,7 +366,39 @@ pub struct PolicyArgs {
     pub server: Server,
 }
 
-/// List what happened more often than it did, in functions of all apps, newest first.
+/// Have a function be off for a time: callers get its fallback, or 503 with `Retry-After`.
+///
+/// The fallback is the function that it names by `@alternative`. Events for the queue wait.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay disable shop.checkout --for 10m
+  belay enable shop.checkout")]
+pub struct Disable {
+    /// `app.function`, or the function's name while that is unique.
+    pub function: FunctionRef,
+    /// How long, such as 90s, 10m or 2h; at most 30 days.
+    #[arg(long = "for", value_name = "TIME", value_parser = time, default_value = "5m")]
+    pub time: u64,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Have a function be on again.
+#[derive(Debug, Args)]
+pub struct Enable {
+    /// `app.function`, or the function's name while that is unique.
+    pub function: FunctionRef,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+fn time(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no duration such as \"30s\" or \"5m\"");
+    units::duration(text).ok_or_else(wrong)
+}
+
+/// List what is not as usual, in functions of all apps, newest first: failures, latency, how many requests come.
 #[derive(Debug, Args)]
 pub struct Alerts {
     #[command(flatten)]

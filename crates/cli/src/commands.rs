@@ -7,6 +7,7 @@ mod changes;
 mod dead_letters;
 mod deploy;
 mod directories;
+mod disable;
 mod doctor;
 mod effective;
 mod explain;
@@ -30,6 +31,7 @@ pub(crate) use self::{
     changes::{Verb, flip, run as changes, settle, show_change},
     dead_letters::run as dead_letters,
     deploy::{replay, run as deploy},
+    disable::{disable, enable},
     doctor::run as doctor,
     effective::{diff, export},
     explain::{promote, run as explain},

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use belay_judge::Decision;
-use belay_model::{Arm, CanaryPolicy, Inconclusive, PartId};
+use belay_model::{Arm, CanaryPolicy, FunctionName, ImpactPolicy, Inconclusive, PartId};
 
 use crate::{
+    code::Code,
     evidence::{Evidence, Measured},
-    groups::{by_function, together},
+    groups::{by_function, tied, together},
     life::{Cause, Life, Naming, Phase, live},
     story::{By, Entry, Level, Told, Why},
 };
@@ -40,6 +41,11 @@ pub enum Effect {
         parts: Vec<PartId>,
         arm: Arm,
     },
+    /// Who calls these gets their fallback, or is told to come again, until then.
+    Disable {
+        functions: BTreeSet<FunctionName>,
+        until_ms: u64,
+    },
     /// The old arms are dropped.
     Settle,
     Tell(Entry),
@@ -49,16 +55,17 @@ pub enum Effect {
 #[derive(Clone, Copy)]
 pub struct Around<'a> {
     pub now_ms: u64,
+    /// That of the change, with what is said of the places that it touches.
     pub policy: &'a CanaryPolicy,
-    /// The functions that a part touches.
-    pub places: &'a dyn Fn(PartId) -> BTreeSet<String>,
+    pub impact: &'a ImpactPolicy,
+    pub code: &'a dyn Code,
 }
 
 /// So many times the longest step may the search for a part take. What it costs is bounded by failed requests; at a small share, rare
 /// harm needs longer to be named than to be seen.
 const NAMING_STEPS: u64 = 4;
 /// Kinds of events that are kept of a verdict.
-const MEASURED_MAX: usize = 4;
+pub(crate) const MEASURED_MAX: usize = 4;
 
 impl Life {
     /// What the event leads to. Nothing is done where the effects are empty and the generation is the same.
@@ -70,7 +77,7 @@ impl Life {
             Event::Asked(Command::Flip { parts, arm }) => turn.asked(parts, arm),
             Event::Asked(Command::Promote) => turn.go_live(Why::Asked, &Evidence::default()),
             // What requests see of it may be otherwise now.
-            Event::PolicyChanged => turn.life.generation += 1,
+            Event::PolicyChanged => turn.tie(),
             Event::Alarm { what } => turn.alarm(what),
         }
         let effects = turn.effects;
@@ -97,10 +104,11 @@ impl Life {
     }
 }
 
-struct Turn<'l, 'a> {
-    life: &'l mut Life,
-    around: Around<'a>,
-    effects: Vec<Effect>,
+/// One event, on its way through a life.
+pub(crate) struct Turn<'l, 'a> {
+    pub(crate) life: &'l mut Life,
+    pub(crate) around: Around<'a>,
+    pub(crate) effects: Vec<Effect>,
 }
 
 impl Turn<'_, '_> {
@@ -124,6 +132,8 @@ impl Turn<'_, '_> {
                 self.life.phase.set_naming(None);
                 self.go_on(evidence);
             }
+            // What is not taken back before people say so waits for them.
+            ([], Some(_)) if self.is_refused() => {}
             ([], Some(cause)) => self.suspect(cause, evidence),
             (guilty, _) => {
                 self.take_back_groups(guilty, evidence);
@@ -135,14 +145,23 @@ impl Turn<'_, '_> {
         }
     }
 
+    /// All parts that are left are known to do harm, and stay until people say something.
+    fn is_refused(&self) -> bool {
+        let mut parts = self.life.groups.iter().flatten();
+        parts.all(|part| self.life.reported.contains(part))
+    }
+
     /// Nothing is to be taken back.
     fn go_on(&mut self, evidence: &Evidence) {
+        if self.try_without(evidence) {
+            return;
+        }
         let slow = evidence.all().find(|verdict| verdict.decision == Decision::Slow);
         match self.life.phase {
-            Phase::Canary { step, since_ms, slowed, naming: None } => {
+            Phase::Canary { step, since_ms, slowed, naming: None, .. } => {
                 if let Some(verdict) = slow {
                     if !slowed {
-                        self.slow(verdict, step, since_ms);
+                        self.slow(verdict);
                     }
                 } else if let Some(why) = self.may_advance(since_ms, evidence) {
                     self.advance(step, why, evidence);
@@ -177,6 +196,9 @@ impl Turn<'_, '_> {
 
     /// Half of the requests go back to what was before, to see whether that is better.
     fn alarm(&mut self, what: String) {
+        if self.suspect_sharing(&what) {
+            return;
+        }
         let (policy, now_ms) = (self.around.policy, self.around.now_ms);
         let Phase::Live { hold_out: false, naming: None, .. } = self.life.phase else { return };
         if self.life.groups.is_empty() || policy.dry_run {
@@ -189,8 +211,10 @@ impl Turn<'_, '_> {
         self.tell(Told::Alarmed { what, percent, groups });
     }
 
-    fn slow(&mut self, verdict: &belay_judge::Verdict, step: usize, since_ms: u64) {
-        self.life.phase = Phase::Canary { step, since_ms, slowed: true, naming: None };
+    fn slow(&mut self, verdict: &belay_judge::Verdict) {
+        if let Phase::Canary { slowed, .. } = &mut self.life.phase {
+            *slowed = true;
+        }
         let measured = Measured::heaviest(verdict, MEASURED_MAX);
         let percent = self.life.percent(self.around.policy);
         self.tell(Told::Slowed { percent, measured });
@@ -258,6 +282,8 @@ impl Turn<'_, '_> {
     fn begin_naming(&mut self, cause: Cause, evidence: &Evidence) {
         let naming = Naming { since_ms: self.around.now_ms, cause, failed: evidence.failed };
         self.life.phase.set_naming(Some(naming));
+        // Those who run it are known to be worse off: that it may be everybody's harm is no question any more.
+        self.life.phase.set_withdrawal(None);
         let verdict = of_cause(cause, evidence);
         let measured = Measured::heaviest(verdict, MEASURED_MAX);
         let percent = self.life.percent(self.around.policy);
@@ -276,11 +302,14 @@ impl Turn<'_, '_> {
 
     /// No group was named in time: larger ones are tested, or all is taken back.
     fn step_out(&mut self, why: Why, naming: Naming, evidence: &Evidence) {
-        let larger = by_function(&self.life.groups, self.around.places);
+        let larger = by_function(&self.life.groups, &|part| self.around.code.places(part));
         let groups = if larger.len() < self.life.groups.len() { larger } else { Vec::new() };
         if groups.len() < 2 {
             let parts = self.life.groups.concat();
-            self.tell(Told::SteppedOut { why, groups: vec![parts.clone()] });
+            let told = parts.iter().all(|part| self.life.reported.contains(part));
+            if !told {
+                self.tell(Told::SteppedOut { why, groups: vec![parts.clone()] });
+            }
             let verdict = of_cause(naming.cause, evidence);
             let measured = Measured::heaviest(verdict, MEASURED_MAX);
             return self.take_back(&parts, By::Judge, Level::Change, measured);
@@ -292,46 +321,11 @@ impl Turn<'_, '_> {
         self.tell(Told::SteppedOut { why, groups });
     }
 
-    fn take_back_groups(&mut self, guilty: &[usize], evidence: &Evidence) {
-        let all = self.life.groups.clone();
-        for at in guilty {
-            let (Some(group), Some(verdict)) = (all.get(*at), evidence.guilty(*at)) else {
-                continue;
-            };
-            let measured = Measured::heaviest(verdict, MEASURED_MAX);
-            if self.around.policy.dry_run {
-                self.report(group, measured);
-            } else {
-                self.take_back(group, By::Judge, level(group, &all), measured);
-            }
-        }
-    }
-
     /// Decisions are only to be reported.
     fn report_all(&mut self, cause: Cause, evidence: &Evidence) {
         let measured = Measured::heaviest(of_cause(cause, evidence), MEASURED_MAX);
         let parts = self.life.groups.concat();
         self.report(&parts, measured);
-    }
-
-    fn report(&mut self, parts: &[PartId], measured: Vec<Measured>) {
-        let told = parts.iter().all(|part| self.life.reported.contains(part));
-        if !told {
-            self.life.reported.extend(parts);
-            self.tell(Told::WouldTakeBack { parts: parts.to_vec(), measured });
-        }
-    }
-
-    fn take_back(&mut self, parts: &[PartId], by: By, level: Level, measured: Vec<Measured>) {
-        self.remove(parts);
-        self.effects.push(Effect::Flip { parts: parts.to_vec(), arm: Arm::Before });
-        self.tell(Told::TakenBack {
-            parts: parts.to_vec(),
-            by,
-            level,
-            measured,
-            reasons: Vec::new(),
-        });
     }
 
     fn asked(&mut self, parts: Vec<PartId>, arm: Arm) {
@@ -348,20 +342,6 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Parts that are not on trial any more. The rest is another change, of which nothing is known yet.
-    fn remove(&mut self, parts: &[PartId]) {
-        let groups = std::mem::take(&mut self.life.groups).into_iter();
-        let left = groups.map(|mut group| {
-            group.retain(|part| !parts.contains(part));
-            group
-        });
-        self.life.groups = left.filter(|group| !group.is_empty()).collect();
-        self.become_another();
-        if self.life.groups.is_empty() {
-            self.life.phase = Phase::TakenBack;
-        }
-    }
-
     fn add(&mut self, parts: &[PartId]) {
         let new = parts.iter().filter(|part| !self.life.is_on_trial(**part));
         let new: Vec<Vec<PartId>> = new.map(|part| vec![*part]).collect();
@@ -374,23 +354,17 @@ impl Turn<'_, '_> {
         }
     }
 
-    fn become_another(&mut self) {
-        self.life.round += 1;
-        self.life.phase.set_naming(None);
-        self.begin_step_anew();
-    }
-
-    /// What is another change now has a whole step, or window, before it.
-    fn begin_step_anew(&mut self) {
-        let (policy, now_ms) = (self.around.policy, self.around.now_ms);
-        match self.life.phase {
-            Phase::Canary { step, .. } => self.life.phase = Phase::canary(step, now_ms),
-            Phase::Live { hold_out, .. } => self.life.phase = live(policy, now_ms, hold_out),
-            Phase::TakenBack => {}
+    /// What requests see of it may be otherwise now.
+    fn tie(&mut self) {
+        self.life.generation += 1;
+        let groups = tied(&self.life.groups, self.around.code);
+        if groups != self.life.groups {
+            self.life.groups = groups;
+            self.become_another();
         }
     }
 
-    fn tell(&mut self, told: Told) {
+    pub(crate) fn tell(&mut self, told: Told) {
         self.effects.push(Effect::Tell(Entry { at_ms: self.around.now_ms, told }));
     }
 }
@@ -399,13 +373,5 @@ fn of_cause(cause: Cause, evidence: &Evidence) -> &belay_judge::Verdict {
     match cause {
         Cause::Whole | Cause::Watch => &evidence.whole,
         Cause::Mixed => &evidence.mixed,
-    }
-}
-
-fn level(group: &[PartId], all: &[Vec<PartId>]) -> Level {
-    match (group.len(), all.len()) {
-        (_, 1) => Level::Rest,
-        (1, _) => Level::Part,
-        _ => Level::Function,
     }
 }

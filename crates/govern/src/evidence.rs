@@ -18,6 +18,10 @@ pub struct Evidence {
     pub harmless: bool,
     /// Requests with the change, all of it or some, that failed in this round.
     pub failed: u64,
+    /// While something happens more often also to those who run nothing of the change: whether it has become rare again.
+    pub subsided: Option<bool>,
+    /// No other app's change is being taken away to see whether that helps.
+    pub its_turn: bool,
 }
 
 impl Evidence {
@@ -68,7 +72,7 @@ impl Measured {
 
     fn of(verdict: &Verdict, finding: &Finding) -> Self {
         let [before, after] = finding.counts;
-        let [of_before, of_after] = verdict.units;
+        let [of_before, of_after] = finding.units;
         Self {
             what: name(finding.event),
             before,

@@ -2,7 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use belay_model::PartId;
+use belay_model::{Granularity, PartId};
+
+use crate::Code;
+
+/// The groups as the policy wants them at the least: `medium`, with the parts of the same functions; `coarse`, all.
+pub fn tied(groups: &[Vec<PartId>], code: &dyn Code) -> Vec<Vec<PartId>> {
+    let asked = |granularity| move |part: &PartId| code.granularity(*part) == Some(granularity);
+    if groups.iter().flatten().any(asked(Granularity::Coarse)) {
+        return together(groups);
+    }
+    let medium = |part: PartId| {
+        let wanted = asked(Granularity::Medium)(&part);
+        if wanted { code.places(part) } else { BTreeSet::new() }
+    };
+    // Who asks for it takes those along that touch the same function, whatever these ask for.
+    let asking: BTreeSet<String> = groups.iter().flatten().copied().flat_map(medium).collect();
+    let places = |part: PartId| code.places(part).intersection(&asking).cloned().collect();
+    if asking.is_empty() { groups.to_vec() } else { by_function(groups, &places) }
+}
 
 /// The groups, with those together that touch a function in common. `places` are the functions of a part.
 pub(crate) fn by_function(

@@ -9,16 +9,25 @@
 //! after a crash as if there had been none. Evidence says of which generation of the life it is; what is of another one is
 //! not heard.
 //!
+//! - [`Code`]: what is known of the parts from the code and its policy; `impact`: what depends on what is taken back;
+//! - `apply`: which event leads where; `take_back`: what becomes of parts that do harm; `shared`: harm that comes to everybody.
+//!
 //! Invariants: pure, no clock and no I/O. Nothing is taken back but by a verdict or a command; what the judge took back
 //! is restored by people only.
 
 mod apply;
+mod code;
 mod evidence;
 mod groups;
+mod impact;
 mod life;
+mod shared;
 mod story;
+mod take_back;
 
 pub use apply::{Around, Command, Effect, Event};
+pub use code::Code;
 pub use evidence::{Evidence, Measured};
-pub use life::{Cause, Exposure, Life, Mixing, Naming, Phase};
-pub use story::{By, Entry, Level, Told, Validated, Why};
+pub use groups::tied;
+pub use life::{Cause, Exposure, Life, Mixing, Naming, Phase, Stage, Withdrawal};
+pub use story::{By, Entry, Level, Refusal, Returned, Told, Validated, Why};

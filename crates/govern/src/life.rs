@@ -33,6 +33,8 @@ pub enum Phase {
         slowed: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         naming: Option<Naming>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        withdrawal: Option<Withdrawal>,
     },
     /// All requests are admitted, but for a hold-out, until the rollback window closes.
     Live {
@@ -41,6 +43,8 @@ pub enum Phase {
         hold_out: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         naming: Option<Naming>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        withdrawal: Option<Withdrawal>,
     },
     /// Nothing of it is on trial any more, since all of that was taken back.
     TakenBack,
@@ -53,6 +57,25 @@ pub struct Naming {
     pub cause: Cause,
     /// Requests with the change that had failed by then.
     pub failed: u64,
+}
+
+/// Something happens more often since the last step of the ramp, and also to those who run nothing of the change: it may use up
+/// what all share. Whether it does is tried by taking it away from everybody for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    pub since_ms: u64,
+    pub stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The ramp waits, as the change of another app is being tried.
+    Waiting,
+    /// No request runs the change.
+    Away,
+    /// That was of no use. It is tried but once in a step.
+    Over,
 }
 
 /// What shows the harm.
@@ -135,13 +158,34 @@ impl Life {
 
     /// Its rollback window is over.
     pub fn is_over(&self, now_ms: u64) -> bool {
-        matches!(self.phase, Phase::Live { until_ms, naming: None, .. } if now_ms >= until_ms)
+        let passed =
+            matches!(self.phase, Phase::Live { until_ms, naming: None, .. } if now_ms >= until_ms);
+        passed && !self.is_withdrawn()
+    }
+
+    /// It is being found out whether things get better without it, or waits for that.
+    pub fn is_withdrawn(&self) -> bool {
+        self.phase.withdrawal().is_some_and(|it| it.stage != Stage::Over)
+    }
+
+    /// No request runs it for now.
+    pub fn is_away(&self) -> bool {
+        self.away_since().is_some()
+    }
+
+    /// From when on no request runs it.
+    pub fn away_since(&self) -> Option<u64> {
+        let away = self.phase.withdrawal().filter(|it| it.stage == Stage::Away);
+        away.map(|it| it.since_ms)
     }
 
     pub fn exposure(&self, policy: &CanaryPolicy) -> Exposure {
         let alone = self.groups.len() < 2;
         let mixing = |mixing| if alone { Mixing::None } else { mixing };
         match self.phase {
+            Phase::Canary { .. } | Phase::Live { .. } if self.is_away() => {
+                Exposure { admitted: 0.0, mixing: Mixing::None }
+            }
             Phase::Canary { step, naming, .. } => {
                 let share = policy.ramp.get(step).map_or(1.0, |percent| percent.get() / 100.0);
                 let wanted = if naming.is_some() { Mixing::All } else { Mixing::Half };
@@ -171,7 +215,7 @@ impl Life {
 
 impl Phase {
     pub(crate) fn canary(step: usize, now_ms: u64) -> Self {
-        Self::Canary { step, since_ms: now_ms, slowed: false, naming: None }
+        Self::Canary { step, since_ms: now_ms, slowed: false, naming: None, withdrawal: None }
     }
 
     pub(crate) fn naming(&self) -> Option<Naming> {
@@ -187,6 +231,20 @@ impl Phase {
             Self::TakenBack => {}
         }
     }
+
+    pub(crate) fn withdrawal(&self) -> Option<Withdrawal> {
+        match self {
+            Self::Canary { withdrawal, .. } | Self::Live { withdrawal, .. } => *withdrawal,
+            Self::TakenBack => None,
+        }
+    }
+
+    pub(crate) fn set_withdrawal(&mut self, new: Option<Withdrawal>) {
+        match self {
+            Self::Canary { withdrawal, .. } | Self::Live { withdrawal, .. } => *withdrawal = new,
+            Self::TakenBack => {}
+        }
+    }
 }
 
 impl Exposure {
@@ -196,5 +254,6 @@ impl Exposure {
 
 pub(crate) fn live(policy: &CanaryPolicy, now_ms: u64, hold_out: bool) -> Phase {
     let hold_out = hold_out && policy.hold_out.get() > 0.0;
-    Phase::Live { until_ms: now_ms.saturating_add(policy.window_ms), hold_out, naming: None }
+    let until_ms = now_ms.saturating_add(policy.window_ms);
+    Phase::Live { until_ms, hold_out, naming: None, withdrawal: None }
 }

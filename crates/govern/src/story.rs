@@ -1,6 +1,8 @@
 //! What is told of a life: every decision with what it rests on.
 
-use belay_model::PartId;
+use std::collections::BTreeSet;
+
+use belay_model::{FunctionName, PartId};
 use serde::{Deserialize, Serialize};
 
 use crate::{evidence::Measured, life::Cause};
@@ -75,7 +77,38 @@ pub enum Told {
         /// What it did, where recorded requests showed it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         reasons: Vec<String>,
+        /// Parts that depend on them and were taken back with them, in this order, before them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+        dependents: Vec<PartId>,
+        /// Functions of the app that run code of theirs.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+        affects: BTreeSet<FunctionName>,
     },
+    /// Functions that depend on what was taken back are off for a time.
+    Disabled {
+        #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+        functions: BTreeSet<FunctionName>,
+        until_ms: u64,
+        #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+        dependents: Vec<PartId>,
+    },
+    /// They do harm, and people have to say what is to be done. The ramp waits.
+    Refused {
+        #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+        parts: Vec<PartId>,
+        why: Refusal,
+        #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+        dependents: Vec<PartId>,
+        measured: Vec<Measured>,
+    },
+    /// Since the last step something happens more often, also to those who run nothing of the change.
+    Shared { what: String, percent: f64 },
+    /// No request runs it for now, to see whether that helps.
+    Withdrawn { percent: f64 },
+    /// Taking it away was of no use, or not needed: it goes on.
+    Returned { percent: f64, why: Returned },
     /// As [`Self::TakenBack`], but decisions are only to be reported.
     WouldTakeBack {
         #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
@@ -139,6 +172,32 @@ pub enum Level {
     Rest,
     /// All that was on trial, as nothing smaller could be named.
     Change,
+    /// All that was on trial: what happened to everybody went away with it.
+    Shared,
+}
+
+/// Why nothing is taken back though something does harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The policy says so.
+    Policy,
+    /// More parts depend on it than are taken back unasked.
+    TooMany,
+}
+
+/// Why a change goes on that was taken away for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Returned {
+    /// It happens as often without it.
+    NotBetter,
+    /// Too few requests came by to tell.
+    Unclear,
+    /// It became rare before anything was done.
+    Passed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

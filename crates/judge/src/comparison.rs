@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 
 use belay_model::{Arm, Category};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     budget::Budget,
     cost::{Cost, Limits, Quantile, Spread},
     evidence::{Alpha, Evidence},
+    kept::{Kept, KeptSeen, KeptTest},
     policy::Policy,
     rate::{Interval, Rate, difference, number},
     ratio::{RatioTest, Share},
@@ -31,7 +33,7 @@ pub struct Sample {
 }
 
 /// What may come more often from one arm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Event {
     Failure(Category),
     /// It cost more than so many requests did before.
@@ -62,6 +64,24 @@ struct Seen {
 }
 
 impl Seen {
+    fn keep(&self) -> KeptSeen {
+        KeptSeen {
+            units: self.units,
+            failed: self.failed,
+            keys: self.keys.each_ref().map(Units::keep),
+            failed_keys: self.failed_keys.each_ref().map(Units::keep),
+        }
+    }
+
+    fn resume(kept: KeptSeen) -> Self {
+        Self {
+            units: kept.units,
+            failed: kept.failed,
+            keys: kept.keys.map(Units::resume),
+            failed_keys: kept.failed_keys.map(Units::resume),
+        }
+    }
+
     fn note(&mut self, arm: usize, key: Option<u64>, fails: bool) {
         let new = key.is_none_or(|key| self.keys[arm].counts(key));
         self.units[arm] += u64::from(new);
@@ -96,6 +116,36 @@ impl Comparison {
             share: None,
             costs: Default::default(),
         }
+    }
+
+    /// All that decisions rest on.
+    pub fn keep(&self) -> Kept {
+        let test = |(event, test): (&Event, &Test)| KeptTest {
+            event: *event,
+            ratio: test.ratio.keep(),
+            keys: test.units.keep(),
+        };
+        Kept {
+            tests: self.tests.iter().map(test).collect(),
+            all: self.all.keep(),
+            step: self.step.keep(),
+            share: self.share.map(Share::get),
+        }
+    }
+
+    /// Goes on with what was kept under the same policy. `None` if it is damaged, or of another Belay.
+    pub fn resume(policy: Policy, kept: Kept) -> Option<Self> {
+        let test = |KeptTest { event, ratio, keys }| {
+            let ratio = policy.test_of(event).resume(ratio)?;
+            Some((event, Test { ratio, units: Units::resume(keys) }))
+        };
+        Some(Self {
+            tests: kept.tests.into_iter().map(test).collect::<Option<_>>()?,
+            all: Seen::resume(kept.all),
+            step: Seen::resume(kept.step),
+            share: kept.share.map(Share::new).transpose().ok()?,
+            ..Self::new(policy)
+        })
     }
 
     /// `limits`: those of the function that ran.
@@ -177,6 +227,7 @@ impl Comparison {
             };
             Finding {
                 event: *event,
+                units: self.all.units,
                 counts,
                 times: test.ratio.interval(slow),
                 evidence,
@@ -215,10 +266,28 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
 }
 
+impl Verdict {
+    /// What several comparisons of the same two arms come to, each of other requests.
+    pub fn together(verdicts: impl IntoIterator<Item = Self>) -> Self {
+        let join = |mut all: Self, one: Self| {
+            all.decision = all.decision.max(one.decision);
+            all.units = [all.units[0] + one.units[0], all.units[1] + one.units[1]];
+            all.needed = one.needed;
+            all.findings.extend(one.findings);
+            all
+        };
+        let mut all = verdicts.into_iter().fold(Self::default(), join);
+        all.findings.sort_by(|one, other| other.evidence.log().total_cmp(&one.evidence.log()));
+        all
+    }
+}
+
 /// What is known of one kind of event.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finding {
     pub event: Event,
+    /// Requests, or keys that had one, of *before* and *after*, among which it was counted.
+    pub units: [u64; 2],
     /// Events of *before* and *after*; of a client that stays at one arm, the first.
     pub counts: [u64; 2],
     /// How many times as often they come from *after*.

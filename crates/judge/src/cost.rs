@@ -1,11 +1,12 @@
 //! What requests cost: how it is spread, and what is beyond the usual.
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::{band::Band, rate::number};
 
 /// Something of which a request uses more or less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Cost {
     /// Microseconds from the start to the answer.
     Latency,
@@ -20,7 +21,7 @@ impl Cost {
 }
 
 /// A share of requests that cost less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Quantile {
     P50,
     P90,

@@ -9,6 +9,8 @@
 //!                              │  └──────▶ rate: how often, as an interval      policy, budget ──────────┘
 //!                              └─────────▶ cost: what is beyond the usual; band: how its quantiles lie
 //! requests without arms ──▶ watch: does it happen more often than it did?
+//! requests after an alarm ──▶ subsiding: is it rare again?
+//! requests in a time     ──▶ pace: as many as usual?
 //! calls by kind         ──▶ mix: are the shares what they were?
 //! ```
 //! Pure: no clock, no randomness, no I/O. What is counted, and by whom, is told by the caller.
@@ -18,10 +20,13 @@ mod budget;
 mod comparison;
 mod cost;
 mod evidence;
+mod kept;
 mod mix;
+mod pace;
 mod policy;
 mod rate;
 mod ratio;
+mod subsiding;
 mod units;
 mod watch;
 
@@ -30,10 +35,13 @@ pub use budget::Budget;
 pub use comparison::{Comparison, Decision, Event, Finding, Sample, Verdict};
 pub use cost::{Cost, Limits, Quantile, Spread, Usual};
 pub use evidence::{Alpha, Evidence};
+pub use kept::Kept;
 pub use mix::MixTest;
+pub use pace::{Odd, Pace};
 pub use policy::Policy;
 pub use rate::{Interval, Rate, difference};
 pub use ratio::{RatioTest, Share};
+pub use subsiding::Subsiding;
 pub use units::Units;
 pub use watch::Watch;
 

@@ -17,6 +17,7 @@ use belay_model::Arm;
 use crate::{
     Invalid,
     evidence::{Alpha, Evidence, log_sum},
+    kept::KeptRatio,
     rate::Interval,
 };
 
@@ -105,6 +106,22 @@ impl RatioTest {
         for (likelihood, step) in self.likelihoods.iter_mut().zip(&steps.ratios[index]) {
             *likelihood += step;
         }
+    }
+
+    pub(crate) fn keep(&self) -> KeptRatio {
+        KeptRatio {
+            likelihoods: self.likelihoods.to_vec(),
+            tolerated: self.likelihood_of_tolerated,
+            counts: self.counts,
+        }
+    }
+
+    /// This test, new, as the one that was kept. `None` if that is none.
+    pub(crate) fn resume(self, kept: KeptRatio) -> Option<Self> {
+        let KeptRatio { likelihoods, tolerated, counts } = kept;
+        let fine = tolerated.is_finite() && likelihoods.iter().all(|it| it.is_finite());
+        let likelihoods: Box<[f64; RATIOS]> = likelihoods.into_boxed_slice().try_into().ok()?;
+        fine.then_some(Self { likelihoods, likelihood_of_tolerated: tolerated, counts, ..self })
     }
 
     /// Events so far, from *before* and from *after*.

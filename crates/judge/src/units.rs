@@ -22,6 +22,14 @@ impl Units {
         self.seen.len() < KEYS_MAX && self.seen.insert(key)
     }
 
+    pub(crate) fn keep(&self) -> Vec<u64> {
+        self.seen.iter().copied().collect()
+    }
+
+    pub(crate) fn resume(keys: Vec<u64>) -> Self {
+        Self { seen: keys.into_iter().take(KEYS_MAX).collect() }
+    }
+
     /// Whether this key counted.
     pub fn knows(&self, key: u64) -> bool {
         self.seen.contains(&key)

@@ -36,6 +36,8 @@ pub struct Watch {
     block: [u64; 2],
     /// The rate that is not exceeded without harm, once it is known.
     usual: Option<f64>,
+    /// By [`TIMES`], what a request without and with the event adds to the suspects.
+    steps: [[f64; TIMES.len()]; 2],
     /// By [`TIMES`], the logarithm of the evidence that a change began at some request.
     suspects: [f64; TIMES.len()],
 }
@@ -50,16 +52,15 @@ impl Watch {
             return Err(Invalid::Tolerated(tolerated));
         }
         let suspects = [0.0; TIMES.len()];
-        Ok(Self { tolerated, learned: [0.0; 2], block: [0; 2], usual: None, suspects })
+        let steps = [suspects; 2];
+        Ok(Self { tolerated, learned: [0.0; 2], block: [0; 2], usual: None, steps, suspects })
     }
 
     /// Notes a request, and whether the event happened.
     pub fn note(&mut self, happened: bool) {
-        if let Some(usual) = self.usual {
-            for (suspect, times) in self.suspects.iter_mut().zip(TIMES) {
-                let rate = usual * times / (1.0 - usual + usual * times);
-                let ratio = if happened { rate / usual } else { (1.0 - rate) / (1.0 - usual) };
-                *suspect = ratio.ln() + suspect.max(0.0);
+        if self.usual.is_some() {
+            for (suspect, step) in self.suspects.iter_mut().zip(self.steps[usize::from(happened)]) {
+                *suspect = step + suspect.max(0.0);
             }
         }
         self.block[0] += u64::from(happened);
@@ -84,12 +85,26 @@ impl Watch {
         }
         let Ok(sure) = Alpha::new(USUAL) else { return };
         let high = Rate { events: whole(events), of: whole(of) }.interval(sure).high;
-        self.usual = Some((high * self.tolerated).min(0.999));
+        let usual = (high * self.tolerated).min(0.999);
+        self.usual = Some(usual);
+        let rates = TIMES.map(|times| at_odds(usual, times));
+        self.steps = [
+            rates.map(|rate| ((1.0 - rate) / (1.0 - usual)).ln()),
+            rates.map(|rate| (rate / usual).ln()),
+        ];
     }
 
     /// The rate that what happens is held against; nothing before enough was seen.
     pub fn usual(&self) -> Option<f64> {
         self.usual
+    }
+
+    /// The rate that the event most likely has since it became frequent.
+    pub fn alarmed(&self) -> Option<f64> {
+        let usual = self.usual?;
+        let likeliest =
+            self.suspects.iter().zip(TIMES).max_by(|(one, _), (other, _)| one.total_cmp(other));
+        likeliest.map(|(_, times)| at_odds(usual, times))
     }
 
     /// Against "nothing has changed". Alarms when it is enough at a level; then [`Self::begin`].
@@ -107,6 +122,11 @@ impl Watch {
         *self = Self { learned: [0.0; 2], block: [0; 2], usual: None, ..self.clone() };
         self.begin();
     }
+}
+
+/// The rate whose odds are so many times those of `rate`.
+fn at_odds(rate: f64, times: f64) -> f64 {
+    rate * times / (1.0 - rate + rate * times)
 }
 
 fn whole(weight: f64) -> u64 {

@@ -37,6 +37,7 @@ pub use name::{
     VersionNumber,
 };
 pub use policy::{
-    AlertPolicy, CanaryPolicy, Inconclusive, JudgePolicy, KeySource, Policy, TapePolicy,
+    AlertPolicy, CanaryPolicy, Dependents, ImpactPolicy, Inconclusive, JudgePolicy, KeySource,
+    PlacePolicy, Policy, TapePolicy,
 };
 pub use tags::{Alternative, AppTags, Granularity, Isolation, Resources, Tagged, TaggedKind, Tags};

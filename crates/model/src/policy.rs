@@ -2,11 +2,11 @@
 //!
 //! It stands in `belay.toml`, and may be set on a server without a deploy. Every value has a default.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decimal, NameError};
+use crate::{Decimal, Granularity, NameError};
 
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,11 @@ pub struct Policy {
     pub judge: JudgePolicy,
     pub tapes: TapePolicy,
     pub alerts: AlertPolicy,
+    pub impact: ImpactPolicy,
+    /// What differs for some code, by what `belay graph` calls it: `pay`, a function of the app; `src/pay.ts#total`, one in its code;
+    /// `src/pay.ts#total/2`, a block of that.
+    #[serde(rename = "for", skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, PlacePolicy>,
 }
 
 /// How a change is let in.
@@ -118,6 +123,77 @@ pub struct AlertPolicy {
     pub secret: Option<String>,
 }
 
+/// What happens to what depends on something that is taken back, as its authors said by `@depends`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ImpactPolicy {
+    pub dependents: Dependents,
+    /// So many parts that depend on it are taken back unasked; with more of them nothing is, and people are asked.
+    pub cascade_max: u32,
+    /// How long functions are disabled. Milliseconds.
+    pub disable_ms: u64,
+}
+
+/// What becomes of the parts of a change that depend on one that does harm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Dependents {
+    /// They go on without it.
+    Keep,
+    /// They are taken back, too, those that nothing depends on first.
+    #[default]
+    Cascade,
+    /// Their functions are disabled for a time: callers get their fallback, or are told to come again.
+    Disable,
+    /// Nothing is taken back: people are asked.
+    Refuse,
+}
+
+/// What differs for some code. A change that touches several places is let in as the most careful of them wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct PlacePolicy {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<f64>>))]
+    pub ramp: Option<Vec<Decimal>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_min_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_max_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inconclusive: Option<Inconclusive>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub hold_out: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harm_max: Option<u32>,
+    /// How much of it is tested, and taken back, at once; `never` is for tags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Granularity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub failures_tolerated: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub costs_tolerated: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub increase_min: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub harmless_below: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// Of what depends on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dependents: Option<Dependents>,
+}
+
 /// Where the key of a request is found: `header:x-user`, `cookie:session`, or `event:user.id`, a path in the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
@@ -128,6 +204,7 @@ pub enum KeySource {
 }
 
 const STEPS_MAX: usize = 32;
+const PLACES_MAX: usize = 200;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 impl Default for CanaryPolicy {
@@ -166,6 +243,12 @@ impl Default for TapePolicy {
     }
 }
 
+impl Default for ImpactPolicy {
+    fn default() -> Self {
+        Self { dependents: Dependents::default(), cascade_max: 3, disable_ms: 5 * 60_000 }
+    }
+}
+
 impl Policy {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -178,10 +261,101 @@ impl Policy {
             .or_else(|| self.judge.problem())
             .or_else(|| self.tapes.problem())
             .or_else(|| self.alerts.problem())
+            .or_else(|| self.impact.problem())
+            .or_else(|| self.places_problem())
+    }
+
+    /// What is said of code by a name, if anything.
+    pub fn place(&self, name: &str) -> Option<&PlacePolicy> {
+        self.places.get(name)
+    }
+
+    /// How a change is let in that touches `places`, each with its names, the narrowest first.
+    pub fn canary_of<'a, Names: AsRef<[String]> + 'a>(
+        &self,
+        places: impl IntoIterator<Item = &'a Names>,
+    ) -> CanaryPolicy {
+        if self.places.is_empty() {
+            return self.canary.clone();
+        }
+        let own = |names: &'a Names| {
+            let said: Vec<_> = names.as_ref().iter().filter_map(|name| self.place(name)).collect();
+            self.canary.with(&said)
+        };
+        let all = places.into_iter().map(own);
+        all.reduce(CanaryPolicy::careful).unwrap_or_else(|| self.canary.clone())
+    }
+
+    fn places_problem(&self) -> Option<String> {
+        if self.places.len() > PLACES_MAX {
+            return Some(format!("there are more than {PLACES_MAX} [for.…] tables"));
+        }
+        let mut problems = self.places.iter().filter_map(|(name, place)| {
+            let canary = self.canary.with(&[place]).problem();
+            let judge = || self.judge.with(&[place]).problem();
+            let never = place.rollback == Some(Granularity::Never);
+            let never = never.then(|| {
+                "rollback = \"never\" is for tags: it is decided when code is woven".to_owned()
+            });
+            let nameless = name.is_empty() || name.contains(char::is_whitespace);
+            let nameless = nameless.then(|| "that is no name of code".to_owned());
+            let problem = nameless.or(never).or(canary).or_else(judge)?;
+            Some(format!("for.{name}: {problem}"))
+        });
+        problems.next()
     }
 }
 
+/// The first of `places`, the narrowest one first, that says something.
+fn said<'a, T: 'a>(
+    places: &'a [&'a PlacePolicy],
+    of: impl Fn(&'a PlacePolicy) -> Option<&'a T>,
+) -> Option<&'a T> {
+    places.iter().find_map(|place| of(place))
+}
+
 impl CanaryPolicy {
+    /// With what is said of a place, by its names from the narrowest on.
+    #[must_use]
+    fn with(&self, places: &[&PlacePolicy]) -> Self {
+        let own = self.clone();
+        let number = |of: fn(&PlacePolicy) -> Option<&u64>, usual| {
+            said(places, of).copied().unwrap_or(usual)
+        };
+        Self {
+            ramp: said(places, |it| it.ramp.as_ref()).cloned().unwrap_or(own.ramp),
+            step_min_ms: number(|it| it.step_min_ms.as_ref(), own.step_min_ms),
+            step_max_ms: number(|it| it.step_max_ms.as_ref(), own.step_max_ms),
+            inconclusive: said(places, |it| it.inconclusive.as_ref())
+                .copied()
+                .unwrap_or(own.inconclusive),
+            window_ms: number(|it| it.window_ms.as_ref(), own.window_ms),
+            hold_out: said(places, |it| it.hold_out.as_ref()).copied().unwrap_or(own.hold_out),
+            harm_max: said(places, |it| it.harm_max.as_ref()).copied().unwrap_or(own.harm_max),
+            ..own
+        }
+    }
+
+    /// The more careful of both, in each respect.
+    #[must_use]
+    fn careful(self, other: Self) -> Self {
+        let first = |ramp: &[Decimal]| ramp.first().copied().unwrap_or(Decimal::whole(100));
+        let slower = first(&other.ramp) < first(&self.ramp)
+            || first(&other.ramp) == first(&self.ramp) && other.ramp.len() > self.ramp.len();
+        let holds = [self.inconclusive, other.inconclusive].contains(&Inconclusive::Hold);
+        Self {
+            ramp: if slower { other.ramp } else { self.ramp },
+            step_min_ms: self.step_min_ms.max(other.step_min_ms),
+            step_max_ms: self.step_max_ms.max(other.step_max_ms),
+            inconclusive: if holds { Inconclusive::Hold } else { Inconclusive::Advance },
+            window_ms: self.window_ms.max(other.window_ms),
+            hold_out: self.hold_out.max(other.hold_out),
+            harm_max: self.harm_max.min(other.harm_max),
+            key: self.key,
+            dry_run: self.dry_run,
+        }
+    }
+
     fn problem(&self) -> Option<String> {
         let percent = |share: &&Decimal| !(0.0..100.0).contains(&share.get()) || share.get() == 0.0;
         if let Some(share) = self.ramp.iter().find(percent) {
@@ -208,6 +382,23 @@ impl CanaryPolicy {
 }
 
 impl JudgePolicy {
+    /// With what is said of a place, by its names from the narrowest on.
+    #[must_use]
+    pub fn with(&self, places: &[&PlacePolicy]) -> Self {
+        let own = self.clone();
+        let number = |of: fn(&PlacePolicy) -> Option<&Decimal>, usual| {
+            said(places, of).copied().unwrap_or(usual)
+        };
+        Self {
+            failures_tolerated: number(|it| it.failures_tolerated.as_ref(), own.failures_tolerated),
+            costs_tolerated: number(|it| it.costs_tolerated.as_ref(), own.costs_tolerated),
+            increase_min: number(|it| it.increase_min.as_ref(), own.increase_min),
+            harmless_below: number(|it| it.harmless_below.as_ref(), own.harmless_below),
+            deadline_ms: said(places, |it| it.deadline_ms.as_ref()).copied().or(own.deadline_ms),
+            ..own
+        }
+    }
+
     fn problem(&self) -> Option<String> {
         let level = |name, level: Decimal| {
             let fine = level.get() > 0.0 && level.get() < 1.0;
@@ -239,6 +430,12 @@ impl TapePolicy {
             return Some("tapes.bytes is more than 1GB".to_owned());
         }
         (self.budget_ms > 10 * 60_000).then(|| "tapes.budget is longer than 10 minutes".to_owned())
+    }
+}
+
+impl ImpactPolicy {
+    fn problem(&self) -> Option<String> {
+        (self.disable_ms > DAY_MS).then(|| "impact.disable_for is longer than a day".to_owned())
     }
 }
 
@@ -330,9 +527,40 @@ mod tests {
             r#"{"tapes":{"rate":101}}"#,
             r#"{"tapes":{"bytes_max":9999999999}}"#,
             r#"{"tapes":{"budget_ms":600001}}"#,
+            r#"{"impact":{"disable_ms":86400001}}"#,
+            r#"{"for":{"pay":{"ramp":[5,1]}}}"#,
+            r#"{"for":{"pay":{"costs_tolerated":0.1}}}"#,
+            r#"{"for":{"pay":{"rollback":"never"}}}"#,
+            r#"{"for":{"p a y":{}}}"#,
         ]
         .map(|json| of(json).problem().unwrap_or_else(|| panic!("{json}")));
         insta::assert_snapshot!(problems.join("\n"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_place_holds_for_what_touches_it() {
+        let policy = of(r#"{"canary":{"ramp":[10],"window_ms":1000},"for":{
+                "pay":{"ramp":[1,10],"harm_max":5,"deadline_ms":70},
+                "pay.js#total":{"window_ms":500,"failures_tolerated":2},
+                "log":{"ramp":[],"step_min_ms":1}}}"#);
+        let names = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let canary = |places: &[Vec<String>]| policy.canary_of(places);
+        let (pay, log) = (names(&["pay.js#total", "pay"]), names(&["log.js#log", "log"]));
+        let other = names(&["x.js#x", "x"]);
+        assert_eq!(canary(&[]), policy.canary);
+        assert_eq!(canary(std::slice::from_ref(&other)), policy.canary);
+        let of_pay = canary(std::slice::from_ref(&pay));
+        assert_eq!((of_pay.ramp.len(), of_pay.harm_max, of_pay.window_ms), (2, 5, 500));
+        let of_log = canary(std::slice::from_ref(&log));
+        assert_eq!((of_log.ramp.len(), of_log.step_min_ms), (0, 1));
+        let of_all = canary(&[log, pay, other]);
+        assert_eq!((of_all.ramp.len(), of_all.harm_max, of_all.window_ms), (2, 5, 1_000));
+        assert_eq!(of_all.step_min_ms, 30_000);
+        let places: Vec<_> =
+            ["pay.js#total", "pay"].iter().filter_map(|name| policy.place(name)).collect();
+        let judge = policy.judge.with(&places);
+        assert_eq!((judge.failures_tolerated, judge.deadline_ms), (Decimal::whole(2), Some(70)));
+        assert_eq!(judge.costs_tolerated, policy.judge.costs_tolerated);
     }
 
     #[test]

@@ -237,8 +237,10 @@ impl Platform {
         let (stop, stopping) = watch::channel(false);
         let data_plane = format!("http://{}", reachable(http_address)).into();
         let (changes, reports) = (Changes::default(), Reports::default());
-        let judging = Judging::start(catalog.clone(), changes.clone(), reports.clone(), heard)
-            .map_err(io("start the judge"))?;
+        let seen = catalog.kept_evidence().await?;
+        let judging =
+            Judging::start(catalog.clone(), changes.clone(), reports.clone(), heard, seen)
+                .map_err(io("start the judge"))?;
         let parts = Control {
             catalog,
             changes,

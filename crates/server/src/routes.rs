@@ -23,10 +23,10 @@ use http::HeaderMap;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use crate::{
-    catalog::{AppMaps, AppShared, ChangeRecord, ChangeState, ImageSlot, VersionRecord},
+    catalog::{AppMaps, AppShared, ChangeRecord, ChangeState, ImageSlot, Off, VersionRecord},
     run::Gate,
     tapes::FunctionTapes,
-    telemetry::{ChangeCounters, FunctionStats},
+    telemetry::{ChangeCounters, FunctionStats, Timestamp},
     trial::{Drawn, Trial},
 };
 
@@ -143,6 +143,9 @@ pub struct Target {
     /// Shared by all versions of the function that have the same limit.
     pub gate: Arc<Gate>,
     pub chosen: Option<Chosen>,
+    /// Whether it is off for a time, and what runs instead then.
+    pub off: Off,
+    pub fallback: Option<FunctionName>,
     /// Where requests are recorded, unless nothing of them may be.
     pub tapes: Option<Arc<FunctionTapes>>,
 }
@@ -238,6 +241,13 @@ impl Routes {
         let drawn = trial.draw_for(headers, event);
         let target = effective.face(&drawn.arms).find(&target.function).ok()?;
         Some((target, drawn))
+    }
+
+    /// What runs instead of `target`, if that is off now and has a fallback.
+    pub fn fallback(&self, target: &Target) -> Option<Arc<Target>> {
+        target.off.seconds(Timestamp::now().0)?;
+        let app = self.apps.get(&target.app)?;
+        app.find(target.fallback.as_ref()?, &Qualifier::Live).ok()
     }
 
     pub fn app(&self, app: &AppName) -> Option<&Arc<AppRoutes>> {
@@ -469,6 +479,8 @@ impl VersionRoutes {
             stats: self.shared.stats(function, &self.record),
             gate: self.shared.gate(function, spec.limits.concurrency),
             chosen: self.chosen.clone(),
+            off: self.shared.off.of(function),
+            fallback: self.record.fallbacks.get(function).cloned(),
             tapes: (!self.record.notape.contains(function))
                 .then(|| self.shared.tapes.function(function)),
         }

@@ -156,6 +156,25 @@ fn told(story: &Value, entry: &Value) -> String {
             show::words(entry, "parts")
         ),
         "taken_back" => taken_back(story, entry),
+        "disabled" => format!(
+            "{} {}{}: parts {} of them depend on what was taken back",
+            styled(BAD, "off for a time:"),
+            show::words(entry, "functions"),
+            window(),
+            show::words(entry, "dependents")
+        ),
+        "refused" => refused(story, entry),
+        "shared" => format!(
+            "{}: {}, also for those who run nothing of it; the ramp waits at {}",
+            styled(WARN, "not as usual since the last step"),
+            show::text(entry, "what"),
+            percent("percent")
+        ),
+        "withdrawn" => format!(
+            "no request runs it for now, after {}: does that help those who did not run it either?",
+            percent("percent")
+        ),
+        "returned" => format!("{} of the requests run it again: {why}", percent("percent")),
         "would_take_back" => format!(
             "{} {}, if this were not a dry run",
             styled(WARN, "would take back"),
@@ -198,6 +217,9 @@ fn why(entry: &Value) -> &'static str {
         "harmless" => "harm that is worth looking for is excluded",
         "inconclusive" => "its time is over; inconclusive, too little was seen to tell",
         "harm" => "as many requests failed as may",
+        "not_better" => "it was as bad without it, so it is something else",
+        "unclear" => "too few requests came to tell whether it helped",
+        "passed" => "it got better before anything was done",
         "time" => "it took too long",
         _ => "by hand",
     }
@@ -225,9 +247,44 @@ fn taken_back(story: &Value, entry: &Value) -> String {
         "part" => "its own test names it; the others go on",
         "function" => "they were tested together, and their test names them; the others go on",
         "rest" => "it is all that was left of it",
+        "shared" => {
+            "everybody was worse off while some ran it, and nobody since none does: it uses up what all share"
+        }
         _ => "neither a part nor a function was named",
     };
-    format!("{done} {parts}\nwhy so much and not more: {granularity}")
+    format!("{done} {parts}\nwhy so much and not more: {granularity}{}", affected(entry))
+}
+
+/// What else was taken back, and who is concerned.
+fn affected(entry: &Value) -> String {
+    let mut text = String::new();
+    if !show::items(entry, "dependents").is_empty() {
+        let parts = show::words(entry, "dependents");
+        text.push_str(&format!("\nbefore it, what depends on it: {parts}"));
+    }
+    if !show::items(entry, "affects").is_empty() {
+        text.push_str(&format!("\nwho runs that code: {}", show::words(entry, "affects")));
+    }
+    text
+}
+
+/// Harm that people have to decide on.
+fn refused(story: &Value, entry: &Value) -> String {
+    let (id, parts) = (show::text(story, "id"), parts(entry));
+    let why = match show::text(entry, "why") {
+        "too_many" => format!(
+            "more depends on it than is taken back unasked: {}",
+            show::words(entry, "dependents")
+        ),
+        _ => "the policy wants people to decide".to_owned(),
+    };
+    let all = ["dependents", "parts"].map(|key| show::words(entry, key)).join(" ");
+    let all: Vec<&str> = all.split_whitespace().collect();
+    format!(
+        "{}: {parts} does harm, and nothing is taken back: {why}\nto take it back: belay take-back {id}:{}",
+        styled(BAD, "your turn"),
+        all.join(",")
+    )
 }
 
 fn parts(entry: &Value) -> String {

@@ -16,7 +16,21 @@ pub(crate) async fn run(args: &List, output: Output) -> CliResult {
         return Ok(());
     }
     output.table(&["FUNCTION", "VERSION", "MEMORY", "TIMEOUT", "ENVIRONMENT", "URL"], &rows);
+    show::items(&answer, "functions").iter().filter_map(off).for_each(|line| output.line(line));
     Ok(())
+}
+
+/// A function that is off for a time, and why.
+fn off(function: &Value) -> Option<String> {
+    let until_ms = function["disabled"]["until_ms"].as_u64()?;
+    let left = until_ms.saturating_sub(show::now_ms()).div_ceil(1_000).saturating_mul(1_000);
+    let name = format!("{}.{}", show::text(function, "app"), show::text(function, "function"));
+    let why = match function["disabled"]["change"].as_str() {
+        Some(change) => format!(", as it depends on what was taken back of {change}"),
+        None => String::new(),
+    };
+    let time = units::show_duration(left);
+    Some(format!("{name} is off for {time}{why}; `belay enable {name}` has it on again"))
 }
 
 fn row(function: &Value) -> Vec<String> {

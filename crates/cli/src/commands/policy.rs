@@ -33,12 +33,16 @@ fn patch(settings: &[String]) -> CliResult<Map<String, Value>> {
     let mut all = Map::new();
     for text in settings {
         let wrong = |message| CliError::new(Exit::Usage, "bad-setting", message);
-        for (table, fields) in policy::patch(text).map_err(wrong)? {
-            let known = all.entry(table).or_insert_with(|| Value::Object(Map::new()));
-            if let (Value::Object(known), Value::Object(fields)) = (known, fields) {
-                known.extend(fields);
-            }
-        }
+        merge(&mut all, policy::patch(text).map_err(wrong)?);
     }
     Ok(all)
+}
+
+fn merge(all: &mut Map<String, Value>, new: Map<String, Value>) {
+    for (name, value) in new {
+        match (all.get_mut(&name), value) {
+            (Some(Value::Object(known)), Value::Object(fields)) => merge(known, fields),
+            (_, value) => drop(all.insert(name, value)),
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! `[canary]` and `[judge]`: how changes are let in, and what is harm. `belay policy` sets the same keys on a server.
+//! `[canary]`, `[judge]` and the like: how changes are let in, and what is harm; `[for.NAME]`: what differs for some code.
+//! `belay policy` sets the same keys on a server.
 
 use belay_model::Policy;
 use serde_json::{Map, Value as Json, json};
@@ -13,7 +14,9 @@ use super::{
 };
 
 /// The tables.
-pub(super) const TABLES: [&str; 4] = ["canary", "judge", "tapes", "alerts"];
+pub(super) const TABLES: [&str; 6] = ["canary", "judge", "tapes", "alerts", "impact", PLACES];
+/// The table that has a table for each place.
+const PLACES: &str = "for";
 
 /// One setting: how it is written, and where it goes.
 struct Setting {
@@ -45,7 +48,7 @@ const fn setting(
     Setting { table, key, field, kind }
 }
 
-const SETTINGS: [Setting; 22] = [
+const SETTINGS: [Setting; 39] = [
     setting("canary", "ramp", "ramp", Kind::Numbers),
     setting("canary", "step_min", "step_min_ms", Kind::Duration),
     setting("canary", "step_max", "step_max_ms", Kind::Duration),
@@ -68,10 +71,38 @@ const SETTINGS: [Setting; 22] = [
     setting("tapes", "budget", "budget_ms", Kind::Duration),
     setting("alerts", "webhook", "webhook", Kind::Text),
     setting("alerts", "secret", "secret", Kind::Text),
+    setting("impact", "dependents", "dependents", Kind::Text),
+    setting("impact", "cascade_max", "cascade_max", Kind::Count),
+    setting("impact", "disable_for", "disable_ms", Kind::Duration),
+    setting(PLACES, "ramp", "ramp", Kind::Numbers),
+    setting(PLACES, "step_min", "step_min_ms", Kind::Duration),
+    setting(PLACES, "step_max", "step_max_ms", Kind::Duration),
+    setting(PLACES, "inconclusive", "inconclusive", Kind::Text),
+    setting(PLACES, "window", "window_ms", Kind::Duration),
+    setting(PLACES, "hold_out", "hold_out", Kind::Number),
+    setting(PLACES, "harm_max", "harm_max", Kind::Count),
+    setting(PLACES, "rollback", "rollback", Kind::Text),
+    setting(PLACES, "failures_tolerated", "failures_tolerated", Kind::Number),
+    setting(PLACES, "costs_tolerated", "costs_tolerated", Kind::Number),
+    setting(PLACES, "increase_min", "increase_min", Kind::Number),
+    setting(PLACES, "harmless_below", "harmless_below", Kind::Number),
+    setting(PLACES, "deadline", "deadline_ms", Kind::Duration),
+    setting(PLACES, "dependents", "dependents", Kind::Text),
 ];
 
+/// Of the app as a whole.
 fn settings() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter()
+    SETTINGS.iter().filter(|it| it.table != PLACES)
+}
+
+/// Of one place.
+fn place_settings() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|it| it.table == PLACES)
+}
+
+/// The names of all tables of a policy or a patch: of the app, then of the places that it says something of.
+fn place_names(policy: &Json) -> Vec<&str> {
+    policy[PLACES].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 
 impl Kind {
@@ -144,16 +175,16 @@ fn plain(number: f64) -> Value {
 /// The policy that a file says.
 pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Policy {
     let mut policy = Policy::default();
-    for table in TABLES {
-        let Some(value) = root.get(table) else { continue };
-        let Some(entries) = reader.table(table, value) else { continue };
-        let known: Vec<&str> = settings().filter(|it| it.table == table).map(|it| it.key).collect();
-        for (key, value) in entries {
-            let name = &**key.get_ref();
-            match settings().find(|it| it.table == table && it.key == name) {
-                Some(setting) => apply(reader, setting, value, &mut policy),
-                None => reader.unknown_key(key, &known, &format!("[{table}]")),
-            }
+    for table in TABLES.into_iter().filter(|table| *table != PLACES) {
+        if let Some(value) = root.get(table) {
+            read_table(reader, (table, None), value, &mut policy);
+        }
+    }
+    if let Some(value) = root.get(PLACES)
+        && let Some(places) = reader.table(PLACES, value)
+    {
+        for (name, value) in places {
+            read_table(reader, (PLACES, Some(name.get_ref())), value, &mut policy);
         }
     }
     if let (Some(problem), Some(place)) = (policy.problem(), place(root)) {
@@ -163,13 +194,33 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Policy {
     policy
 }
 
+/// One table: of the app, or of the place that is named.
+fn read_table(
+    reader: &mut Reader<'_>,
+    (table, place): (&'static str, Option<&str>),
+    value: &Spanned<DeValue<'_>>,
+    policy: &mut Policy,
+) {
+    let shown = place.map_or_else(|| table.to_owned(), |place| format!("{table}.{place}"));
+    let Some(entries) = reader.table(&shown, value) else { return };
+    let all = || SETTINGS.iter().filter(|it| it.table == table);
+    let known: Vec<&str> = all().map(|it| it.key).collect();
+    for (key, value) in entries {
+        let name = &**key.get_ref();
+        match all().find(|it| it.key == name) {
+            Some(setting) => apply(reader, (setting, place), value, policy),
+            None => reader.unknown_key(key, &known, &format!("[{shown}]")),
+        }
+    }
+}
+
 fn place(root: &DeTable<'_>) -> Option<std::ops::Range<usize>> {
     TABLES.iter().find_map(|table| root.get(*table)).map(Spanned::span)
 }
 
 fn apply(
     reader: &mut Reader<'_>,
-    setting: &Setting,
+    (setting, place): (&Setting, Option<&str>),
     value: &Spanned<DeValue<'_>>,
     policy: &mut Policy,
 ) {
@@ -179,7 +230,7 @@ fn apply(
     let Some(json) = found.and_then(|value| setting.kind.read(value)) else {
         return reader.wrong_type(setting.key, value, setting.kind.expected());
     };
-    match with(policy, setting, json) {
+    match with(policy, (setting, place), json) {
         Ok(changed) => *policy = changed,
         Err(message) => {
             let message = format!("`{}`: {message}", setting.key);
@@ -188,9 +239,17 @@ fn apply(
     }
 }
 
-fn with(policy: &Policy, setting: &Setting, value: Json) -> Result<Policy, String> {
+fn with(
+    policy: &Policy,
+    (setting, place): (&Setting, Option<&str>),
+    value: Json,
+) -> Result<Policy, String> {
     let mut all = serde_json::to_value(policy).map_err(|error| error.to_string())?;
-    all[setting.table][setting.field] = value;
+    let table = &mut all[setting.table];
+    match place {
+        Some(place) => table[place][setting.field] = value,
+        None => table[setting.field] = value,
+    }
     serde_json::from_value(all).map_err(|error| error.to_string())
 }
 
@@ -212,6 +271,20 @@ pub(super) fn write(policy: &Policy) -> Table {
             inner.as_table_mut().map(|inner| inner.insert((*key).to_owned(), value));
         }
     }
+    let places: Table = place_names(&said)
+        .into_iter()
+        .filter_map(|name| {
+            let mut table = Table::new();
+            for Setting { key, field, kind, .. } in place_settings() {
+                let value = kind.write(&said[PLACES][name][field]);
+                table.extend(value.map(|value| ((*key).to_owned(), value)));
+            }
+            (!table.is_empty()).then(|| (name.to_owned(), Value::from(table)))
+        })
+        .collect();
+    if !places.is_empty() {
+        tables.insert(PLACES.to_owned(), places.into());
+    }
     tables
 }
 
@@ -221,13 +294,35 @@ pub fn list(policy: &Json) -> Vec<(String, String)> {
         let value = setting.kind.write(&policy[setting.table][setting.field]);
         value.map_or_else(|| "none".to_owned(), |value| value.to_string())
     };
-    settings().map(|it| (format!("{}.{}", it.table, it.key), shown(it))).collect()
+    let of_app = settings().map(|it| (format!("{}.{}", it.table, it.key), shown(it)));
+    let of_place = |name: &str| -> Vec<(String, String)> {
+        let said = place_settings().filter_map(|it| {
+            let value = it.kind.write(&policy[PLACES][name][it.field])?;
+            Some((format!("{PLACES}.{name}.{}", it.key), value.to_string()))
+        });
+        said.collect()
+    };
+    of_app.chain(place_names(policy).into_iter().flat_map(of_place)).collect()
 }
 
 /// Whether a value of what is listed was set on the server.
 pub fn is_set(set: &Json, name: &str) -> bool {
-    let found = settings().find(|it| name == format!("{}.{}", it.table, it.key));
-    found.is_some_and(|it| !set[it.table][it.field].is_null())
+    find(name).is_some_and(|(setting, place)| {
+        let table = &set[setting.table];
+        let table = place.map_or(table, |place| &table[place]);
+        !table[setting.field].is_null()
+    })
+}
+
+/// A setting by its name, such as `canary.ramp` or `for.pay.ramp`, with the place that it is of.
+fn find(name: &str) -> Option<(&'static Setting, Option<&str>)> {
+    let of_place = || {
+        let (place, key) = name.strip_prefix(PLACES)?.strip_prefix('.')?.rsplit_once('.')?;
+        let setting = place_settings().find(|it| it.key == key)?;
+        (!place.is_empty()).then_some((setting, Some(place)))
+    };
+    let of_app = settings().find(|it| name == format!("{}.{}", it.table, it.key));
+    of_app.map(|setting| (setting, None)).or_else(of_place)
 }
 
 /// `canary.step_min=10s`, as a merge patch. Nothing behind the `=` takes away what was set.
@@ -237,15 +332,21 @@ pub fn is_set(set: &Json, name: &str) -> bool {
 pub fn patch(text: &str) -> Result<Map<String, Json>, String> {
     let (name, value) =
         text.split_once('=').ok_or_else(|| format!("{text:?} is not written as KEY=VALUE"))?;
-    let names: Vec<String> = settings().map(|it| format!("{}.{}", it.table, it.key)).collect();
-    let Some(setting) = settings().zip(&names).find(|(_, known)| *known == name) else {
+    let Some((setting, place)) = find(name) else {
+        let of_place = name.strip_prefix(PLACES).and_then(|rest| rest.strip_prefix('.'));
+        let prefix = of_place.and_then(|rest| rest.rsplit_once('.')).map(|(place, _)| place);
+        let names: Vec<String> = match prefix {
+            Some(place) => {
+                place_settings().map(|it| format!("{PLACES}.{place}.{}", it.key)).collect()
+            }
+            None => settings().map(|it| format!("{}.{}", it.table, it.key)).collect(),
+        };
         let known: Vec<&str> = names.iter().map(String::as_str).collect();
         return Err(match nearest(name, &known) {
             Some(near) => format!("there is no `{name}`; did you mean `{near}`?"),
             None => format!("there is no `{name}`; there are: {}", known.join(", ")),
         });
     };
-    let setting = setting.0;
     let json = if value.is_empty() {
         Json::Null
     } else {
@@ -258,7 +359,9 @@ pub fn patch(text: &str) -> Result<Map<String, Json>, String> {
             .or_else(quoted)
             .ok_or_else(|| format!("`{name}` must be {}", setting.kind.expected()))?
     };
-    match json!({ setting.table: { setting.field: json } }) {
+    let said = json!({ setting.field: json });
+    let said = place.map_or_else(|| said.clone(), |place| json!({ place: said }));
+    match json!({ setting.table: said }) {
         Json::Object(patch) => Ok(patch),
         other => Err(format!("{other} is no patch")),
     }

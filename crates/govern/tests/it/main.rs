@@ -5,5 +5,8 @@
     reason = "what a test does not expect is to stop it, in its support code too"
 )]
 
+mod impact;
 mod lives;
+mod shared;
 mod support;
+mod table;

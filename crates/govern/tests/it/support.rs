@@ -1,10 +1,16 @@
 //! Lives that are written down line by line.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
-use belay_govern::{Around, Command, Effect, Event, Evidence, Exposure, Life, Phase};
+use belay_govern::{Around, Code, Command, Effect, Event, Evidence, Exposure, Life, Phase};
 use belay_judge::{Decision, Verdict};
-use belay_model::{Arm, CanaryPolicy, Decimal, Inconclusive, PartId};
+use belay_model::{
+    Arm, CanaryPolicy, Decimal, Dependents, FunctionName, Granularity, ImpactPolicy, Inconclusive,
+    PartId,
+};
 
 /// Thirty seconds.
 pub(crate) const MIN: u64 = 30_000;
@@ -15,9 +21,44 @@ pub(crate) const MAX: u64 = 300_000;
 pub(crate) struct Script {
     pub(crate) life: Life,
     pub(crate) policy: CanaryPolicy,
-    places: Vec<&'static str>,
+    pub(crate) impact: ImpactPolicy,
+    pub(crate) code: Known,
     now_ms: u64,
     text: String,
+}
+
+/// What is known of the code, by part.
+#[derive(Clone, Default)]
+pub(crate) struct Known {
+    places: Vec<&'static str>,
+    /// Who depends on whom.
+    pub(crate) depends: Vec<(u8, u8)>,
+    pub(crate) dependents: BTreeMap<u8, Dependents>,
+    pub(crate) granularity: BTreeMap<u8, Granularity>,
+}
+
+impl Code for Known {
+    fn places(&self, part: PartId) -> BTreeSet<String> {
+        let names = self.places.get(usize::from(part.0)).copied().unwrap_or_default();
+        names.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn functions(&self, part: PartId) -> BTreeSet<FunctionName> {
+        self.places(part).iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn users(&self, part: PartId) -> BTreeSet<PartId> {
+        let users = self.depends.iter().filter(|(_, on)| *on == part.0);
+        users.map(|(user, _)| PartId(*user)).collect()
+    }
+
+    fn dependents(&self, part: PartId) -> Dependents {
+        self.dependents.get(&part.0).copied().unwrap_or_default()
+    }
+
+    fn granularity(&self, part: PartId) -> Option<Granularity> {
+        self.granularity.get(&part.0).copied()
+    }
 }
 
 /// What is known, in short: `U`ndecided, `S`low or `T`ake back; of the whole, of the mixed, and of each group.
@@ -28,6 +69,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) groups: &'a str,
     pub(crate) harmless: bool,
     pub(crate) failed: u64,
+    pub(crate) subsided: Option<bool>,
+    pub(crate) its_turn: bool,
 }
 
 pub(crate) fn policy() -> CanaryPolicy {
@@ -42,13 +85,30 @@ impl Script {
     /// A change with a part for each of `places`, the functions that it touches.
     pub(crate) fn new(places: &[&'static str], policy: CanaryPolicy) -> Self {
         let life = Life::new(alone(places), &policy, 0);
-        Self { life, policy, places: places.to_vec(), now_ms: 0, text: String::new() }.told()
+        Self::of(life, policy, places)
+    }
+
+    fn of(life: Life, policy: CanaryPolicy, places: &[&'static str]) -> Self {
+        let code = Known { places: places.to_vec(), ..Known::default() };
+        let impact = ImpactPolicy::default();
+        Self { life, policy, impact, code, now_ms: 0, text: String::new() }.told()
+    }
+
+    /// `depends`: who depends on whom, as `b a` for the second on the first.
+    pub(crate) fn depending(mut self, depends: &[&str], policy: Dependents) -> Self {
+        let pair = |text: &&str| {
+            let (user, on) = text.split_once(' ').unwrap();
+            [user, on].map(|part| part.parse::<PartId>().unwrap().0).into()
+        };
+        self.code.depends = depends.iter().map(pair).collect();
+        let all = self.life.groups.iter().flatten();
+        self.code.dependents = all.map(|part| (part.0, policy)).collect();
+        self
     }
 
     pub(crate) fn at_once(places: &[&'static str]) -> Self {
         let life = Life::at_once(alone(places), &policy(), 0);
-        let policy = policy();
-        Self { life, policy, places: places.to_vec(), now_ms: 0, text: String::new() }.told()
+        Self::of(life, policy(), places)
     }
 
     pub(crate) fn after(mut self, ms: u64) -> Self {
@@ -72,19 +132,19 @@ impl Script {
     }
 
     pub(crate) fn hears(mut self, event: Event) -> Self {
-        let places = self.places.clone();
-        let of = |part: PartId| -> BTreeSet<String> {
-            let names = places.get(usize::from(part.0)).copied().unwrap_or_default();
-            names.split_whitespace().map(str::to_owned).collect()
-        };
-        let around = Around { now_ms: self.now_ms, policy: &self.policy, places: &of };
         let before = self.life.clone();
-        let effects = self.life.apply(event, around);
+        let mut life = self.life.clone();
+        let effects = life.apply(event, self.around());
+        self.life = life;
         let same = before == self.life && effects.is_empty();
         assert!(same || before.generation < self.life.generation || before == self.life);
         for effect in effects {
             let line = match effect {
                 Effect::Flip { parts, arm } => format!("flip {parts:?} {arm:?}"),
+                Effect::Disable { functions, until_ms } => {
+                    let names: Vec<&str> = functions.iter().map(FunctionName::as_str).collect();
+                    format!("disable {} until {}s", names.join(" "), until_ms / 1_000)
+                }
                 Effect::Settle => "settle".to_owned(),
                 Effect::Tell(entry) => format!("tell {}", serde_json::to_string(&entry).unwrap()),
             };
@@ -105,11 +165,23 @@ impl Script {
             }
             Phase::TakenBack => "taken back".to_owned(),
         };
+        let away = if self.life.is_away() {
+            " away"
+        } else if self.life.is_withdrawn() {
+            " waits"
+        } else {
+            ""
+        };
         let groups: Vec<String> = self.life.groups.iter().map(|group| names(group)).collect();
         let (at, groups) = (self.now_ms / 1_000, groups.join(" "));
         let percent = (admitted * 100.0).round();
-        writeln!(self.text, "{at}s: {phase}, {percent} % {mixing:?}, on trial: {groups}").unwrap();
+        writeln!(self.text, "{at}s: {phase}{away}, {percent} % {mixing:?}, on trial: {groups}")
+            .unwrap();
         self
+    }
+
+    pub(crate) fn around(&self) -> Around<'_> {
+        Around { now_ms: self.now_ms, policy: &self.policy, impact: &self.impact, code: &self.code }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -143,5 +215,7 @@ pub(crate) fn evidence(life: &Life, seen: &Seen<'_>) -> Evidence {
         groups: (0..life.groups.len()).map(group).collect(),
         harmless: seen.harmless,
         failed: seen.failed,
+        subsided: seen.subsided,
+        its_turn: seen.its_turn,
     }
 }

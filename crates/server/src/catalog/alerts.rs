@@ -22,13 +22,25 @@ pub struct AlertRecord {
     at_ms: u64,
     app: AppName,
     function: FunctionName,
-    /// `failures`, or `latency > p99`.
+    /// `failures`, `latency > p99`, `share of the requests`, `fewer requests`, or `more requests`.
     what: String,
     /// It usually happens to so many percent of the requests at most.
-    usual_percent: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usual_percent: Option<f64>,
+    /// So many requests usually come in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usual_per_second: Option<f64>,
     /// The change that ran, such as `shop/12`, if it is not settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     change: Option<String>,
+}
+
+/// How often something usually happens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Usually {
+    /// To such a share of the requests, at most. 0 to 1.
+    Share(f64),
+    PerSecond(f64),
 }
 
 impl AlertRecord {
@@ -36,16 +48,22 @@ impl AlertRecord {
         app: &AppName,
         function: &FunctionName,
         what: &str,
-        usual: f64,
+        usual: Usually,
         change: Option<&ChangeRecord>,
     ) -> Self {
+        let rounded = |number: f64| (number * 1e3).round() / 1e3;
+        let (usual_percent, usual_per_second) = match usual {
+            Usually::Share(share) => (Some(rounded(share * 100.0)), None),
+            Usually::PerSecond(rate) => (None, Some(rounded(rate))),
+        };
         Self {
             format: FORMAT,
             at_ms: Timestamp::now().0,
             app: app.clone(),
             function: function.clone(),
             what: what.to_owned(),
-            usual_percent: (usual * 1e5).round() / 1e3,
+            usual_percent,
+            usual_per_second,
             change: change.map(|change| format!("{app}/{}", change.version)),
         }
     }
@@ -55,7 +73,8 @@ impl Catalog {
     pub async fn alert(&self, alert: &AlertRecord) -> Result<(), CatalogError> {
         tracing::warn!(
             app = %alert.app, function = %alert.function, what = alert.what,
-            usual_percent = alert.usual_percent, "something happens more often than it did"
+            usual_percent = alert.usual_percent, usual_per_second = alert.usual_per_second,
+            "something is not as usual"
         );
         let key = format!("{:015}-{}", alert.at_ms, Uuid::new_v4().simple());
         let known = self.inner.store.list(&ALERTS, KeyRange::all().limit(LIST_MAX)).await?;

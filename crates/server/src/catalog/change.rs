@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use belay_fabric::{CommitError, Expect, KeyRange, Record, Revision, Transaction};
+use belay_fabric::{Collection, CommitError, Expect, KeyRange, Record, Revision, Transaction};
 use belay_model::{AppName, Outcome, Qualifier, VersionNumber};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
     AppRecord, Catalog, CatalogError, Happening, What,
+    load::all,
     record::{
-        self, APPS, CHANGES, DECISIONS, DEPLOYS, FLIPS, FORMAT, SECRETS, SecretRecord, VERSIONS,
-        secret_key,
+        self, APPS, CHANGES, DECISIONS, DEPLOYS, EVIDENCE, FLIPS, FORMAT, SECRETS, SecretRecord,
+        VERSIONS, secret_key,
     },
 };
 use crate::{routes::AppRoutes, telemetry::Timestamp};
@@ -108,6 +109,8 @@ impl Catalog {
         if let Outcome::Err(error) = self.inner.services.host.erase_kv(app).await {
             tracing::warn!(%app, %error, "the kv file of a removed app cannot be erased");
         }
+        let evidence = Transaction::new().delete(&EVIDENCE, app.as_str());
+        self.inner.store.commit(evidence).await.map_err(CatalogError::commit)?;
         // Flips before changes: nobody looks for flips without one.
         for collection in [&VERSIONS, &SECRETS, &FLIPS, &DECISIONS, &CHANGES] {
             loop {
@@ -122,6 +125,15 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    /// Commits what nothing else depends on.
+    pub async fn commit(&self, transaction: Transaction) -> Result<(), CatalogError> {
+        self.inner.store.commit(transaction).await.map(drop).map_err(CatalogError::commit)
+    }
+
+    pub async fn list(&self, collection: &Collection) -> Result<Vec<Record>, CatalogError> {
+        all(&self.inner.store, collection).await
     }
 
     /// A name that no app has leaves no trace.

@@ -25,6 +25,7 @@ use super::{
     VersionRecord, What,
     build::{Purpose, Work},
     changes::{PartNote, PlannedChange, brought, hold, with_decision},
+    disabled::fallbacks,
     load::Parts,
     manifest::{check, encode_manifest},
     maps,
@@ -134,6 +135,7 @@ struct Stored {
     /// Absent if there are none.
     tags: Option<Hash>,
     notape: BTreeSet<FunctionName>,
+    fallbacks: BTreeMap<FunctionName, FunctionName>,
 }
 
 impl Catalog {
@@ -240,7 +242,8 @@ impl Catalog {
         );
         let (manifest, maps, image, tags) = puts?;
         let notape = tags::notape(program, &work.tags);
-        Ok(Stored { manifest, maps, image, tags, notape })
+        let fallbacks = fallbacks(program, &work.tags);
+        Ok(Stored { manifest, maps, image, tags, notape, fallbacks })
     }
 
     /// Of an app that had this name: a removal that failed half-way leaves versions whose numbers are in the way.
@@ -338,6 +341,7 @@ fn next_record(old: Option<AppRecord>, at_ms: u64) -> AppRecord {
             created_ms: at_ms,
             change: None,
             policy: serde_json::Map::new(),
+            disabled: BTreeMap::new(),
             taken_back: Vec::new(),
         };
     };
@@ -367,6 +371,7 @@ fn version_record(
         maps: stored.maps,
         image: stored.image,
         policy: manifest.policy.clone(),
+        fallbacks: stored.fallbacks.clone(),
         notape: stored.notape.clone(),
         tags: stored.tags,
         engine,

@@ -4,7 +4,7 @@ use std::{fmt::Display, sync::Arc};
 
 use belay_engine::EngineError;
 use belay_fabric::{CommitError, StoreError};
-use belay_model::{AppName, Diagnostic, Hash, PartId, ProgramName, VersionNumber};
+use belay_model::{AppName, Diagnostic, FunctionName, Hash, PartId, ProgramName, VersionNumber};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -20,6 +20,8 @@ pub enum CatalogError {
     UnknownVersion { app: AppName, version: VersionNumber },
     #[error("app {app} has no alias {alias:?}")]
     UnknownAlias { app: AppName, alias: String },
+    #[error("app {app} has no function {function}")]
+    UnknownFunction { app: AppName, function: FunctionName },
     #[error("app {app} has no secret {name:?}")]
     UnknownSecret { app: AppName, name: String },
     #[error("app {app} has no change {app}/{change}")]

@@ -126,6 +126,7 @@ pub(super) fn app_routes(
     let policy = live.map(|live| policy_of(&live.record.policy, &record.policy));
     let policy = Arc::new(policy.unwrap_or_default());
     shared.tapes.set_policy(&policy.tapes);
+    shared.off.set(record.disabled.clone());
     let change = record.change.and_then(|change| changes.get(&change));
     let version = change.and_then(|change| versions.get(&change.version));
     let effective = change.zip(version).and_then(|(change, version)| {

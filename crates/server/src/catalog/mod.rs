@@ -7,7 +7,7 @@
 //! - [`deploy`]: a manifest becomes a version; [`replay`]: what would become of one; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
 //! - [`changes`]: what a deploy changes, and which arms of it run; [`policy`]: how much of it, and who is asked;
 //!   [`planning`]: what takes long is not done in turn;
-//! - [`alerts`]: what happens more often than it did; [`webhooks`]: who is told; [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
+//! - [`disabled`]: functions that are off for a time; [`alerts`]: what happens more often than it did; [`webhooks`]: who is told; [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
 //!   share what they have in common, [`stored`] and [`across`]: and what that saves, within an app and between apps;
 //! - [`images`], [`maps`], [`engines`]: what is read or opened when first needed; [`rebuild`]: images after an upgrade.
 //!
@@ -24,6 +24,7 @@ mod change;
 mod changes;
 mod deploy;
 mod diagnose;
+mod disabled;
 mod engines;
 mod error;
 mod garbage;
@@ -54,14 +55,15 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, RwLock};
 
 pub use self::{
-    alerts::AlertRecord,
+    alerts::{AlertRecord, Usually},
     blocks::BlocksReport,
     build::{BuildLine, Builder},
     changes::{
-        Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, Left, Named,
-        PartNote, PartNoteKind, find_change, places,
+        ChangeCode, Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, Left,
+        Named, PartNote, PartNoteKind, find_change,
     },
     deploy::{Consent, DeployResult, DeployTimings, DeployedChange, SettledPart},
+    disabled::{DISABLED_MAX_MS, Off, OffSwitches},
     engines::Engines,
     error::{CatalogError, ImageError},
     graph::GraphReport,
@@ -69,8 +71,8 @@ pub use self::{
     maps::AppMaps,
     policy::PolicyReport,
     record::{
-        AppRecord, ChangeRecord, ChangeState, DecisionRecord, FlipRecord, FunctionRecord,
-        Happening, PartRecord, VersionRecord, What,
+        AppRecord, ChangeRecord, ChangeState, DecisionRecord, Disabled, EVIDENCE, FORMAT,
+        FlipRecord, FunctionRecord, Happening, PartRecord, VersionRecord, What, encode,
     },
     replay::ReplayResult,
     shared::{AppShared, Services},

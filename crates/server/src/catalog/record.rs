@@ -9,6 +9,7 @@
 //! | `flips` | `app/number/flip`, ten digits each | [`FlipRecord`] |
 //! | `webhooks` | time and a name | what is to be told, see [`super::webhooks`] |
 //! | `alerts` | time and a random number | [`super::AlertRecord`] |
+//! | `evidence` | app | what was seen of the change on trial, see [`crate::trial`] |
 //! | `decisions` | `app/number/decision`, ten digits each | [`DecisionRecord`] |
 //!
 //! The log `deploys` has a [`Happening`] for every change of these. Values are JSON with a `format` number; a reader
@@ -34,11 +35,12 @@ pub(super) const CHANGES: Collection = Collection::constant("changes");
 pub(super) const FLIPS: Collection = Collection::constant("flips");
 pub(super) const DECISIONS: Collection = Collection::constant("decisions");
 pub(super) const ALERTS: Collection = Collection::constant("alerts");
+pub const EVIDENCE: Collection = Collection::constant("evidence");
 pub(super) const WEBHOOKS: Collection = Collection::constant("webhooks");
 pub(super) const DEPLOYS: LogName = LogName::constant("deploys");
 
 /// The format of all records that this build writes.
-pub(super) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 /// One app: which versions exist, and what names lead to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,9 +60,21 @@ pub struct AppRecord {
     /// What was set beside `belay.toml`: a JSON merge patch (RFC 7396) of its policy.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub policy: serde_json::Map<String, serde_json::Value>,
+    /// Functions that are off for a time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disabled: BTreeMap<FunctionName, Disabled>,
     /// What was taken back, oldest first; bounded, see `changes/verdicts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_back: Vec<TakenBack>,
+}
+
+/// A function that is off for a time: who calls it gets its fallback, or is told to come again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Disabled {
+    pub until_ms: u64,
+    /// The change that it was disabled for, such as `shop/12`; nothing if people did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
 }
 
 /// A part that was taken back: its edits start switched off wherever they are met again, until it is restored.
@@ -136,7 +150,7 @@ pub enum ChangeState {
     Superseded,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRecord {
     pub arm: Arm,
     pub edits: Vec<EditId>,
@@ -145,6 +159,15 @@ pub struct PartRecord {
     pub carried_to: Option<(VersionNumber, PartId)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried_from: Option<(VersionNumber, PartId)>,
+    /// Functions of the app that run code of it, as far as calls can be seen.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub functions: BTreeSet<FunctionName>,
+    /// Ids of the blocks that it is in, those within others first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<String>,
+    /// Parts that depend on it, as `@depends` says.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub users: BTreeSet<PartId>,
 }
 
 /// One image of a change, with what its functions may do.
@@ -207,6 +230,9 @@ pub struct VersionRecord {
     /// How its changes are let in and judged.
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub policy: Policy,
+    /// What runs instead of a function while that is off.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fallbacks: BTreeMap<FunctionName, FunctionName>,
     /// Functions of which nothing is recorded.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub notape: BTreeSet<FunctionName>,
@@ -293,7 +319,7 @@ pub(super) fn app_of(key: &str) -> Result<(AppName, &str), CatalogError> {
     split.ok_or_else(|| CatalogError::damaged(key, "its key has no app"))
 }
 
-pub(super) fn encode(record: &impl Serialize) -> Vec<u8> {
+pub fn encode(record: &impl Serialize) -> Vec<u8> {
     // Maps with text keys and no foreign types: there is nothing in a record that JSON cannot hold.
     serde_json::to_vec(record).unwrap_or_default()
 }

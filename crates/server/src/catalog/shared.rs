@@ -10,7 +10,7 @@ use belay_host::{AppHost, HostConfig, HostError, HostShared, SecretSource};
 use belay_model::{AppName, EgressPolicy, FunctionName};
 use parking_lot::Mutex;
 
-use super::VersionRecord;
+use super::{OffSwitches, VersionRecord};
 use crate::{
     run::Gate,
     tapes::Shelves,
@@ -35,6 +35,8 @@ pub struct AppShared {
     hosts: Mutex<Vec<(EgressPolicy, Arc<AppHost>)>>,
     gates: Mutex<HashMap<(FunctionName, u32), Arc<Gate>>>,
     pub tapes: Shelves,
+    /// Functions that are off for a time.
+    pub off: OffSwitches,
 }
 
 pub(super) type Secrets = BTreeMap<String, String>;
@@ -54,6 +56,7 @@ impl AppShared {
             hosts: Mutex::default(),
             gates: Mutex::default(),
             tapes: Shelves::default(),
+            off: OffSwitches::default(),
         }
     }
 

@@ -8,9 +8,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use belay_engine::{Built, Engine, FunctionImage};
 use belay_model::{
-    AppManifest, Arm, EgressPolicy, EnvironmentName, FunctionName, Hash, HunkInfo, PartId, PartInfo,
+    AppManifest, Arm, EgressPolicy, EnvironmentName, FunctionName, Hash, HunkInfo, PartId,
+    PartInfo, Tagged,
 };
-use belay_weave::{Compiled, Tying, Weave, compile_woven, weave};
+use belay_weave::{
+    Compiled, Detail, Packages, Reach, Tying, Weave, compile_woven, dependencies, reach, weave,
+};
 use std::collections::BTreeSet;
 
 use super::{
@@ -24,6 +27,8 @@ use super::{
 /// What the change between two programs is made of.
 pub(super) struct WovenWork {
     pub(super) parts: Vec<PartInfo>,
+    /// Of each part, what uses it.
+    pub(super) reach: Vec<Reach>,
     /// Edits that no part has, and that stay.
     pub(super) staying: Vec<HunkInfo>,
     pub(super) frozen: Vec<BTreeSet<u8>>,
@@ -74,8 +79,12 @@ impl Builder {
             self.engines().get(&pair.after.environment).await?,
         ];
         let texts = self.texts_of(pair).await?;
-        let (pair, plain) = (pair.clone(), (plain.image.clone(), plain.maps.clone()));
-        let work = move || Weaver { pair: &pair, texts: &texts, engines: &engines }.work(plain);
+        let (pair, tags) = (pair.clone(), plain.tags.clone());
+        let plain = (plain.image.clone(), plain.maps.clone());
+        let work = move || {
+            let weaver = Weaver { pair: &pair, texts: &texts, engines: &engines };
+            weaver.work(plain, &tags)
+        };
         on_big_stack("belay-weave", work).await.unwrap_or(Err(CatalogError::BuildPanicked))
     }
 
@@ -153,7 +162,7 @@ struct Weaver<'w> {
 }
 
 impl Weaver<'_> {
-    fn work(&self, plain: Image) -> Result<Option<WovenWork>, CatalogError> {
+    fn work(&self, plain: Image, tags: &[Tagged]) -> Result<Option<WovenWork>, CatalogError> {
         let mut woven = weave_pair(self.pair, self.texts)?;
         if woven.is_empty() {
             return Ok(None);
@@ -175,7 +184,14 @@ impl Weaver<'_> {
         };
         let faces = self.faces(images, face_part.is_some());
         let (parts, staying) = (woven.parts(), woven.staying().to_vec());
-        Ok(Some(WovenWork { parts, staying, frozen, whole, faces, face_part }))
+        let reach = self.reach(&parts, tags);
+        Ok(Some(WovenWork { parts, reach, staying, frozen, whole, faces, face_part }))
+    }
+
+    fn reach(&self, parts: &[PartInfo], tags: &[Tagged]) -> Vec<Reach> {
+        let detail = Detail { packages: Packages::Whole, blocks: true };
+        let source = |hash: &Hash| self.texts.get(hash).cloned();
+        reach(&dependencies(&self.pair.after, &source, tags, detail), parts)
     }
 
     /// One image, or two if some part needs them. The error says why there can be none.

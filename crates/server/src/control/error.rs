@@ -130,6 +130,7 @@ impl From<CatalogError> for ApiError {
             }
             CatalogError::UnknownApp { .. } => Self::not_found("unknown-app", message),
             CatalogError::UnknownVersion { .. } => Self::not_found("unknown-version", message),
+            CatalogError::UnknownFunction { .. } => Self::not_found("unknown-function", message),
             CatalogError::UnknownAlias { .. } => Self::not_found("unknown-alias", message),
             CatalogError::UnknownSecret { .. } => Self::not_found("unknown-secret", message),
             CatalogError::UnknownChange { app, .. } | CatalogError::NoChange { app, .. } => {
@@ -246,6 +247,11 @@ impl From<Refused> for ApiError {
         let code = match refused {
             Refused::FunctionBusy => "function-busy",
             Refused::NodeBusy => "server-busy",
+            Refused::Disabled { seconds } => {
+                let message = refused.to_string();
+                let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", message);
+                return Self { retry_after_s: Some(seconds), ..error };
+            }
         };
         Self::too_many(code, refused.to_string(), 1)
     }

@@ -196,7 +196,7 @@ impl ChangeInfo {
     pub(super) fn of(routes: &AppRoutes, change: &ChangeRecord) -> Self {
         let (app, running) = (routes.name(), routes.runs(change));
         let life = change.life.as_ref().filter(|_| running && change.state == ChangeState::Live);
-        let admitted = life.map(|life| life.exposure(&routes.policy.canary).admitted);
+        let admitted = life.map(|life| life.exposure(&change.canary(&routes.policy)).admitted);
         let part_name =
             |(version, part): (VersionNumber, PartId)| format!("{app}/{version}:{part}");
         let parts = (0..).map(PartId).zip(&change.parts).map(|(part, record)| PartArm {

@@ -13,15 +13,16 @@ use serde_json::value::RawValue;
 use super::{
     ApiError, Control, ErrorBody,
     apps::sorted,
-    input::{InPath, InQuery, Page, Raw},
+    input::{Body, InPath, InQuery, Page, Raw},
 };
 use crate::{
+    catalog::Disabled,
     data::{
         Completed, Ids, Invocation, Routed, check_queued, find_with_arms, name::FunctionTarget,
     },
     queue::NewEvent,
     routes::{AppRoutes, Target},
-    telemetry::{Ending, LogRecord, Sample},
+    telemetry::{Ending, LogRecord, Sample, Timestamp},
 };
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -32,6 +33,9 @@ pub(super) struct FunctionInfo {
     version: VersionNumber,
     environment: EnvironmentName,
     limits: Limits,
+    /// It is off for a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled: Option<Disabled>,
     urls: FunctionUrls,
 }
 
@@ -131,6 +135,7 @@ fn functions(app: &AppRoutes, data_plane: &str) -> Vec<FunctionInfo> {
     let Some(live) = app.live() else {
         return Vec::new();
     };
+    let off = app.shared.off.off(Timestamp::now().0);
     let info = |(function, record): (&FunctionName, &crate::catalog::FunctionRecord)| {
         let name = format!("{}.{function}", app.name());
         FunctionInfo {
@@ -139,6 +144,7 @@ fn functions(app: &AppRoutes, data_plane: &str) -> Vec<FunctionInfo> {
             version: live.record.version,
             environment: live.record.environment.clone(),
             limits: record.limits,
+            disabled: off.get(function).cloned(),
             urls: FunctionUrls {
                 http: format!("{data_plane}/fn/{name}"),
                 invoke: format!("{data_plane}/2015-03-31/functions/{name}/invocations"),
@@ -200,6 +206,43 @@ pub(super) async fn invoke(
             Ok((StatusCode::ACCEPTED, Json(queued)).into_response())
         }
     }
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DisableRequest {
+    /// Milliseconds, at most 30 days.
+    for_ms: u64,
+}
+
+/// Has a function be off for a time: its callers get the fallback that it declares by `@alternative`, else 503 with
+/// `Retry-After`. Events for the queue wait.
+#[utoipa::path(put, path = "/apps/{app}/functions/{function}/disabled", tag = "functions",
+    params(("app" = String, Path), ("function" = String, Path)), request_body = DisableRequest,
+    responses((status = 204), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn disable(
+    State(control): State<Control>,
+    InPath((app, function)): InPath<(AppName, FunctionName)>,
+    Body(request): Body<DisableRequest>,
+) -> Result<StatusCode, ApiError> {
+    let catalog = control.catalog;
+    let set = async move { catalog.disable(&app, &function, Some(request.for_ms)).await };
+    control.changes.make(set).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has a function be on again.
+#[utoipa::path(delete, path = "/apps/{app}/functions/{function}/disabled", tag = "functions",
+    params(("app" = String, Path), ("function" = String, Path)),
+    responses((status = 204), (status = 404, body = ErrorBody)))]
+pub(super) async fn enable(
+    State(control): State<Control>,
+    InPath((app, function)): InPath<(AppName, FunctionName)>,
+) -> Result<StatusCode, ApiError> {
+    let catalog = control.catalog;
+    let set = async move { catalog.disable(&app, &function, None).await };
+    control.changes.make(set).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn event(body: &[u8], max: u64) -> Result<&str, ApiError> {

@@ -126,6 +126,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::put, secrets::delete))
         .routes(routes!(functions::list))
+        .routes(routes!(functions::disable, functions::enable))
         .routes(routes!(functions::invoke).layer(Extension(BodyMax(EVENT_MAX))))
         .routes(routes!(logs::get))
         .routes(routes!(stats::function))

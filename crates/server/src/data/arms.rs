@@ -59,10 +59,18 @@ impl Routed {
         Self { target, arms: None, drawn: None }
     }
 
-    /// Draws arms for a request that asks for none.
-    pub(crate) fn draw(self, routes: &Routes, headers: Option<&HeaderMap>, event: &str) -> Self {
+    /// Draws arms for a request that asks for none. One of a function that is off goes to its fallback.
+    pub(crate) fn draw(
+        mut self,
+        routes: &Routes,
+        headers: Option<&HeaderMap>,
+        event: &str,
+    ) -> Self {
         if self.arms.is_some() {
             return self;
+        }
+        if let Some(fallback) = routes.fallback(&self.target) {
+            self.target = fallback;
         }
         match routes.draw(&self.target, headers, event) {
             Some((target, drawn)) => {

@@ -75,6 +75,8 @@ pub enum Refused {
     FunctionBusy,
     #[error("the server already runs as much as it may")]
     NodeBusy,
+    #[error("the function is off for {seconds} s")]
+    Disabled { seconds: u64 },
 }
 
 /// What `read` made of a result, and how that counts.
@@ -160,6 +162,9 @@ impl Invoker {
     }
 
     fn admit(&self, target: &Target) -> Result<[Permit; 2], Refused> {
+        if let Some(seconds) = target.off.seconds(Timestamp::now().0) {
+            return Err(Refused::Disabled { seconds });
+        }
         let admitted = if self.executor.saturated() {
             Err(Refused::NodeBusy)
         } else {

@@ -33,7 +33,7 @@ pub(super) enum LambdaError {
     TooLarge { limit: u64 },
     #[error("The request body did not arrive whole")]
     Incomplete,
-    #[error("Rate Exceeded: {0}")]
+    #[error("{}", refusal(.0))]
     Refused(#[from] Refused),
     #[error(transparent)]
     Enqueue(#[from] EnqueueError),
@@ -46,6 +46,13 @@ struct Body<'a> {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+fn refusal(refused: &Refused) -> String {
+    match refused {
+        Refused::Disabled { .. } => format!("Service Unavailable: {refused}"),
+        Refused::FunctionBusy | Refused::NodeBusy => format!("Rate Exceeded: {refused}"),
+    }
 }
 
 impl From<ArmsError> for LambdaError {
@@ -77,6 +84,9 @@ impl LambdaError {
         };
         let mut reply = json(status, serde_json::to_string(&body).unwrap_or_default());
         reply.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(class));
+        if let Self::Refused(Refused::Disabled { seconds }) = self {
+            reply.headers_mut().insert(header::RETRY_AFTER, (*seconds).into());
+        }
         if status == StatusCode::TOO_MANY_REQUESTS {
             reply.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -100,11 +110,11 @@ impl LambdaError {
                 (StatusCode::BAD_REQUEST, "InvalidRequestContentException")
             }
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException"),
+            Self::Refused(Refused::Disabled { .. }) | Self::Enqueue(EnqueueError::Closed) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "ServiceException")
+            }
             Self::Refused(_) | Self::Enqueue(EnqueueError::Full) => {
                 (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException")
-            }
-            Self::Enqueue(EnqueueError::Closed) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "ServiceException")
             }
         }
     }

@@ -140,6 +140,12 @@ impl TriggerError {
                     format!("the request is larger than the function's limit of {limit} bytes");
                 reply::message(StatusCode::PAYLOAD_TOO_LARGE, &text)
             }
+            Self::Refused(Refused::Disabled { seconds }) => {
+                let text = format!("Service Unavailable: the function is off for {seconds} s");
+                let mut reply = reply::message(StatusCode::SERVICE_UNAVAILABLE, &text);
+                reply.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+                reply
+            }
             Self::Refused(refused) => {
                 let text = format!("Too Many Requests: {refused}");
                 let mut reply = reply::message(StatusCode::TOO_MANY_REQUESTS, &text);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use belay_govern::{Exposure, Life, Mixing};
 use belay_judge::Share;
-use belay_model::{AppName, Arm, Hash, PARTS_MAX, PartId, Policy, VersionNumber};
+use belay_model::{AppName, Arm, CanaryPolicy, Hash, PARTS_MAX, PartId, Policy, VersionNumber};
 
 use http::HeaderMap;
 
-use super::key::key_of;
+use super::{key::key_of, thresholds::Thresholds};
 use crate::catalog::ChangeRecord;
 
 /// A change with its life at one moment.
@@ -20,6 +20,9 @@ pub struct Trial {
     pub change: VersionNumber,
     pub life: Life,
     pub policy: Arc<Policy>,
+    /// How the change is let in.
+    pub canary: CanaryPolicy,
+    pub thresholds: Thresholds,
     /// What stands for each group, whatever change it is in: a hash of its edits.
     pub groups: Vec<Coin>,
     exposure: Exposure,
@@ -82,7 +85,8 @@ impl Trial {
     /// `None` where all requests run the same.
     pub fn new(app: &AppName, change: &ChangeRecord, policy: &Arc<Policy>) -> Option<Self> {
         let life = change.life.clone()?;
-        let exposure = life.exposure(&policy.canary);
+        let canary = change.canary(policy);
+        let exposure = life.exposure(&canary);
         if exposure == Exposure::ALL {
             return None;
         }
@@ -99,6 +103,8 @@ impl Trial {
             change: change.version,
             exposure,
             policy: policy.clone(),
+            canary,
+            thresholds: Thresholds::new(change, policy),
             groups,
             seed: change.seed,
             everywhere: change.face_part,
@@ -190,15 +196,21 @@ impl Trial {
         self.everywhere == Some(part)
     }
 
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Whether a client that has a key is drawn alike.
     pub(super) fn is_drawn_as(&self, other: &Self) -> bool {
         self.seed == other.seed
     }
 
     /// How many comparisons share the budget of the change. Those of groups, and of larger groups should none of them be
-    /// named; and of the whole and of the mixed, which begin anew with each group that is taken back.
+    /// named; and of the whole and of the mixed, which begin anew with each group that is taken back; each of these for
+    /// every set of thresholds.
     pub(super) fn comparisons(&self) -> usize {
-        if self.parts == 1 { 1 } else { self.parts.saturating_mul(4) }
+        let all = if self.parts == 1 { 1 } else { self.parts.saturating_mul(4) };
+        all.saturating_mul(self.thresholds.len())
     }
 
     /// Of the requests, the share that is admitted. 0 to 1.

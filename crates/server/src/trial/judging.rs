@@ -22,12 +22,12 @@ use belay_model::{AppName, FunctionName, VersionNumber};
 use tokio::runtime::Handle;
 
 use super::{
-    Observation, Side, Trial,
-    seen::{Reports, Seen},
-    watched::{Alarm, Watched},
+    KeptEvidences, Observation, Reports,
+    app::{Acting, App},
+    watched::Alarm,
 };
 use crate::{
-    catalog::{AlertRecord, Catalog, CatalogError, ChangeState, Left, places},
+    catalog::{AlertRecord, Catalog, CatalogError, ChangeCode, ChangeState, Left},
     control::Changes,
     routes::AppRoutes,
     telemetry::Timestamp,
@@ -41,6 +41,8 @@ const TICK: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(500);
 /// After a change that could not be settled, which takes a build.
 const SETTLE_AGAIN: Duration = Duration::from_mins(5);
+/// Between two times at which what was seen is kept for the next process.
+const KEEP: Duration = Duration::from_secs(10);
 /// Requests that are heard before the next look.
 const HEARD_MAX: usize = 4_096;
 
@@ -59,33 +61,8 @@ struct Judge {
     apps: BTreeMap<AppName, App>,
     /// Changes that all requests run, with what is to be told of them: that time passes.
     quiet: Vec<(AppName, VersionNumber, Evidence)>,
-}
-
-#[derive(Default)]
-struct App {
-    /// What is usual for each function.
-    watched: BTreeMap<FunctionName, Watched>,
-    seen: Option<Seen>,
-    /// Something new was seen since the last look.
-    news: bool,
-    /// The catalog acts for this app.
-    acting: Arc<AtomicBool>,
-}
-
-/// The catalog acts for an app, until this is dropped.
-struct Acting(Arc<AtomicBool>);
-
-impl Acting {
-    fn new(flag: &Arc<AtomicBool>) -> Self {
-        flag.store(true, Relaxed);
-        Self(flag.clone())
-    }
-}
-
-impl Drop for Acting {
-    fn drop(&mut self) {
-        self.0.store(false, Relaxed);
-    }
+    /// The app whose change may be taken away from everybody, to see whether that helps: one at a time.
+    away: Option<AppName>,
 }
 
 impl Judging {
@@ -95,12 +72,14 @@ impl Judging {
         changes: Changes,
         reports: Reports,
         heard: Receiver<Observation>,
+        seen: KeptEvidences,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let runtime = Handle::current();
-        let (apps, quiet) = (BTreeMap::new(), Vec::new());
-        let judge = Judge { catalog, changes, reports, runtime, apps, quiet };
+        let apps = seen.into_iter().map(|(app, seen)| (app, App::resume(seen))).collect();
+        let (quiet, away) = (Vec::new(), None);
+        let judge = Judge { catalog, changes, reports, runtime, apps, quiet, away };
         let thread = std::thread::Builder::new().name("belay-judge".to_owned());
         let thread = thread.spawn(move || judge.run(&heard, &stopped))?;
         Ok(Self { stop, thread })
@@ -117,7 +96,7 @@ impl Judging {
 
 impl Judge {
     fn run(mut self, heard: &Receiver<Observation>, stopped: &AtomicBool) {
-        let mut ticked = Instant::now();
+        let (mut ticked, mut kept) = (Instant::now(), Instant::now());
         while !stopped.load(Relaxed) {
             match heard.recv_timeout(TICK) {
                 Ok(observation) => self.note(&observation),
@@ -128,49 +107,77 @@ impl Judge {
             let looked = Instant::now();
             let tick = looked.duration_since(ticked) >= TICK;
             if tick {
+                self.pass(looked.duration_since(ticked));
                 ticked = looked;
                 self.follow_routes();
             }
             self.look(tick);
+            if looked.duration_since(kept) >= KEEP {
+                kept = looked;
+                self.keep().into_iter().for_each(|keeping| drop(self.runtime.spawn(keeping)));
+            }
             // Half of a core at the most is spent on looking.
             std::thread::sleep(LOOK.max(looked.elapsed()));
         }
+        for keeping in self.keep() {
+            self.runtime.block_on(keeping);
+        }
+    }
+
+    /// Do as many requests come as usual?
+    fn pass(&mut self, time: Duration) {
+        let alarms = |(name, app): (&AppName, &mut App)| {
+            let alarms = app.pass(time.as_secs_f64()).into_iter();
+            alarms.map(|(function, alarm)| (name.clone(), function, alarm)).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = self.apps.iter_mut().flat_map(alarms).collect();
+        for (app, function, alarm) in all {
+            self.alarm(&app, &function, &alarm);
+        }
+    }
+
+    /// What was seen since the last time, for the next process.
+    fn keep(&mut self) -> Vec<impl Future<Output = ()> + Send + use<>> {
+        let new = |(name, app): (&AppName, &mut App)| {
+            let seen = app.seen.as_ref().filter(|_| std::mem::take(&mut app.unkept))?;
+            Some((name.clone(), seen.keep()))
+        };
+        let kept: Vec<_> = self.apps.iter_mut().filter_map(new).collect();
+        let keep = |(app, evidence)| {
+            let catalog = self.catalog.clone();
+            async move {
+                if let Err(error) = catalog.keep_evidence(&app, &evidence).await {
+                    tracing::warn!(%app, %error, "what was seen of a change could not be kept");
+                }
+            }
+        };
+        kept.into_iter().map(keep).collect()
     }
 
     fn note(&mut self, observation: &Observation) {
-        let Observation { target, sample, drawn, .. } = observation;
-        let app = self.apps.entry(target.app.clone()).or_default();
-        if let Some(drawn) = drawn {
-            app.follow_request(&drawn.trial, &self.catalog);
-        }
-        let watched = app.watched.entry(target.function.clone()).or_default();
-        if let (Some(seen), Some(drawn)) = (&mut app.seen, drawn) {
-            let deadline = drawn.trial.policy.judge.deadline_ms.map(|ms| ms.saturating_mul(1_000));
-            let limits = watched.usual.limits().deadline(deadline);
-            app.news |= seen.note(observation, drawn, &limits);
-        }
-        let known = !observation.abandoned;
-        let as_ever = known && drawn.as_ref().is_none_or(|drawn| drawn.side == Side::Out);
-        let alarm = as_ever.then(|| watched.note(sample)).flatten();
-        if let Some(alarm) = alarm {
-            self.alarm(&target.app, &target.function, &alarm);
+        let app = &observation.target.app;
+        let known = self.apps.entry(app.clone()).or_default();
+        for (function, alarm) in known.note(observation, &self.catalog) {
+            self.alarm(app, &function, &alarm);
         }
     }
 
-    /// Tells people, and the change that all requests run, if there is one.
+    /// Tells people, and the change that runs, if it may be that.
     fn alarm(&self, app: &AppName, function: &FunctionName, alarm: &Alarm) {
-        let what = format!("{} of {function}", alarm.what);
+        let (what, is_harm) =
+            (format!("{} of {function}", alarm.kind.what()), alarm.kind.is_harm());
         let routes = self.catalog.routes().load();
         let running = routes.app(app).and_then(|routes| routes.running_change());
         let change = running.filter(|change| change.state == ChangeState::Live);
-        let alert = AlertRecord::new(app, function, alarm.what, alarm.usual, change.as_deref());
+        let alert =
+            AlertRecord::new(app, function, alarm.kind.what(), alarm.usually(), change.as_deref());
         let Some(begun) = self.changes.begin() else { return };
         let (catalog, app) = (self.catalog.clone(), app.clone());
         self.runtime.spawn(async move {
             let _begun = begun;
             let told = async {
                 catalog.alert(&alert).await?;
-                let Some(change) = change else { return Ok(()) };
+                let Some(change) = change.filter(|_| is_harm) else { return Ok(()) };
                 let left = catalog.hear(&app, change.version, Event::Alarm { what }).await?;
                 catalog.finish(&app, change.version, left).await
             };
@@ -193,6 +200,7 @@ impl Judge {
                 known.seen = None;
             }
         }
+        self.away = self.away.take().filter(|app| self.apps.contains_key(app));
         self.quiet = routes.apps().filter_map(quiet).collect();
         self.reports.keep(|app| self.apps.get(app).is_some_and(|known| known.seen.is_some()));
     }
@@ -206,8 +214,14 @@ impl Judge {
                 app.news |= due && !tick;
                 continue;
             }
+            if app.is_withdrawn() {
+                self.away.get_or_insert_with(|| name.clone());
+            } else if self.away.as_ref() == Some(name) {
+                self.away = None;
+            }
+            let its_turn = self.away.as_ref() == Some(name);
+            let Some(evidence) = app.evidence(its_turn) else { continue };
             let Some(seen) = &mut app.seen else { continue };
-            let evidence = seen.evidence();
             self.reports.put(name, seen.report());
             moves.push((name.clone(), seen.trial().change, evidence, app.acting.clone()));
         }
@@ -277,37 +291,11 @@ impl Judge {
         };
         let Some(known) = &record.life else { return false };
         let mut life = Life::clone(known);
-        let policy = &app.policy.canary;
-        let around = Around { now_ms, policy, places: &|part| places(&record, part) };
+        let (policy, canary) = (&app.policy, record.canary(&app.policy));
+        let code = ChangeCode { change: &record, policy };
+        let around = Around { now_ms, policy: &canary, impact: &policy.impact, code: &code };
         let effects = life.apply(event.clone(), around);
         !effects.is_empty() || life != *known
-    }
-}
-
-impl App {
-    /// A request was drawn from a trial: a newer one of the change that is known, or one that the routes have to tell of.
-    fn follow_request(&mut self, trial: &Arc<Trial>, catalog: &Catalog) {
-        match &self.seen {
-            Some(seen) if seen.knows(trial) => {}
-            Some(seen) if seen.trial().change == trial.change => self.follow_route(trial),
-            Some(_) | None => {
-                let routes = catalog.routes().load();
-                let effective = routes.app(&trial.app).and_then(|app| app.effective.as_ref());
-                let current = effective.and_then(|effective| effective.trial.as_ref());
-                current.into_iter().for_each(|trial| self.follow_route(trial));
-            }
-        }
-    }
-
-    /// The trial that the routes have.
-    fn follow_route(&mut self, trial: &Arc<Trial>) {
-        match &mut self.seen {
-            Some(seen) if Arc::ptr_eq(seen.trial(), trial) => return,
-            Some(seen) => seen.follow(trial),
-            None => self.seen = Some(Seen::new(trial)),
-        }
-        self.news = true;
-        self.watched.values_mut().for_each(|watched| watched.usual.begin_step());
     }
 }
 

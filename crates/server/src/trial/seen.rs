@@ -6,38 +6,117 @@ use std::{
 };
 
 use belay_govern::{Evidence, Measured};
-use belay_judge::{Alpha, Comparison, Decision, Limits, Policy, Sample as JudgeSample, Share};
+use belay_judge::{
+    Alpha, Comparison, Decision, Kept, Limits, Policy, Sample as JudgeSample, Share, Verdict,
+};
 use belay_model::{AppName, Arm, Decimal, JudgePolicy, PartId};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::{Drawn, Observation, Side, Trial};
-use crate::telemetry::{Ending, Sample};
+use super::{
+    Drawn, Observation, Side, Trial,
+    kept::{KeptEvidence, KeptSplit},
+    thresholds::Thresholds,
+};
+use crate::{
+    catalog::FORMAT,
+    telemetry::{Ending, Sample},
+};
 
 /// Everything that is compared of a change.
 pub(super) struct Seen {
     trial: Arc<Trial>,
-    policy: Policy,
-    whole: Comparison,
-    mixed: Comparison,
+    whole: Split,
+    mixed: Split,
     /// By what stands for the group.
-    groups: BTreeMap<u64, Comparison>,
+    groups: BTreeMap<u64, Split>,
     evidence: Option<Evidence>,
+}
+
+/// A comparison for each set of thresholds that requests had.
+#[derive(Default)]
+struct Split(BTreeMap<usize, Comparison>);
+
+impl Split {
+    fn of(&mut self, class: usize, thresholds: &Thresholds) -> &mut Comparison {
+        self.0.entry(class).or_insert_with(|| {
+            Comparison::new(thresholds.of(class).map(policy).unwrap_or_default())
+        })
+    }
+
+    fn keep(&self) -> KeptSplit {
+        self.0.iter().map(|(class, comparison)| (*class, comparison.keep())).collect()
+    }
+
+    /// What is damaged begins anew.
+    fn resume(kept: &KeptSplit, thresholds: &Thresholds) -> Self {
+        let resumed = |(class, kept): &(usize, Kept)| {
+            let policy = policy(thresholds.of(*class)?);
+            Some((*class, Comparison::resume(policy, kept.clone())?))
+        };
+        Self(kept.iter().filter_map(resumed).collect())
+    }
+
+    fn verdict(&self, tests: usize) -> Verdict {
+        Verdict::together(self.0.values().map(|it| it.verdict(tests)))
+    }
+
+    fn is_harmless(&self) -> bool {
+        !self.0.is_empty() && self.0.values().all(Comparison::is_harmless)
+    }
+
+    /// Requests with the change that failed.
+    fn failed(&self) -> u64 {
+        self.0.values().map(|it| it.failed()[1]).sum()
+    }
 }
 
 impl Seen {
     pub(super) fn new(trial: &Arc<Trial>) -> Self {
-        let policy = policy(&trial.policy.judge);
         let mut new = Self {
             trial: trial.clone(),
-            policy,
-            whole: Comparison::new(policy),
-            mixed: Comparison::new(policy),
+            whole: Split::default(),
+            mixed: Split::default(),
             groups: BTreeMap::new(),
             evidence: None,
         };
         new.keep_groups();
         new
+    }
+
+    /// Goes on with what an earlier process has seen, as far as that is about the same.
+    pub(super) fn resume(trial: &Arc<Trial>, kept: Option<&KeptEvidence>) -> Self {
+        let mut new = Self::new(trial);
+        let own = |kept: &&KeptEvidence| {
+            kept.change == trial.change
+                && kept.seed == trial.seed()
+                && kept.thresholds == trial.thresholds.all()
+        };
+        let Some(kept) = kept.filter(own) else { return new };
+        if kept.round == trial.life.round {
+            new.whole = Split::resume(&kept.whole, &trial.thresholds);
+            new.mixed = Split::resume(&kept.mixed, &trial.thresholds);
+        }
+        for (identity, split) in &kept.groups {
+            if let Some(group) = new.groups.get_mut(identity) {
+                *group = Split::resume(split, &trial.thresholds);
+            }
+        }
+        new
+    }
+
+    /// What decisions rest on, for the next process.
+    pub(super) fn keep(&self) -> KeptEvidence {
+        KeptEvidence {
+            format: FORMAT,
+            change: self.trial.change,
+            seed: self.trial.seed(),
+            round: self.trial.life.round,
+            thresholds: self.trial.thresholds.all().to_vec(),
+            whole: self.whole.keep(),
+            mixed: self.mixed.keep(),
+            groups: self.groups.iter().map(|(id, split)| (*id, split.keep())).collect(),
+        }
     }
 
     pub(super) fn trial(&self) -> &Arc<Trial> {
@@ -55,14 +134,14 @@ impl Seen {
     pub(super) fn follow(&mut self, trial: &Arc<Trial>) {
         let known = &self.trial;
         let same = known.change == trial.change && known.life.round == trial.life.round;
-        if known.policy.judge != trial.policy.judge || !known.is_drawn_as(trial) {
+        if known.thresholds != trial.thresholds || !known.is_drawn_as(trial) {
             *self = Self::new(trial);
             return;
         }
         self.trial = trial.clone();
         if !same {
-            self.whole = Comparison::new(self.policy);
-            self.mixed = Comparison::new(self.policy);
+            self.whole = Split::default();
+            self.mixed = Split::default();
         }
         self.keep_groups();
         self.evidence = None;
@@ -72,7 +151,7 @@ impl Seen {
         let wanted: BTreeSet<u64> = self.trial.groups.iter().map(|coin| coin.identity).collect();
         self.groups.retain(|identity, _| wanted.contains(identity));
         for identity in wanted {
-            self.groups.entry(identity).or_insert_with(|| Comparison::new(self.policy));
+            self.groups.entry(identity).or_default();
         }
     }
 
@@ -81,13 +160,17 @@ impl Seen {
         &mut self,
         observation: &Observation,
         drawn: &Drawn,
-        limits: &Limits,
+        usual: &Limits,
     ) -> bool {
         let (trial, known) = (&drawn.trial, &self.trial);
         if trial.change != known.change {
             return false;
         }
         let same = trial.life.round == known.life.round;
+        let thresholds = &known.thresholds;
+        let class = thresholds.class(&observation.target.function, &observation.reached);
+        let deadline_ms = thresholds.of(class).and_then(|judge| judge.deadline_ms);
+        let limits = &usual.deadline(deadline_ms.map(|ms| ms.saturating_mul(1_000)));
         let reached = |parts: &[PartId]| {
             parts.iter().any(|part| trial.is_everywhere(*part) || observation.reached.has(*part))
         };
@@ -112,15 +195,16 @@ impl Seen {
                 Side::Mixed(_) => (None, Some(Arm::After)),
             };
             if let Some((arm, share)) = arm_of_whole.zip(trial.share_whole()) {
-                self.whole.note(&sample(arm, share), limits);
+                self.whole.of(class, thresholds).note(&sample(arm, share), limits);
             }
             if let Some((arm, share)) = arm_of_mixed.zip(trial.share_mixed()) {
-                self.mixed.note(&sample(arm, share), limits);
+                self.mixed.of(class, thresholds).note(&sample(arm, share), limits);
             }
         }
         if let Side::Mixed(coins) = drawn.side {
             for (at, coin) in trial.groups.iter().enumerate().filter(|(_, c)| reached(&c.parts)) {
                 if let Some(group) = self.groups.get_mut(&coin.identity) {
+                    let group = group.of(class, thresholds);
                     group.note(&sample(coins.arm(at), Share::HALF), limits);
                 }
             }
@@ -144,7 +228,7 @@ impl Seen {
             let tests = self.trial.comparisons();
             let group = |identity: &u64| self.groups.get(identity).map(|it| it.verdict(tests));
             let groups = self.trial.groups.iter().map(|coin| &coin.identity);
-            let failed = self.whole.failed()[1] + self.mixed.failed()[1];
+            let failed = self.whole.failed() + self.mixed.failed();
             Evidence {
                 generation: self.trial.life.generation,
                 whole: self.whole.verdict(tests),
@@ -152,6 +236,8 @@ impl Seen {
                 groups: groups.map(|identity| group(identity).unwrap_or_default()).collect(),
                 harmless: self.whole.is_harmless(),
                 failed,
+                subsided: None,
+                its_turn: false,
             }
         });
         self.evidence = Some(evidence.clone());

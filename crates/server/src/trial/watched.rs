@@ -2,10 +2,13 @@
 //!
 //! Only requests that run nothing of what is on trial are looked at: the others have somebody to be compared with.
 
-use belay_judge::{Alpha, Limits, Usual, Watch};
+use belay_judge::{Alpha, Limits, Odd, Pace, Usual, Watch};
 use belay_model::Category;
 
-use crate::telemetry::{Ending, Sample};
+use crate::{
+    catalog::Usually,
+    telemetry::{Ending, Sample},
+};
 
 use super::seen::Seen;
 
@@ -14,21 +17,76 @@ const APART: f64 = 1e9;
 /// So many times as often as usual may requests fail, or be slower than 99 % of them are, before it is looked at.
 const FAILURES_TOLERATED: f64 = 1.5;
 const SLOW_TOLERATED: f64 = 3.0;
+/// So many times as large as usual may the share be of an app's requests that one function gets.
+const MIX_TOLERATED: f64 = 3.0;
+/// While nothing changes, alarms about the number of requests are so many windows of some seconds apart, on average.
+const WINDOWS_APART: f64 = 1e8;
 
 /// What is known of one function.
 pub(super) struct Watched {
     pub(super) usual: Usual,
     failures: Watch,
     slow: Watch,
+    pub(super) pace: Pace,
 }
 
 /// Something is not as it was.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Alarm {
-    /// `failures` or `latency > p99`.
-    pub(super) what: &'static str,
-    /// How often it happens at most, usually: a share of the requests.
+    pub(super) kind: Kind,
+    /// How often it happens at most, usually: a share of the requests; for [`Kind::Pace`], requests in a second.
     pub(super) usual: f64,
+    /// How often it most likely happens now, if it is a share.
+    pub(super) rate: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Failures,
+    Slow,
+    /// The share of the app's requests that a function gets.
+    Mix,
+    /// The number of its requests.
+    Pace(Odd),
+}
+
+impl Kind {
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Failures => "failures",
+            Self::Slow => "latency > p99",
+            Self::Mix => "share of the requests",
+            Self::Pace(Odd::Fewer) => "fewer requests",
+            Self::Pace(Odd::More) => "more requests",
+        }
+    }
+
+    /// Whether requests are worse off, and not only others, fewer or more.
+    pub(super) fn is_harm(self) -> bool {
+        matches!(self, Self::Failures | Self::Slow)
+    }
+
+    /// Whether it happened to a request; nothing where that is not known.
+    pub(super) fn happened(self, sample: &Sample, limits: &Limits) -> Option<bool> {
+        match self {
+            // That a caller sends nonsense, or Belay fails, is nothing that the function does.
+            Self::Failures => Some(!matches!(
+                sample.ending,
+                Ending::Ok | Ending::Failed(Category::InvalidInput | Category::Engine)
+            )),
+            Self::Slow => Seen::costs(sample)[0].and_then(|latency| limits.is_slow(latency)),
+            Self::Mix | Self::Pace(_) => None,
+        }
+    }
+}
+
+impl Alarm {
+    pub(super) fn usually(&self) -> Usually {
+        match self.kind {
+            Kind::Failures | Kind::Slow | Kind::Mix => Usually::Share(self.usual),
+            Kind::Pace(_) => Usually::PerSecond(self.usual),
+        }
+    }
 }
 
 impl Default for Watched {
@@ -36,7 +94,7 @@ impl Default for Watched {
         let watch =
             |tolerated| Watch::new(tolerated).unwrap_or_else(|_| unreachable!("it is a factor"));
         let (failures, slow) = (watch(FAILURES_TOLERATED), watch(SLOW_TOLERATED));
-        Self { usual: Usual::default(), failures, slow }
+        Self { usual: Usual::default(), failures, slow, pace: Pace::default() }
     }
 }
 
@@ -46,27 +104,43 @@ impl Watched {
         let costs = Seen::costs(sample);
         let limits: Limits = self.usual.limits();
         self.usual.note(costs);
-        // That a caller sends nonsense, or Belay fails, is nothing that the function does.
-        let failed = match sample.ending {
-            Ending::Ok | Ending::Failed(Category::InvalidInput | Category::Engine) => false,
-            Ending::Failed(_) => true,
-        };
-        self.failures.note(failed);
-        if let Some(slow) = costs[0].and_then(|latency| limits.is_slow(latency)) {
-            self.slow.note(slow);
+        for (kind, watch) in [(Kind::Failures, &mut self.failures), (Kind::Slow, &mut self.slow)] {
+            if let Some(happened) = kind.happened(sample, &limits) {
+                watch.note(happened);
+            }
         }
-        alarm("failures", &mut self.failures).or_else(|| alarm("latency > p99", &mut self.slow))
+        alarm(Kind::Failures, &mut self.failures).or_else(|| alarm(Kind::Slow, &mut self.slow))
+    }
+
+    /// Time has passed, in seconds. After an alarm, as many requests as come then are taken for usual.
+    pub(super) fn pass(&mut self, seconds: f64) -> Option<Alarm> {
+        self.pace.pass(seconds);
+        let level = Alpha::new(WINDOWS_APART.recip()).ok()?;
+        let all = self.pace.evidence();
+        let (odd, _) = all.into_iter().find(|(_, evidence)| evidence.is_enough(level))?;
+        let usual = self.pace.usual().unwrap_or_default();
+        self.pace.learn_anew();
+        Some(Alarm { kind: Kind::Pace(odd), usual, rate: None })
     }
 }
 
-fn alarm(what: &'static str, watch: &mut Watch) -> Option<Alarm> {
+/// Watches whether an app's request is one of a function.
+pub(super) fn new_mix() -> Watch {
+    Watch::new(MIX_TOLERATED).unwrap_or_else(|_| unreachable!("it is a factor"))
+}
+
+pub(super) fn mix_alarm(watch: &mut Watch) -> Option<Alarm> {
+    alarm(Kind::Mix, watch)
+}
+
+fn alarm(kind: Kind, watch: &mut Watch) -> Option<Alarm> {
     let level = Alpha::new(APART.recip()).ok()?;
     if !watch.evidence().is_enough(level) {
         return None;
     }
-    let usual = watch.usual().unwrap_or_default();
+    let (usual, rate) = (watch.usual().unwrap_or_default(), watch.alarmed());
     watch.learn_anew();
-    Some(Alarm { what, usual })
+    Some(Alarm { kind, usual, rate })
 }
 
 #[cfg(test)]
@@ -87,9 +161,9 @@ mod tests {
         for request in 0..4_000 {
             let fails = request % 100 == 0 || request > 2_000 && request % 4 == 0;
             let ending = if fails { Ending::Failed(Category::Exception) } else { Ending::Ok };
-            alarms.extend(watched.note(&sample(ending, 10)).map(|alarm| (request, alarm.what)));
+            alarms.extend(watched.note(&sample(ending, 10)).map(|alarm| (request, alarm.kind)));
         }
-        assert!(matches!(alarms[..], [(2_001..2_100, "failures")]), "{alarms:?}");
+        assert!(matches!(alarms[..], [(2_001..2_100, Kind::Failures)]), "{alarms:?}");
     }
 
     #[test]
@@ -99,9 +173,9 @@ mod tests {
         for request in 0..4_000_u64 {
             let ms = if request > 2_000 { 30 } else { 10 + request % 5 };
             let alarm = watched.note(&sample(Ending::Ok, ms));
-            alarms.extend(alarm.map(|alarm| (request, alarm.what)));
+            alarms.extend(alarm.map(|alarm| (request, alarm.kind)));
         }
-        assert!(matches!(alarms[..], [(2_001..2_050, "latency > p99")]), "{alarms:?}");
+        assert!(matches!(alarms[..], [(2_001..2_050, Kind::Slow)]), "{alarms:?}");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //!        ──▶ chain: what is done with a name ──┘                tags: @depends ──▶ declared ──────────────┘
 //! ```
 //!
+//! [`reach`] tells of the parts of a change who uses them.
+//!
 //! Only what is certain is told. A call whose callee is computed, passed in or found at run time has no edge, which
 //! `@depends` is for. Packages are known by their names and not looked into.
 
@@ -16,12 +18,15 @@ mod declared;
 mod facts;
 mod link;
 mod nodes;
+mod reach;
 mod sections;
 mod units;
 
 use std::sync::Arc;
 
 use belay_model::{AppManifest, DependencyGraph, Hash, Tagged};
+
+pub use reach::{Reach, reach};
 
 /// How packages are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod importers;
 mod nesting;
 mod never;
 mod npm;
+mod reach;
 mod support;
 mod tags;
 mod tying;

@@ -5,21 +5,26 @@
 //!
 //! Invariant: a failed commit changes nothing; who crashes in between finds the change as it was, or as it was to be.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use belay_fabric::{KeyRange, LIST_MAX, Record, Transaction};
 use belay_govern::{Around, By, Effect, Entry, Event, Life, Phase};
-use belay_model::{AlertPolicy, AppName, Arm, PartId, Policy, VersionNumber};
+use belay_model::{AlertPolicy, AppName, Arm, FunctionName, Policy, VersionNumber};
 
 use super::{
+    code::ChangeCode,
     find::find_whole,
     flip::{flipped, with_flip},
     verdicts::{hold, lift},
 };
 use crate::{
     catalog::{
-        Catalog, CatalogError, ChangeRecord, ChangeState, DecisionRecord, FlipRecord, Happening,
-        PartRecord, What,
+        Catalog, CatalogError, ChangeRecord, ChangeState, DecisionRecord, Disabled, FlipRecord,
+        Happening, PartRecord, What,
+        disabled::disable,
         record::{
             self, APPS, CHANGES, DECISIONS, DEPLOYS, FORMAT, decision_key, decisions_key,
             version_key,
@@ -34,6 +39,7 @@ use crate::{
 pub(in crate::catalog) struct Heard {
     pub(super) change: Arc<ChangeRecord>,
     flips: Vec<FlipRecord>,
+    disabled: BTreeMap<FunctionName, Disabled>,
     told: Vec<(u32, Entry)>,
     settle: bool,
 }
@@ -62,7 +68,7 @@ impl Catalog {
         let Some(change) = running.filter(|change| change.state == ChangeState::Live) else {
             return Ok(Left::Nothing);
         };
-        let heard = heard(&change, event, &routes.policy);
+        let heard = heard(app, &change, event, &routes.policy);
         if heard.is_passing(&change) {
             self.publish_change(app, &heard.change);
             return Ok(Left::Journal(heard.told));
@@ -125,7 +131,7 @@ impl Catalog {
         change: &Arc<ChangeRecord>,
         event: Event,
     ) -> Result<Heard, CatalogError> {
-        let heard = heard(change, event, &routes.policy);
+        let heard = heard(routes.name(), change, event, &routes.policy);
         self.carry_out(routes.name(), change, heard).await
     }
 
@@ -140,7 +146,7 @@ impl Catalog {
         }
         let takes_back = heard.flips.iter().any(|flip| flip.arm == Arm::Before);
         if takes_back {
-            self.publish_change(app, &heard.change);
+            self.publish_heard(app, &heard);
         }
         let committed = self.commit_heard(app, &heard).await;
         if committed.is_err() && takes_back {
@@ -154,7 +160,7 @@ impl Catalog {
         }
         committed?;
         if !takes_back {
-            self.publish_change(app, &heard.change);
+            self.publish_heard(app, &heard);
         }
         Ok(heard)
     }
@@ -186,10 +192,21 @@ impl Catalog {
                 transaction =
                     with_decision(transaction, (app, &alerts), change.version, *number, entry);
             }
+            disable(&mut record, &heard.disabled, Timestamp::now().0);
             let transaction = transaction.put(&APPS, app.as_str(), record::encode(&record));
             Ok((transaction, ()))
         })
         .await
+    }
+
+    fn publish_heard(&self, app: &AppName, heard: &Heard) {
+        self.publish_change(app, &heard.change);
+        if !heard.disabled.is_empty() {
+            let Ok(known) = self.app(app) else { return };
+            let mut off = known.shared.off.off(Timestamp::now().0);
+            off.extend(heard.disabled.clone());
+            known.shared.off.set(off);
+        }
     }
 
     /// Only who holds the turn of the app may call this.
@@ -224,21 +241,29 @@ impl Heard {
 }
 
 /// What an event makes of a change; the same record if it leads to nothing.
-fn heard(change: &Arc<ChangeRecord>, event: Event, policy: &Policy) -> Heard {
+fn heard(app: &AppName, change: &Arc<ChangeRecord>, event: Event, policy: &Policy) -> Heard {
     let now_ms = Timestamp::now().0;
+    let canary = change.canary(policy);
     let mut life =
-        change.life.clone().unwrap_or_else(|| Life::at_once(Vec::new(), &policy.canary, now_ms));
+        change.life.clone().unwrap_or_else(|| Life::at_once(Vec::new(), &canary, now_ms));
     let known = life.clone();
-    let places = |part| places(change, part);
-    let effects = life.apply(event, Around { now_ms, policy: &policy.canary, places: &places });
+    let code = ChangeCode { change, policy };
+    let around = Around { now_ms, policy: &canary, impact: &policy.impact, code: &code };
+    let effects = life.apply(event, around);
     let mut new = ChangeRecord::clone(change);
-    let (mut flips, mut told, mut settle) = (Vec::new(), Vec::new(), false);
+    let (mut flips, mut disabled, mut told) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut settle = false;
     for effect in effects {
         match effect {
             Effect::Flip { parts, arm } => {
                 let (flipped, flip) = flipped(&new, &parts, arm);
                 new = flipped;
                 flips.push(flip);
+            }
+            Effect::Disable { functions, until_ms } => {
+                let change = Some(format!("{app}/{}", new.version));
+                let off = Disabled { until_ms, change };
+                disabled.extend(functions.into_iter().map(|function| (function, off.clone())));
             }
             Effect::Settle => settle = true,
             Effect::Tell(entry) => {
@@ -250,14 +275,10 @@ fn heard(change: &Arc<ChangeRecord>, event: Event, policy: &Policy) -> Heard {
     if life != known {
         new.life = Some(life);
     }
-    Heard { change: Arc::new(new), flips, told, settle }
+    Heard { change: Arc::new(new), flips, disabled, told, settle }
 }
 
 /// The functions that a part touches, with their modules.
-pub fn places(change: &ChangeRecord, part: PartId) -> BTreeSet<String> {
-    change.parts.get(usize::from(part.0)).map(places_of).unwrap_or_default()
-}
-
 pub(super) fn places_of(part: &PartRecord) -> BTreeSet<String> {
     let outermost = |function: &str| function.split('.').next().unwrap_or_default().to_owned();
     part.edits.iter().map(|edit| format!("{}#{}", edit.module, outermost(&edit.function))).collect()

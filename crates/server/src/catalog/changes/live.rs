@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use belay_fabric::Transaction;
-use belay_model::{AppName, Arm, CanaryPolicy, VersionNumber};
+use belay_model::{AppName, Arm, Policy, VersionNumber};
 use tokio::sync::RwLockReadGuard;
 
 use super::{
@@ -61,7 +61,7 @@ impl Catalog {
         let left = known.running_change();
         let stays = left.as_ref().is_some_and(|left| left.version == version);
         let Moved { record, change } =
-            self.commit_move((app, &known.policy.canary), version, &back, stays).await?;
+            self.commit_move((app, &known.policy), version, &back, stays).await?;
         if stays {
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl Catalog {
 
     async fn commit_move(
         &self,
-        (app, policy): (&AppName, &CanaryPolicy),
+        (app, policy): (&AppName, &Policy),
         version: VersionNumber,
         back: &Back<'_>,
         stays: bool,
@@ -168,13 +168,13 @@ impl Catalog {
 fn run_again(
     change: &ChangeRecord,
     taken: &[TakenBack],
-    policy: &CanaryPolicy,
+    policy: &Policy,
     now_ms: u64,
 ) -> (ChangeRecord, Option<FlipRecord>) {
     if change.state == ChangeState::Settled {
         return (change.clone(), None);
     }
-    let life = change.life.as_ref().map(|life| life.again(policy, now_ms));
+    let life = change.life.as_ref().map(|life| life.again(&change.canary(policy), now_ms));
     let mut change = ChangeRecord { state: ChangeState::Live, life, ..change.clone() };
     let back = taken_elsewhere(&change, taken);
     if let Some(life) = &mut change.life {

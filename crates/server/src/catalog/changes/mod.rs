@@ -6,7 +6,8 @@
 //!
 //! - [`plan`]: what a deploy changes, and what goes on in it from the change before;
 //! - [`find`]: which parts a name leads to now; [`flip`]: take back and restore; [`settle`]: drop the other arms;
-//! - [`tried`]: what recorded requests say of a change before it gets any; [`hear`]: what it hears of then;
+//! - [`tried`]: what recorded requests say of a change before it gets any; [`hear`]: what it hears of then, and [`code`]: what
+//!   the governor has to know of it;
 //! - [`live`]: a version that is live again runs with its change;
 //! - [`verdicts`]: what was taken back, and stays so; [`history`]: the programs that it made;
 //! - [`resolve`]: the program in which each part is at some arm; [`effective`]: the sources of what runs or ran;
@@ -16,6 +17,7 @@
 //! Invariants: taking back takes effect in memory first, then in the store, then is acknowledged; restoring is durable
 //! first; a request keeps the arms that it started with.
 
+mod code;
 mod contents;
 mod effective;
 mod faces;
@@ -40,11 +42,12 @@ pub(super) use self::{
 };
 
 pub use self::{
+    code::ChangeCode,
     contents::Contents,
     effective::{EffectiveFile, EffectiveProgram},
     find::{Named, find_change},
     flip::Flipped,
-    hear::{Left, places},
+    hear::Left,
     history::EffectiveVersion,
     plan::{PartNote, PartNoteKind},
 };

@@ -8,14 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use belay_govern::{Entry, Life, Told, Validated};
+use belay_govern::{Entry, Life, Told, Validated, tied};
 use belay_model::{
-    AppManifest, AppName, Arm, CanaryPolicy, ChangeId, EditId, HunkInfo, PartId, PartInfo, Policy,
-    ProgramName, VersionNumber,
+    AppManifest, AppName, Arm, ChangeId, EditId, HunkInfo, PartId, PartInfo, Policy, ProgramName,
+    VersionNumber,
 };
+use belay_weave::Reach;
 use serde::Serialize;
 
 use super::{
+    code::ChangeCode,
     labels::{Labels, TakenOver, labels},
     parts::{arm_of, edits, edits_of, is_made_of, is_same, parts_of, twin_of},
     verdicts::held,
@@ -139,6 +141,7 @@ impl Catalog {
         self.check_staying(app, &woven.staying, &taken, consent).await?;
         let (mut parts, mut notes) =
             self.first_arms(&after.app, &woven.parts, base.superseded.as_ref(), &taken);
+        with_reach(&mut parts, &woven.reach);
         let policy = effective_policy(seen, after);
         let trial = on_trial(&parts, base.superseded.as_ref());
         let validation = self.try_on_tapes(app, &woven, &parts, &trial, &policy.tapes).await?;
@@ -149,9 +152,6 @@ impl Catalog {
         let now_ms = Timestamp::now().0;
         let seed = seed(base.superseded.as_ref());
         let groups = groups(trial, &parts, base.superseded.as_ref(), validation.as_ref());
-        let life = first_life(groups, &parts, &policy.canary, consent.now, now_ms);
-        let (percent, canary) = (life.percent(&policy.canary), life.is_canary());
-        let beginning = life.beginning(&policy.canary, now_ms);
         let mut record = ChangeRecord {
             format: FORMAT,
             version,
@@ -166,7 +166,7 @@ impl Catalog {
             frozen: woven.frozen,
             whole: woven.whole,
             flips: 0,
-            life: Some(life),
+            life: None,
             seed,
             told: 0,
             faces: stored,
@@ -174,6 +174,11 @@ impl Catalog {
             settled: None,
             history: Vec::new(),
         };
+        let canary = record.canary(&policy);
+        let life = first_life(groups, &record, &policy, consent.now, now_ms);
+        let (percent, is_canary) = (life.percent(&canary), life.is_canary());
+        let beginning = life.beginning(&canary, now_ms);
+        record.life = Some(life);
         let maps = faces.first().map(|face| &face.maps);
         let entries = validation.iter().flat_map(|it| it.entries(now_ms, maps)).chain(beginning);
         let told = (1..).zip(entries).map(|(number, entry)| (version, number, entry));
@@ -192,7 +197,7 @@ impl Catalog {
             notes,
             told,
             percent,
-            canary,
+            canary: is_canary,
             guilty,
             validated,
         };
@@ -374,7 +379,7 @@ impl Catalog {
             if let Some((version, id, arm)) = old {
                 notes.push(note(PartNoteKind::Carried, arm, version, id));
                 let carried_from = Some((version, id));
-                return PartRecord { arm, edits, carried_to: None, carried_from };
+                return PartRecord { arm, edits, carried_from, ..PartRecord::default() };
             }
             let by = |verdict: &TakenBack, edit: &EditId| {
                 verdict.edits.iter().any(|kept| held(kept, edit))
@@ -390,7 +395,7 @@ impl Catalog {
                 };
                 notes.push(note(kind, arm, verdict.version, verdict.part));
             }
-            PartRecord { arm, edits, carried_to: None, carried_from: None }
+            PartRecord { arm, edits, ..PartRecord::default() }
         });
         (records.collect(), notes)
     }
@@ -515,16 +520,24 @@ fn take_out(
 /// How a change begins.
 fn first_life(
     groups: Vec<Vec<PartId>>,
-    parts: &[PartRecord],
-    policy: &CanaryPolicy,
+    change: &ChangeRecord,
+    policy: &Policy,
     now: bool,
     now_ms: u64,
 ) -> Life {
-    if parts.iter().all(|part| part.arm == Arm::Before) {
+    if change.parts.iter().all(|part| part.arm == Arm::Before) {
         return Life::taken_back();
     }
     let begin = if now { Life::at_once } else { Life::new };
-    begin(groups, policy, now_ms)
+    let groups = tied(&groups, &ChangeCode { change, policy });
+    begin(groups, &change.canary(policy), now_ms)
+}
+
+fn with_reach(parts: &mut [PartRecord], all: &[Reach]) {
+    for (part, reach) in parts.iter_mut().zip(all) {
+        let Reach { functions, blocks, users } = reach.clone();
+        (part.functions, part.blocks, part.users) = (functions, blocks, users);
+    }
 }
 
 /// The end of the story of a change whose place another one takes.

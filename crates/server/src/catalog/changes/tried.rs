@@ -95,6 +95,8 @@ impl Validation {
             level: Level::Part,
             measured: Vec::new(),
             reasons: reasons.iter().map(|did| reason(did, maps)).collect(),
+            dependents: Vec::new(),
+            affects: BTreeSet::new(),
         });
         let merged = self.merged.iter().map(|parts| Told::Merged {
             parts: parts.iter().copied().collect(),
