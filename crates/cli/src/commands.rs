@@ -21,6 +21,7 @@ mod remove;
 mod secret;
 mod show;
 mod stats;
+mod told;
 mod up;
 mod versions;
 

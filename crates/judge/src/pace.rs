@@ -1,19 +1,21 @@
 //! Do as many requests come as usual? For each component, by windows of time.
 //!
-//! A window is as long as some tens of requests usually take to come, so that chance alone rarely halves or doubles them. Windows
+//! A window is as long as a hundred requests usually take to come, so that chance alone rarely halves or doubles them. Windows
 //! with less than half as many, or more than twice as many, are what two [`Watch`]es count. What is usual is an
 //! average in which older requests count less and less, so that the day's slow rise and fall is none.
 
 use crate::{evidence::Evidence, rate::number, watch::Watch};
 
 /// Requests that a window has, usually.
-const REQUESTS: f64 = 30.0;
+const REQUESTS: f64 = 100.0;
 /// Seconds that it lasts, at the least and at the most.
 const WINDOW_S: [f64; 2] = [1.0, 60.0];
 /// After so many seconds a request counts half.
 const HALF_LIFE_S: f64 = 600.0;
 /// A window is odd with so many times as many requests as usual, or so many times fewer.
 const ODD: f64 = 2.0;
+/// So many times as many odd windows as usual say nothing: at another time of the day they are more, or fewer.
+const TOLERATED: f64 = 3.0;
 
 /// How many requests come to one component.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ pub enum Odd {
 
 impl Default for Pace {
     fn default() -> Self {
-        let watch = || Watch::new(1.0).unwrap_or_else(|_| unreachable!("it is a factor"));
+        let watch = || Watch::new(TOLERATED).unwrap_or_else(|_| unreachable!("it is a factor"));
         Self { window: (0.0, 0), learned: [0.0; 2], low: watch(), high: watch() }
     }
 }
@@ -98,15 +100,14 @@ mod tests {
         let mut pace = Pace::default();
         for second in 0..seconds {
             for _ in 0..10 {
-                // Ten steps of a tenth of a second, each with a request or more with some probability.
-                let mut left = rate(second) / 10.0;
-                while left > 0.0 {
-                    if random.random::<f64>() < left.min(1.0) * 0.5 {
-                        pace.note();
-                        pace.note();
-                    }
-                    left -= 1.0;
-                }
+                // In a tenth of a second, up to some groups of two.
+                let expected = rate(second) / 10.0;
+                let groups = expected.ceil();
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "few")]
+                let came = (0..groups as u32)
+                    .filter(|_| random.random_bool(expected / groups.max(1.0) / 2.0))
+                    .count();
+                (0..2 * came).for_each(|_| pace.note());
                 pace.pass(0.1);
                 let enough = Alpha::new(1e-6).unwrap();
                 let alarm = pace.evidence().into_iter().find(|(_, it)| it.is_enough(enough));
@@ -122,10 +123,10 @@ mod tests {
     fn who_stops_coming_is_missed_and_a_crowd_is_noticed() {
         let stops = |second| if second < 2_000 { 50.0 } else { 0.0 };
         let alarm = first_alarm(stops, 3_000);
-        assert!(matches!(alarm, Some((2_001..2_030, Odd::Fewer))), "{alarm:?}");
+        assert!(matches!(alarm, Some((2_001..2_060, Odd::Fewer))), "{alarm:?}");
         let crowd = |second| if second < 2_000 { 50.0 } else { 200.0 };
         let alarm = first_alarm(crowd, 3_000);
-        assert!(matches!(alarm, Some((2_001..2_030, Odd::More))), "{alarm:?}");
+        assert!(matches!(alarm, Some((2_001..2_060, Odd::More))), "{alarm:?}");
     }
 
     #[test]

@@ -91,6 +91,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
     }
 
+    fn diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Self {
+        self.detail.diagnostics = diagnostics;
+        self
+    }
+
     fn parts(mut self, parts: Vec<String>) -> Self {
         self.detail.parts = parts;
         self
@@ -112,15 +117,24 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// What there is not.
+fn unknown(error: &CatalogError) -> &'static str {
+    match error {
+        CatalogError::UnknownVersion { .. } => "unknown-version",
+        CatalogError::UnknownFunction { .. } => "unknown-function",
+        CatalogError::UnknownAlias { .. } => "unknown-alias",
+        CatalogError::UnknownSecret { .. } => "unknown-secret",
+        _ => "unknown-app",
+    }
+}
+
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
         let message = error.to_string();
         match error {
             CatalogError::Refused(diagnostics) => {
-                let mut refused =
-                    Self::new(StatusCode::UNPROCESSABLE_ENTITY, "deploy-refused", message);
-                refused.detail.diagnostics = diagnostics;
-                refused
+                let code = StatusCode::UNPROCESSABLE_ENTITY;
+                Self::new(code, "deploy-refused", message).diagnostics(diagnostics)
             }
             CatalogError::MissingBlobs(hashes) => {
                 let mut missing = Self::new(StatusCode::CONFLICT, "missing-blobs", message)
@@ -128,11 +142,11 @@ impl From<CatalogError> for ApiError {
                 missing.detail.missing = hashes.iter().map(ToString::to_string).collect();
                 missing
             }
-            CatalogError::UnknownApp { .. } => Self::not_found("unknown-app", message),
-            CatalogError::UnknownVersion { .. } => Self::not_found("unknown-version", message),
-            CatalogError::UnknownFunction { .. } => Self::not_found("unknown-function", message),
-            CatalogError::UnknownAlias { .. } => Self::not_found("unknown-alias", message),
-            CatalogError::UnknownSecret { .. } => Self::not_found("unknown-secret", message),
+            CatalogError::UnknownApp { .. }
+            | CatalogError::UnknownVersion { .. }
+            | CatalogError::UnknownFunction { .. }
+            | CatalogError::UnknownAlias { .. }
+            | CatalogError::UnknownSecret { .. } => Self::not_found(unknown(&error), message),
             CatalogError::UnknownChange { app, .. } | CatalogError::NoChange { app, .. } => {
                 Self::not_found("unknown-change", message)
                     .help(format!("`belay changes {app}` lists those that there are"))
@@ -146,9 +160,8 @@ impl From<CatalogError> for ApiError {
             CatalogError::Rewoven { .. } => Self::new(StatusCode::CONFLICT, "rewoven", message)
                 .help("`belay restore` what was taken back of it if it runs, or deploy again, or ask for a version by its number"),
             CatalogError::NotOneSource(diagnostic) => {
-                let mut refused = Self::new(StatusCode::CONFLICT, "not-one-source", message);
-                refused.detail.diagnostics = vec![*diagnostic];
-                refused
+                let refused = Self::new(StatusCode::CONFLICT, "not-one-source", message);
+                refused.diagnostics(vec![*diagnostic])
             }
             CatalogError::AllStays { app, from, .. } => {
                 Self::new(StatusCode::CONFLICT, "all-stays", message).help(format!(
@@ -167,9 +180,9 @@ impl From<CatalogError> for ApiError {
                     .help(format!("name those that are left: {app}/{now}:{}", left.join(",")))
             }
             CatalogError::WayBackLost { app, change, parts } => {
-                let parts = parts.iter().map(|part| format!("{app}/{change}:{part}"));
+                let lost = parts.iter().map(|part| format!("{app}/{change}:{part}")).collect();
                 Self::new(StatusCode::CONFLICT, "way-back-lost", message)
-                    .parts(parts.collect())
+                    .parts(lost)
                     .help("deploy with `--yes` if what runs of it is to stay")
             }
             CatalogError::ComesBack { parts } => {

@@ -37,6 +37,7 @@ mod differential;
 mod support;
 mod tapes;
 mod trial;
+mod trial_impact;
 mod trial_store;
 mod trial_support;
 mod webhooks;

@@ -136,12 +136,11 @@ impl Catalog {
         let Some((base, pair, mut woven)) = self.weave_on(app, after, plain, consent).await? else {
             return Ok(None);
         };
-        let taken = seen.record.iter().flat_map(|record| held(&record.taken_back));
-        let taken: Vec<TakenBack> = taken.cloned().collect();
+        let taken: Vec<TakenBack> =
+            seen.record.iter().flat_map(|it| held(&it.taken_back)).cloned().collect();
         self.check_staying(app, &woven.staying, &taken, consent).await?;
         let (mut parts, mut notes) =
-            self.first_arms(&after.app, &woven.parts, base.superseded.as_ref(), &taken);
-        with_reach(&mut parts, &woven.reach);
+            self.first_arms(&after.app, &woven, base.superseded.as_ref(), &taken);
         let policy = effective_policy(seen, after);
         let trial = on_trial(&parts, base.superseded.as_ref());
         let validation = self.try_on_tapes(app, &woven, &parts, &trial, &policy.tapes).await?;
@@ -150,7 +149,6 @@ impl Catalog {
         let faces = std::mem::take(&mut woven.faces);
         let (before, details, stored) = self.store_change(&pair, &woven, &faces).await?;
         let now_ms = Timestamp::now().0;
-        let seed = seed(base.superseded.as_ref());
         let groups = groups(trial, &parts, base.superseded.as_ref(), validation.as_ref());
         let mut record = ChangeRecord {
             format: FORMAT,
@@ -167,7 +165,7 @@ impl Catalog {
             whole: woven.whole,
             flips: 0,
             life: None,
-            seed,
+            seed: seed(base.superseded.as_ref()),
             told: 0,
             faces: stored,
             face_part: woven.face_part,
@@ -181,15 +179,16 @@ impl Catalog {
         record.life = Some(life);
         let maps = faces.first().map(|face| &face.maps);
         let entries = validation.iter().flat_map(|it| it.entries(now_ms, maps)).chain(beginning);
-        let told = (1..).zip(entries).map(|(number, entry)| (version, number, entry));
-        let mut told: Vec<_> = told.collect();
+        let mut told: Vec<_> =
+            (1..).zip(entries).map(|(number, entry)| (version, number, entry)).collect();
         record.told = u32::try_from(told.len()).unwrap_or(u32::MAX);
         let superseded = base.superseded.map(|old| supersede(old, &record));
         told.extend(superseded.iter().map(|old| gone(old, version, now_ms)));
         let old = without_images(app, superseded.as_ref());
         let guilty = validation.iter().flat_map(Validation::guilty_parts).collect();
         let validated = validation.map(|validation| validation.told);
-        let planned = PlannedChange {
+        let canary = is_canary;
+        Ok(Some(PlannedChange {
             record,
             superseded,
             old,
@@ -197,11 +196,10 @@ impl Catalog {
             notes,
             told,
             percent,
-            canary: is_canary,
+            canary,
             guilty,
             validated,
-        };
-        Ok(Some(planned))
+        }))
     }
 
     /// Weaves the new version with what runs.
@@ -349,12 +347,12 @@ impl Catalog {
     fn first_arms(
         &self,
         app: &AppName,
-        parts: &[PartInfo],
+        woven: &WovenWork,
         superseded: Option<&ChangeRecord>,
         taken: &[TakenBack],
     ) -> (Vec<PartRecord>, Vec<PartNote>) {
         let mut notes = Vec::new();
-        let new: Vec<Vec<EditId>> = parts.iter().map(edits_of).collect();
+        let new: Vec<Vec<EditId>> = woven.parts.iter().map(edits_of).collect();
         let all: BTreeSet<EditId> = new.iter().flatten().cloned().collect();
         let old: Vec<&PartRecord> = superseded.iter().flat_map(|change| &change.parts).collect();
         let known: Vec<Vec<EditId>> = old.iter().map(|part| part.edits.clone()).collect();
@@ -364,7 +362,7 @@ impl Catalog {
         let held = |kept: &EditId, edit: &EditId| {
             kept == edit || !on.contains(edit) && is_same(kept, edit, &all)
         };
-        let records = parts.iter().map(|part| {
+        let records = woven.parts.iter().map(|part| {
             let edits = edits_of(part);
             let note = |kind, arm, version: VersionNumber, of: PartId| PartNote {
                 part: part.id,
@@ -397,7 +395,9 @@ impl Catalog {
             }
             PartRecord { arm, edits, ..PartRecord::default() }
         });
-        (records.collect(), notes)
+        let mut records: Vec<PartRecord> = records.collect();
+        with_reach(&mut records, &woven.reach);
+        (records, notes)
     }
 }
 
