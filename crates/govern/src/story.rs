@@ -125,6 +125,46 @@ pub enum Told {
     Superseded { by_version: u32 },
 }
 
+impl Told {
+    /// As it is written, such as `taken_back`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Validated(_) => "validated",
+            Self::Began { .. } => "began",
+            Self::BeganLive { .. } => "began_live",
+            Self::Advanced { .. } => "advanced",
+            Self::Live { .. } => "live",
+            Self::Slowed { .. } => "slowed",
+            Self::Suspected { .. } => "suspected",
+            Self::Alarmed { .. } => "alarmed",
+            Self::Cleared { .. } => "cleared",
+            Self::SteppedOut { .. } => "stepped_out",
+            Self::Merged { .. } => "merged",
+            Self::TakenBack { .. } => "taken_back",
+            Self::Disabled { .. } => "disabled",
+            Self::Refused { .. } => "refused",
+            Self::Shared { .. } => "shared",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Returned { .. } => "returned",
+            Self::WouldTakeBack { .. } => "would_take_back",
+            Self::Restored { .. } => "restored",
+            Self::Settled { .. } => "settled",
+            Self::Superseded { .. } => "superseded",
+        }
+    }
+
+    /// Who decided.
+    pub fn by(&self) -> By {
+        match self {
+            Self::TakenBack { by, .. } | Self::Settled { by } => *by,
+            Self::Validated(_) => By::Tapes,
+            Self::Restored { .. } | Self::Superseded { .. } => By::Human,
+            Self::Advanced { why, .. } | Self::Live { why, .. } if *why == Why::Asked => By::Human,
+            _ => By::Judge,
+        }
+    }
+}
+
 /// What recorded requests say of a change. Those on which the program before it does not do what was recorded say nothing, and are not counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
 
 mod arguments;
+mod canaries;
 mod changes;
 mod config;
 mod packages;

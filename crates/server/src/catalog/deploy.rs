@@ -169,6 +169,8 @@ impl Catalog {
         self.finish_removal(&manifest.app).await?;
         let (app, record) =
             self.commit_version(&manifest, &stored, work.engine, change.as_ref()).await?;
+        let told = change.iter().flat_map(|change| &change.told).map(|(.., entry)| entry);
+        self.count_decisions(&manifest.app, told);
         let deployed = change.as_ref().map(|change| deployed(&manifest.app, change));
         let before = change.as_ref().map(|change| change.record.before);
         self.serve(&manifest.app, &app, &record, work.image, change)?;

@@ -98,6 +98,7 @@ pub(super) async fn node(State(control): State<Control>) -> Json<NodeReport> {
 pub(super) async fn metrics(State(control): State<Control>) -> impl IntoResponse {
     let mut text = prometheus::render(&control.telemetry, &gauges(&control));
     text.push_str(&trial::metrics(&control.catalog.routes().load(), &control.reports));
+    text.push_str(&control.telemetry.decisions.render());
     ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], text)
 }
 

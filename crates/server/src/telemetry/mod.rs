@@ -5,6 +5,7 @@
 //! function only. Not here: deciding anything from the figures.
 
 pub mod changes;
+pub mod decisions;
 pub mod histogram;
 pub mod logs;
 pub mod process;
@@ -15,6 +16,7 @@ pub mod timestamp;
 pub mod trace;
 
 pub use changes::{ArmReading, ChangeCounters};
+pub use decisions::Decisions;
 pub use logs::{Level, LogLimits, LogQuery, LogRecord, Logs};
 pub use registry::Telemetry;
 pub use stats::{Ending, FunctionStats, Labels, Sample, StatsReport};

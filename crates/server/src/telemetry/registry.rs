@@ -5,19 +5,23 @@ use std::{collections::BTreeMap, sync::Arc};
 use belay_model::{AppName, FunctionName};
 use parking_lot::RwLock;
 
-use super::stats::{FunctionStats, Labels, Totals};
+use super::{
+    decisions::Decisions,
+    stats::{FunctionStats, Labels, Totals},
+};
 
 /// Hands out the counters of function versions and keeps them until their app is removed.
 #[derive(Debug)]
 pub struct Telemetry {
     node: String,
     functions: RwLock<BTreeMap<Labels, Arc<FunctionStats>>>,
+    pub decisions: Decisions,
 }
 
 impl Telemetry {
     /// `node` names this process in every metric.
     pub fn new(node: impl Into<String>) -> Self {
-        Self { node: node.into(), functions: RwLock::default() }
+        Self { node: node.into(), functions: RwLock::default(), decisions: Decisions::default() }
     }
 
     pub fn node(&self) -> &str {
@@ -53,5 +57,6 @@ impl Telemetry {
     /// Forgets a removed app.
     pub fn forget(&self, app: &AppName) {
         self.functions.write().retain(|labels, _| labels.app != *app);
+        self.decisions.forget(app);
     }
 }

@@ -92,8 +92,9 @@ impl Catalog {
                 let transaction = told.iter().fold(Transaction::new(), |t, (number, entry)| {
                     with_decision(t, (app, &alerts), version, *number, entry)
                 });
-                let committed = self.inner.store.commit(transaction).await;
-                committed.map(drop).map_err(CatalogError::commit)
+                self.commit(transaction).await?;
+                self.count_decisions(app, told.iter().map(|(_, entry)| entry));
+                Ok(())
             }
         }
     }
@@ -159,10 +160,21 @@ impl Catalog {
             self.publish_change(app, &Arc::new(known));
         }
         committed?;
+        self.count_decisions(app, heard.told.iter().map(|(_, entry)| entry));
         if !takes_back {
             self.publish_heard(app, &heard);
         }
         Ok(heard)
+    }
+
+    /// What was decided, and is kept.
+    pub(in crate::catalog) fn count_decisions<'e>(
+        &self,
+        app: &AppName,
+        entries: impl Iterator<Item = &'e Entry>,
+    ) {
+        let decisions = &self.inner.services.telemetry.decisions;
+        entries.for_each(|entry| decisions.count(app, &entry.told));
     }
 
     /// Who is told of what is decided of an app.

@@ -48,6 +48,7 @@ impl Catalog {
         };
         let at_ms = Timestamp::now().0;
         let alerts = self.alerts_of(app);
+        let entry = Entry { at_ms, told: Told::Settled { by } };
         let what = What::Settled { change: new.version };
         let happening = Happening { at_ms, app: app.clone(), what };
         let record = self
@@ -56,7 +57,6 @@ impl Catalog {
                     old.ok_or_else(|| CatalogError::UnknownApp { app: app.clone() })?;
                 verdicts::settle(&mut record, &new, at_ms, by == By::Human);
                 record.change = face.is_some().then_some(new.version);
-                let entry = Entry { at_ms, told: Told::Settled { by } };
                 let transaction = with_decision(
                     Transaction::new(),
                     (app, &alerts),
@@ -70,6 +70,7 @@ impl Catalog {
                 Ok((transaction, record))
             })
             .await?;
+        self.count_decisions(app, std::iter::once(&entry));
         let changes = routes.changes.insert(new.version, Arc::new(new.clone()));
         let (shared, versions) = (routes.shared.clone(), routes.versions.clone());
         self.publish_app(&record, shared, versions, changes, face.into_iter().collect())?;
