@@ -368,7 +368,7 @@ pub struct PolicyArgs {
 
 /// Have a function be off for a time: callers get its fallback, or 503 with `Retry-After`.
 ///
-/// The fallback is the function that it names by `@alternative`. Events for the queue wait.
+/// Its fallback is what `[for.FUNCTION] fallback` names in belay.toml. Events for the queue wait.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decimal, Granularity, NameError};
+use crate::{Decimal, FunctionName, Granularity, NameError};
 
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +192,9 @@ pub struct PlacePolicy {
     /// Of what depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dependents: Option<Dependents>,
+    /// What runs instead of a function of the app while that is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FunctionName>,
 }
 
 /// Where the key of a request is found: `header:x-user`, `cookie:session`, or `event:user.id`, a path in the event.
@@ -299,7 +302,9 @@ impl Policy {
             });
             let nameless = name.is_empty() || name.contains(char::is_whitespace);
             let nameless = nameless.then(|| "that is no name of code".to_owned());
-            let problem = nameless.or(never).or(canary).or_else(judge)?;
+            let own = place.fallback.as_ref().is_some_and(|to| to.as_str() == name);
+            let own = own.then(|| "fallback: a function cannot stand in for itself".to_owned());
+            let problem = nameless.or(never).or(own).or(canary).or_else(judge)?;
             Some(format!("for.{name}: {problem}"))
         });
         problems.next()
@@ -531,6 +536,7 @@ mod tests {
             r#"{"for":{"pay":{"ramp":[5,1]}}}"#,
             r#"{"for":{"pay":{"costs_tolerated":0.1}}}"#,
             r#"{"for":{"pay":{"rollback":"never"}}}"#,
+            r#"{"for":{"pay":{"fallback":"pay"}}}"#,
             r#"{"for":{"p a y":{}}}"#,
         ]
         .map(|json| of(json).problem().unwrap_or_else(|| panic!("{json}")));

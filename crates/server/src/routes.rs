@@ -143,9 +143,8 @@ pub struct Target {
     /// Shared by all versions of the function that have the same limit.
     pub gate: Arc<Gate>,
     pub chosen: Option<Chosen>,
-    /// Whether it is off for a time, and what runs instead then.
+    /// Whether it is off for a time.
     pub off: Off,
-    pub fallback: Option<FunctionName>,
     /// Where requests are recorded, unless nothing of them may be.
     pub tapes: Option<Arc<FunctionTapes>>,
 }
@@ -247,7 +246,8 @@ impl Routes {
     pub fn fallback(&self, target: &Target) -> Option<Arc<Target>> {
         target.off.seconds(Timestamp::now().0)?;
         let app = self.apps.get(&target.app)?;
-        app.find(target.fallback.as_ref()?, &Qualifier::Live).ok()
+        let place = app.policy.place(target.function.as_str())?;
+        app.find(place.fallback.as_ref()?, &Qualifier::Live).ok()
     }
 
     pub fn app(&self, app: &AppName) -> Option<&Arc<AppRoutes>> {
@@ -480,7 +480,6 @@ impl VersionRoutes {
             gate: self.shared.gate(function, spec.limits.concurrency),
             chosen: self.chosen.clone(),
             off: self.shared.off.of(function),
-            fallback: self.record.fallbacks.get(function).cloned(),
             tapes: (!self.record.notape.contains(function))
                 .then(|| self.shared.tapes.function(function)),
         }

@@ -48,7 +48,7 @@ const fn setting(
     Setting { table, key, field, kind }
 }
 
-const SETTINGS: [Setting; 39] = [
+const SETTINGS: [Setting; 40] = [
     setting("canary", "ramp", "ramp", Kind::Numbers),
     setting("canary", "step_min", "step_min_ms", Kind::Duration),
     setting("canary", "step_max", "step_max_ms", Kind::Duration),
@@ -88,6 +88,7 @@ const SETTINGS: [Setting; 39] = [
     setting(PLACES, "harmless_below", "harmless_below", Kind::Number),
     setting(PLACES, "deadline", "deadline_ms", Kind::Duration),
     setting(PLACES, "dependents", "dependents", Kind::Text),
+    setting(PLACES, "fallback", "fallback", Kind::Text),
 ];
 
 /// Of the app as a whole.

@@ -12,7 +12,7 @@ use toml::{
 
 use super::{BelayToml, Function, limits, policy, reader::Reader, tags};
 
-const TOP: [&str; 11] = [
+const TOP: [&str; 13] = [
     "app",
     "environment",
     "functions",
@@ -24,6 +24,8 @@ const TOP: [&str; 11] = [
     policy::TABLES[1],
     policy::TABLES[2],
     policy::TABLES[3],
+    policy::TABLES[4],
+    policy::TABLES[5],
 ];
 const EXAMPLE: &str = "name one:\n[functions]\nhello = \"src/index.ts#hello\"";
 

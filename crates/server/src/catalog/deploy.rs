@@ -25,7 +25,6 @@ use super::{
     VersionRecord, What,
     build::{Purpose, Work},
     changes::{PartNote, PlannedChange, brought, hold, with_decision},
-    disabled::fallbacks,
     load::Parts,
     manifest::{check, encode_manifest},
     maps,
@@ -135,7 +134,6 @@ struct Stored {
     /// Absent if there are none.
     tags: Option<Hash>,
     notape: BTreeSet<FunctionName>,
-    fallbacks: BTreeMap<FunctionName, FunctionName>,
 }
 
 impl Catalog {
@@ -244,8 +242,7 @@ impl Catalog {
         );
         let (manifest, maps, image, tags) = puts?;
         let notape = tags::notape(program, &work.tags);
-        let fallbacks = fallbacks(program, &work.tags);
-        Ok(Stored { manifest, maps, image, tags, notape, fallbacks })
+        Ok(Stored { manifest, maps, image, tags, notape })
     }
 
     /// Of an app that had this name: a removal that failed half-way leaves versions whose numbers are in the way.
@@ -373,7 +370,6 @@ fn version_record(
         maps: stored.maps,
         image: stored.image,
         policy: manifest.policy.clone(),
-        fallbacks: stored.fallbacks.clone(),
         notape: stored.notape.clone(),
         tags: stored.tags,
         engine,

@@ -1,4 +1,4 @@
-//! Functions that are off for a time: callers get the fallback that the function declares, or are told when to come again.
+//! Functions that are off for a time: callers get the fallback that the policy names, or are told when to come again.
 //!
 //! People say so, or the governor, where a function depends on something that was taken back.
 
@@ -11,7 +11,7 @@ use std::{
 };
 
 use belay_fabric::Transaction;
-use belay_model::{Alternative, AppManifest, AppName, FunctionName, FunctionSpec, Tagged};
+use belay_model::{AppName, FunctionName};
 use parking_lot::Mutex;
 
 use super::{
@@ -115,30 +115,6 @@ impl Catalog {
 pub(super) fn disable(record: &mut AppRecord, new: &BTreeMap<FunctionName, Disabled>, now_ms: u64) {
     record.disabled.retain(|_, off| off.until_ms > now_ms);
     record.disabled.extend(new.clone());
-}
-
-/// What runs instead of a function that is off: the first function of the app that it names as its alternative.
-pub(super) fn fallbacks(
-    manifest: &AppManifest,
-    tags: &[Tagged],
-) -> BTreeMap<FunctionName, FunctionName> {
-    let in_code = |spec: &FunctionSpec| {
-        let own = |tagged: &&Tagged| {
-            tagged.module == spec.module && tagged.export.as_deref() == Some(&spec.export)
-        };
-        let own = tags.iter().filter(own).flat_map(|tagged| &tagged.tags.alternatives);
-        own.cloned().collect::<Vec<_>>()
-    };
-    let fallback = |(name, spec): (&FunctionName, &FunctionSpec)| {
-        let all = spec.tags.alternatives.iter().cloned().chain(in_code(spec));
-        let mut functions = all.filter_map(|alternative| match alternative {
-            Alternative::Function(name) => name.parse::<FunctionName>().ok(),
-            Alternative::Inline(_) => None,
-        });
-        let found = functions.find(|to| to != name && manifest.functions.contains_key(to))?;
-        Some((name.clone(), found))
-    };
-    manifest.functions.iter().filter_map(fallback).collect()
 }
 
 #[cfg(test)]

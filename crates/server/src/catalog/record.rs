@@ -230,9 +230,6 @@ pub struct VersionRecord {
     /// How its changes are let in and judged.
     #[serde(default, skip_serializing_if = "Policy::is_default")]
     pub policy: Policy,
-    /// What runs instead of a function while that is off.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub fallbacks: BTreeMap<FunctionName, FunctionName>,
     /// Functions of which nothing is recorded.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub notape: BTreeSet<FunctionName>,

@@ -16,7 +16,7 @@ use super::{
     input::{Body, InPath, InQuery, Page, Raw},
 };
 use crate::{
-    catalog::Disabled,
+    catalog::{CatalogError, Disabled},
     data::{
         Completed, Ids, Invocation, Routed, check_queued, find_with_arms, name::FunctionTarget,
     },
@@ -215,34 +215,46 @@ pub(super) struct DisableRequest {
     for_ms: u64,
 }
 
-/// Has a function be off for a time: its callers get the fallback that it declares by `@alternative`, else 503 with
+/// Has a function be off for a time: its callers get its fallback (`[for.NAME] fallback`), else 503 with
 /// `Retry-After`. Events for the queue wait.
 #[utoipa::path(put, path = "/apps/{app}/functions/{function}/disabled", tag = "functions",
     params(("app" = String, Path), ("function" = String, Path)), request_body = DisableRequest,
-    responses((status = 204), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+    responses((status = 200, body = FunctionInfo), (status = 400, body = ErrorBody),
+        (status = 404, body = ErrorBody)))]
 pub(super) async fn disable(
     State(control): State<Control>,
     InPath((app, function)): InPath<(AppName, FunctionName)>,
     Body(request): Body<DisableRequest>,
-) -> Result<StatusCode, ApiError> {
-    let catalog = control.catalog;
-    let set = async move { catalog.disable(&app, &function, Some(request.for_ms)).await };
-    control.changes.make(set).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<FunctionInfo>, ApiError> {
+    switch(control, app, function, Some(request.for_ms)).await
 }
 
 /// Has a function be on again.
 #[utoipa::path(delete, path = "/apps/{app}/functions/{function}/disabled", tag = "functions",
     params(("app" = String, Path), ("function" = String, Path)),
-    responses((status = 204), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = FunctionInfo), (status = 404, body = ErrorBody)))]
 pub(super) async fn enable(
     State(control): State<Control>,
     InPath((app, function)): InPath<(AppName, FunctionName)>,
-) -> Result<StatusCode, ApiError> {
-    let catalog = control.catalog;
-    let set = async move { catalog.disable(&app, &function, None).await };
+) -> Result<Json<FunctionInfo>, ApiError> {
+    switch(control, app, function, None).await
+}
+
+async fn switch(
+    control: Control,
+    app: AppName,
+    function: FunctionName,
+    for_ms: Option<u64>,
+) -> Result<Json<FunctionInfo>, ApiError> {
+    let catalog = control.catalog.clone();
+    let (name, of) = (function.clone(), app.clone());
+    let set = async move { catalog.disable(&of, &name, for_ms).await };
     control.changes.make(set).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let routes = control.catalog.app(&app)?;
+    let info = functions(&routes, &control.data_plane).into_iter();
+    let info = info.into_iter().find(|info| info.function == function);
+    let gone = || CatalogError::UnknownFunction { app, function };
+    Ok(Json(info.ok_or_else(gone)?))
 }
 
 fn event(body: &[u8], max: u64) -> Result<&str, ApiError> {

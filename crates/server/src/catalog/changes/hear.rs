@@ -146,6 +146,7 @@ impl Catalog {
             return Ok(heard);
         }
         let takes_back = heard.flips.iter().any(|flip| flip.arm == Arm::Before);
+        let off = self.app(app)?.shared.off.off(Timestamp::now().0);
         if takes_back {
             self.publish_heard(app, &heard);
         }
@@ -158,6 +159,7 @@ impl Catalog {
                 life.generation = lost.generation + 1;
             }
             self.publish_change(app, &Arc::new(known));
+            self.app(app)?.shared.off.set(off);
         }
         committed?;
         self.count_decisions(app, heard.told.iter().map(|(_, entry)| entry));
@@ -245,7 +247,7 @@ impl Heard {
                 Phase::Live { .. } => usize::MAX,
                 Phase::TakenBack => return None,
             };
-            Some((step, life.round, life.groups.clone()))
+            Some((step, life.round, life.groups.clone(), life.reported.clone()))
         };
         let same = step(before) == step(&self.change);
         same && self.flips.is_empty() && !self.settle && *self.change != *before
