@@ -23,7 +23,7 @@ mod tags;
 mod weaving;
 
 pub use blocks::{Block, BlockKind, blocks, cuts, may_be_cut, same_code};
-pub use compile::{Compiled, CompiledModule, compile, compile_woven};
+pub use compile::{Compiled, CompiledModule, Criterion, compile, compile_woven};
 pub use dependencies::{Detail, Packages, Reach, dependencies, reach};
 pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};

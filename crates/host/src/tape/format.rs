@@ -57,6 +57,9 @@ pub struct Tape {
     /// A replay of the program that it was recorded of was the same, so that the gaps do not matter to it.
     #[serde(default)]
     pub proven: bool,
+    /// What that replay gave is not what the function promises (`@success`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub violated: bool,
     pub redaction: Redaction,
 }
 

@@ -4,7 +4,8 @@
 //! - [`format`] is the tape and its bytes (`docs/formats/tapes.md`); [`json`] is JSON that stays as it was written;
 //! - [`keep`] keeps a bounded choice of them in memory;
 //! - [`replay`] runs a candidate on a tape: [`player`] answers its calls from [`recorded`] and from [`overlay`], what
-//!   the candidate itself has written; [`compare`], [`diff`] and [`verdict`] say what came of it.
+//!   the candidate itself has written; [`compare`], [`diff`] and [`verdict`] say what came of it, and [`success`]
+//!   whether the function keeps what it promises.
 //!
 //! Invariants: a replay performs nothing and waits for nothing: time is virtual, and a call is answered from the
 //! tape or not at all. The same code on its own tape gives the same, always; the exceptions are written on the
@@ -22,6 +23,7 @@ mod recorded;
 mod redact;
 mod replay;
 mod scan;
+mod success;
 mod verdict;
 
 pub use diff::{Difference, Field};
@@ -34,4 +36,5 @@ pub use keep::{KeepOptions, Sampler, Shape, Shelf};
 pub use record::{Invoked, NotKept, Recorder, RecorderOptions};
 pub use redact::Redaction;
 pub use replay::{Candidate, Replayed, prove, replay};
+pub use success::{Criteria, Criterion};
 pub use verdict::{Divergence, Reason, Tolerance, Verdict, category_of};

@@ -288,6 +288,7 @@ impl<'r> Taker<'r> {
             reached: finished.reached.iter().map(|reached| (reached.part, reached.arm)).collect(),
             gaps: self.gaps,
             proven: false,
+            violated: false,
             redaction: self.notes.options.redaction.clone(),
         })
     }

@@ -12,6 +12,7 @@ use belay_model::{Arm, Failure, Limits};
 use super::{
     Difference, Divergence, End, Json, StepReadings, Tape, Tolerance, Verdict,
     player::{Next, Player},
+    success::{Criteria, violated},
     verdict::{Ran, end_differs, judge},
 };
 use crate::drive::{deadlock, timeout};
@@ -25,6 +26,10 @@ pub struct Candidate<'a> {
     pub limits: Limits,
     /// Of a woven program.
     pub arms: &'a [Arm],
+    /// Which of the two versions the image itself is, where there are two images.
+    pub face: Option<Arm>,
+    /// What the function promises of its results.
+    pub criteria: Option<&'a Criteria>,
 }
 
 /// What came of a replay.
@@ -36,6 +41,8 @@ pub struct Replayed {
     pub usage: Usage,
     /// The parts of a woven program that it came by.
     pub reached: Vec<Reached>,
+    /// Its result is not what the function promises.
+    pub violated: bool,
 }
 
 /// Replays `tape`. To be called on a thread with at least 16 MiB of stack. Fails where no instance can be had.
@@ -47,18 +54,23 @@ pub fn replay(
     let instance = start(candidate, tape, tolerance)?;
     let limits = candidate.limits;
     let player = Player::new(tape, limits.calls_in_flight as usize, deadline_us(tape, &limits));
-    let run = Run { instance, player, tape, timeout_ms: limits.timeout_ms };
-    Ok(run.judged(tolerance))
+    let timeout_ms = limits.timeout_ms;
+    let run = Run { instance, player, tape, timeout_ms, given: None };
+    run.judged(candidate, tolerance)
 }
 
 /// Replays the program that `tape` was recorded of; if the result is the same, whatever the tape lacks does not
-/// matter to it, and from then on the tape can be held against others. Says whether that is so.
+/// matter to it, and from then on the tape can be held against others. Says whether that is so. A promise that this
+/// program does not keep is noted: it is not held against others.
 pub fn prove(
     recorded_of: &Candidate<'_>,
     tape: &mut Tape,
     tolerance: &Tolerance,
 ) -> Result<bool, EngineError> {
-    tape.proven = replay(recorded_of, tape, tolerance)?.verdict == Verdict::Same;
+    tape.violated = true;
+    let Replayed { verdict, violated, .. } = replay(recorded_of, tape, tolerance)?;
+    tape.violated = violated;
+    tape.proven = verdict == Verdict::Same;
     Ok(tape.proven)
 }
 
@@ -97,31 +109,46 @@ struct Run<'t> {
     player: Player<'t>,
     tape: &'t Tape,
     timeout_ms: u64,
+    /// The result as it was given.
+    given: Option<String>,
 }
 
 impl Run<'_> {
-    fn judged(mut self, tolerance: &Tolerance) -> Replayed {
-        let ended = self.run();
-        let Self { instance, player, tape, .. } = self;
+    fn judged(
+        mut self,
+        candidate: &Candidate<'_>,
+        tolerance: &Tolerance,
+    ) -> Result<Replayed, EngineError> {
+        let (ended, time) = (self.run(), self.time());
+        let Self { instance, player, tape, given, .. } = self;
         let (usage, reached) = (instance.usage(), instance.reached());
+        // Its place in memory is free for those that are to come.
+        drop(instance);
+        let asked = given.map(|given| violated(candidate, tape, (&given, &reached, &time)));
+        let violation = asked.transpose()?.flatten();
+        let violated = violation.is_some();
         let calls = player.differences(ended.is_ok());
         let (verdict, differences) = match ended {
             Err(divergence) => (Verdict::Diverged(divergence), calls),
             Ok(end) => {
                 let differences: Vec<_> =
                     end_differs(&tape.end, &end).into_iter().chain(calls).collect();
-                let ran = Ran { end, usage };
+                let ran = Ran { end, usage, violation };
                 (judge(tape, &ran, tolerance, &differences), differences)
             }
         };
-        Replayed { verdict, differences, usage, reached }
+        Ok(Replayed { verdict, differences, usage, reached, violated })
     }
 
     fn run(&mut self) -> Result<End, Divergence> {
         loop {
             self.instance.set_time(self.time());
             match self.instance.step() {
-                Step::Done(result) => return Ok(self.result(&result)),
+                Step::Done(result) => {
+                    let end = self.result(&result);
+                    self.given = Some(result);
+                    return Ok(end);
+                }
                 Step::Failed(failure) => return Ok(End::Failure(failure)),
                 Step::Pending { calls, cancelled } => self.player.ask(calls, &cancelled)?,
             }

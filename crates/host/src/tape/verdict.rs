@@ -1,6 +1,7 @@
 //! Whether a candidate did worse on a tape than what was recorded.
 //!
-//! Worse is: it fails and the recording did not, or fails in another category; or it uses more than is tolerated.
+//! Worse is: it fails and the recording did not, or fails in another category; or its result is not what the function
+//! promises, and was; or it uses more than is tolerated.
 //! That it answers or writes something else is told, not judged.
 //!
 //! Invariant: what a gap of the tape may have brought about is held against nobody.
@@ -16,6 +17,7 @@ use super::{
     Difference, End, Gap, Json, Tape,
     diff::{fields, shortened},
     scan::MARK,
+    success::Violation,
 };
 
 /// What came of a replay.
@@ -41,6 +43,13 @@ pub enum Reason {
         error_type: String,
         message: String,
         stack: Vec<String>,
+    },
+    /// The result is not what the function promises (`@success`).
+    Violated {
+        /// The expression.
+        criterion: String,
+        /// What kept it from being answered; `None` if the answer is no.
+        why: Option<String>,
     },
     Cpu {
         was_us: u64,
@@ -130,6 +139,7 @@ fn scaled(amount: u64, factor: f64) -> u64 {
 pub(super) struct Ran {
     pub(super) end: End,
     pub(super) usage: Usage,
+    pub(super) violation: Option<Violation>,
 }
 
 pub(super) fn judge(
@@ -141,11 +151,13 @@ pub(super) fn judge(
     if let Some(message) = engine_fault(&ran.end) {
         return Verdict::Diverged(Divergence::Engine { message });
     }
-    let reasons: Vec<_> =
-        [failed(tape, &ran.end), cpu(tape, ran, tolerance), memory(tape, ran, tolerance)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let found = [
+        failed(tape, &ran.end),
+        broken_promise(tape, ran),
+        cpu(tape, ran, tolerance),
+        memory(tape, ran, tolerance),
+    ];
+    let reasons: Vec<_> = found.into_iter().flatten().collect();
     if reasons.is_empty() && differences.is_empty() {
         return Verdict::Same;
     }
@@ -164,10 +176,10 @@ fn engine_fault(end: &End) -> Option<String> {
 
 /// A failure that names what stands for a redacted value comes from it.
 fn tells_of_redaction(reason: &Reason) -> bool {
+    let tells = |text: &String| text.contains(MARK) || text.contains("belay-secret-");
     match reason {
-        Reason::Failed { message, .. } => {
-            message.contains(MARK) || message.contains("belay-secret-")
-        }
+        Reason::Failed { message, .. } => tells(message),
+        Reason::Violated { why, .. } => why.as_ref().is_some_and(tells),
         Reason::Cpu { .. } | Reason::Memory { .. } => false,
     }
 }
@@ -183,6 +195,12 @@ fn failed(tape: &Tape, end: &End) -> Option<Reason> {
     };
     let Failure { error_type, message, stack, .. } = failure;
     Some(Reason::Failed { was, now, error_type, message, stack })
+}
+
+/// One that was not kept before either is nobody's fault here.
+fn broken_promise(tape: &Tape, ran: &Ran) -> Option<Reason> {
+    let Violation { criterion, why } = ran.violation.clone().filter(|_| !tape.violated)?;
+    Some(Reason::Violated { criterion, why })
 }
 
 fn cpu(tape: &Tape, ran: &Ran, tolerance: &Tolerance) -> Option<Reason> {

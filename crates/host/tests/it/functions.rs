@@ -45,6 +45,13 @@ impl Runner for Threads {
 
 /// An app of one module, whose export `handler` is the function.
 pub(crate) fn image(code: &str) -> FunctionImage {
+    image_with(code, &["handler"])
+}
+
+/// As [`image`], with other entries.
+pub(crate) fn image_with(code: &str, exports: &[&str]) -> FunctionImage {
+    let entry =
+        |export: &&str| Entry { module: "main.js".to_owned(), export: (*export).to_owned() };
     let program = Program {
         modules: vec![ProgramModule {
             path: "main.js".to_owned(),
@@ -57,7 +64,7 @@ pub(crate) fn image(code: &str) -> FunctionImage {
                 target: ImportTarget::Builtin("belay:weave".to_owned()),
             }],
         }],
-        entries: vec![Entry { module: "main.js".to_owned(), export: "handler".to_owned() }],
+        entries: exports.iter().map(entry).collect(),
         ..Program::default()
     };
     deep(|| ENGINE.build(&program).unwrap().image)

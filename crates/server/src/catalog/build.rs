@@ -14,8 +14,11 @@ use belay_engine::{
     BuildError, Built, Engine, Entry, FunctionImage, LogLine, Program, ProgramModule,
 };
 use belay_fabric::Blobs;
-use belay_model::{AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash, Severity, Tagged};
-use belay_weave::{Compiled, CompiledModule, app_tags, compile};
+use belay_host::tape;
+use belay_model::{
+    AppManifest, Arm, Diagnostic, FunctionName, FunctionSpec, Hash, Severity, Tagged,
+};
+use belay_weave::{Compiled, CompiledModule, Criterion, app_tags, compile};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -54,6 +57,7 @@ pub(super) struct Work {
     pub(super) image: FunctionImage,
     pub(super) engine: Hash,
     pub(super) maps: Maps,
+    pub(super) criteria: Criteria,
     /// Of the code; none of a rebuild.
     pub(super) tags: Vec<Tagged>,
     /// Warnings.
@@ -69,6 +73,9 @@ pub struct BuildLine {
     pub level: Level,
     pub message: String,
 }
+
+/// What functions promise of their results, where they do.
+pub(super) type Criteria = BTreeMap<FunctionName, tape::Criteria>;
 
 /// Source texts by their hash.
 pub(super) type Texts = HashMap<Hash, Arc<str>>;
@@ -143,7 +150,8 @@ pub(super) fn make(
 ) -> Result<Work, CatalogError> {
     let started = Instant::now();
     let compiled = compile(manifest, &|hash| texts.get(hash).cloned());
-    let Compiled { modules, mut diagnostics } = compiled.map_err(CatalogError::Refused)?;
+    let Compiled { modules, criteria, mut diagnostics } =
+        compiled.map_err(CatalogError::Refused)?;
     let tags = match purpose {
         Purpose::Deploy => tags(manifest, texts, &mut diagnostics)?,
         Purpose::Rebuild => Vec::new(),
@@ -151,7 +159,7 @@ pub(super) fn make(
     let compile = started.elapsed();
 
     let started = Instant::now();
-    let (program, maps) = program(manifest, modules);
+    let (program, maps, criteria) = program(manifest, modules, criteria);
     let sources = Sources { manifest, texts, maps: &maps };
     let built = engine.build(&program).map_err(|error| refuse(error, &sources, &diagnostics))?;
     let Built { image, notes, logs, reached: _ } = built;
@@ -164,7 +172,8 @@ pub(super) fn make(
     }
     let engine = engine.hash();
     let logs = logs.into_iter().map(BuildLine::from).collect();
-    Ok(Work { image, engine, maps, tags, diagnostics, logs, compile, build: started.elapsed() })
+    let build = started.elapsed();
+    Ok(Work { image, engine, maps, criteria, tags, diagnostics, logs, compile, build })
 }
 
 /// What is wrong with them goes to `diagnostics`; an error refuses the deploy.
@@ -213,7 +222,12 @@ fn refuse(error: BuildError, sources: &Sources<'_>, warnings: &[Diagnostic]) -> 
     }
 }
 
-pub(super) fn program(manifest: &AppManifest, modules: Vec<CompiledModule>) -> (Program, Maps) {
+/// The entries of criteria come behind those of the functions.
+pub(super) fn program(
+    manifest: &AppManifest,
+    modules: Vec<CompiledModule>,
+    promised: Vec<Criterion>,
+) -> (Program, Maps, Criteria) {
     let mut maps = BTreeMap::new();
     let modules = modules.into_iter().map(|module| {
         maps.insert(module.path.clone(), module.map);
@@ -230,6 +244,16 @@ pub(super) fn program(manifest: &AppManifest, modules: Vec<CompiledModule>) -> (
         .functions
         .values()
         .map(|function| Entry { module: function.module.clone(), export: function.export.clone() });
-    let (entries, env, arms) = (entries.collect(), manifest.env.clone(), Vec::new());
-    (Program { modules, entries, env, arms }, maps)
+    let (mut entries, mut criteria): (Vec<_>, _) = (entries.collect(), Criteria::new());
+    for Criterion { function, arm, module, export, text } in promised {
+        let criterion = tape::Criterion { entry: entries.len(), text };
+        let own = criteria.entry(function).or_default();
+        match arm {
+            Arm::Before => own.before = Some(criterion),
+            Arm::After => own.after = Some(criterion),
+        }
+        entries.push(Entry { module, export });
+    }
+    let (env, arms) = (manifest.env.clone(), Vec::new());
+    (Program { modules, entries, env, arms }, maps, criteria)
 }

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use belay_engine::{Built, Engine, FunctionImage};
+use belay_host::tape;
 use belay_model::{
     AppManifest, Arm, EgressPolicy, EnvironmentName, FunctionName, Hash, HunkInfo, PartId,
     PartInfo, Tagged,
@@ -19,7 +20,7 @@ use std::collections::BTreeSet;
 use super::{
     Builder, CatalogError, ChangeRecord, FunctionRecord,
     blocking::{Broken, on_big_stack},
-    build::{Purpose, Texts, Work, make, program},
+    build::{Criteria, Purpose, Texts, Work, make, program},
     changes::{Labels, is_cut_as},
     maps::Maps,
 };
@@ -43,6 +44,7 @@ pub(super) struct FaceWork {
     pub(super) arm: Arm,
     pub(super) image: FunctionImage,
     pub(super) maps: Maps,
+    pub(super) criteria: Criteria,
     pub(super) engine: Hash,
     pub(super) environment: EnvironmentName,
     pub(super) functions: BTreeMap<FunctionName, FunctionRecord>,
@@ -65,7 +67,7 @@ pub(super) struct Bindings {
     pub(super) whole: bool,
 }
 
-type Image = (FunctionImage, Maps);
+type Image = (FunctionImage, Maps, Criteria);
 
 impl Builder {
     /// Weaves two programs and makes the images. `plain` is the new one by itself. `None` if nothing differs.
@@ -80,7 +82,7 @@ impl Builder {
         ];
         let texts = self.texts_of(pair).await?;
         let (pair, tags) = (pair.clone(), plain.tags.clone());
-        let plain = (plain.image.clone(), plain.maps.clone());
+        let plain = (plain.image.clone(), plain.maps.clone(), plain.criteria.clone());
         let work = move || {
             let weaver = Weaver { pair: &pair, texts: &texts, engines: &engines };
             weaver.work(plain, &tags)
@@ -134,7 +136,7 @@ impl Builder {
             let image = if woven.image_part().is_some() { arm } else { Arm::After };
             let texts = Texts::new();
             let weaver = Weaver { pair: &pair, texts: &texts, engines: &engines };
-            let made = weaver.image(&woven, image).map(|((image, maps), _)| (image, maps, hash));
+            let made = weaver.image(&woven, image).map(|((image, maps, _), _)| (image, maps, hash));
             made.map_err(|reason| CatalogError::damaged("change", reason))
         };
         let worked = on_big_stack("belay-weave", work).await;
@@ -152,6 +154,11 @@ fn weave_pair(pair: &Pair, texts: &Texts) -> Result<Weave, CatalogError> {
     let source = |hash: &Hash| texts.get(hash).cloned();
     weave(&pair.before, &pair.after, &source, Tying::Default)
         .map_err(|missing| CatalogError::MissingBlobs(vec![missing]))
+}
+
+/// What is promised by the one version that there is in an image, if that is the one before.
+fn of_before(alone: tape::Criteria) -> tape::Criteria {
+    tape::Criteria { before: alone.after, after: None }
 }
 
 struct Weaver<'w> {
@@ -173,7 +180,9 @@ impl Weaver<'_> {
                 woven = weave_pair(self.pair, self.texts)?.as_one();
                 let before =
                     make(&self.pair.before, self.texts, &self.engines[0], Purpose::Rebuild)?;
-                let images = vec![plain, (before.image, before.maps)];
+                let criteria =
+                    before.criteria.into_iter().map(|(name, own)| (name, of_before(own)));
+                let images = vec![plain, (before.image, before.maps, criteria.collect())];
                 (images, Vec::new(), Some(reason))
             }
         };
@@ -224,19 +233,19 @@ impl Weaver<'_> {
         let first = |diagnostics: Vec<belay_model::Diagnostic>| {
             diagnostics.into_iter().next().map_or(String::new(), |d| d.message)
         };
-        let Compiled { modules, .. } =
+        let Compiled { modules, criteria, .. } =
             compile_woven(woven, image, &|path| self.pair.labels.module(path)).map_err(first)?;
         let (engine, manifest) = match image {
             Arm::Before => (&self.engines[0], &self.pair.before),
             Arm::After => (&self.engines[1], &self.pair.after),
         };
-        let (mut program, maps) = program(manifest, modules);
+        let (mut program, maps, criteria) = program(manifest, modules, criteria);
         let parts = u8::try_from(woven.parts_len().saturating_sub(1)).unwrap_or(u8::MAX);
         let arm = |part| if own == Some(PartId(part)) { image } else { Arm::After };
         program.arms = (0..=parts).map(arm).collect();
         let built = engine.build(&program).map_err(|error| error.to_string())?;
         let Built { image, reached, .. } = built;
-        Ok(((image, maps), reached))
+        Ok(((image, maps, criteria), reached))
     }
 
     /// The new face first. Without an image of its own, the old one has only other settings.
@@ -252,7 +261,7 @@ impl Weaver<'_> {
         faces
     }
 
-    fn face(&self, arm: Arm, (image, maps): Image, own: bool) -> FaceWork {
+    fn face(&self, arm: Arm, (image, maps, criteria): Image, own: bool) -> FaceWork {
         let (manifest, engine) = match arm {
             Arm::Before => (&self.pair.before, &self.engines[0]),
             Arm::After => (&self.pair.after, &self.engines[1]),
@@ -267,6 +276,7 @@ impl Weaver<'_> {
             arm,
             image,
             maps,
+            criteria,
             engine: engine.hash(),
             environment: manifest.environment.clone(),
             functions: functions.collect(),

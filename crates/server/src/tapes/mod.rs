@@ -13,4 +13,4 @@ mod trier;
 mod validate;
 
 pub use shelves::{FunctionTapes, Shelves};
-pub use validate::{Did, Program, TAPES_MAX, Validation, validate};
+pub use validate::{Did, Face, Program, TAPES_MAX, Validation, validate};

@@ -75,11 +75,12 @@ impl<'p> Trier<'p> {
         arms: &'a [Arm],
         tape: &Tape,
     ) -> Option<Candidate<'a>> {
-        let (image, functions) = self.program.face(arms);
-        let record = functions.get(function)?;
+        let (own, face) = self.program.face(arms);
+        let record = own.functions.get(function)?;
         let mut limits = record.limits;
         let enough = (tape.usage.cpu_us / 1_000).saturating_mul(CPU_TIMES) + CPU_MORE_MS;
         limits.cpu_ms = limits.cpu_ms.min(enough);
-        Some(Candidate { image, entry: record.entry, limits, arms })
+        let (image, criteria) = (&own.image, own.criteria.get(function));
+        Some(Candidate { image, entry: record.entry, limits, arms, face, criteria })
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use belay_engine::{EngineError, FunctionImage};
 use belay_govern::Validated;
-use belay_host::tape::{Difference, Reason, Replayed, Tape, Verdict};
+use belay_host::tape::{Criteria, Difference, Reason, Replayed, Tape, Verdict};
 use belay_model::{Arm, FunctionName, PartId};
 
 use super::{
@@ -30,9 +30,9 @@ const TOLD_MAX: usize = 12;
 
 /// Two versions in one program, as it is about to be deployed.
 pub struct Program {
-    /// Of the image and the settings of *after*, and of *before* where these are others.
-    pub after: (FunctionImage, BTreeMap<FunctionName, FunctionRecord>),
-    pub before_face: Option<(FunctionImage, BTreeMap<FunctionName, FunctionRecord>)>,
+    pub after: Face,
+    /// Where *before* has another image or other settings.
+    pub before_face: Option<Face>,
     pub face_part: Option<PartId>,
     /// The arms of what runs until now.
     pub before: Vec<Arm>,
@@ -40,6 +40,14 @@ pub struct Program {
     pub trial: BTreeSet<PartId>,
     /// The functions that each part touches.
     pub places: Vec<BTreeSet<String>>,
+}
+
+/// An image with its settings.
+pub struct Face {
+    pub image: FunctionImage,
+    pub functions: BTreeMap<FunctionName, FunctionRecord>,
+    /// What functions promise of their results.
+    pub criteria: BTreeMap<FunctionName, Criteria>,
 }
 
 /// What came of it.
@@ -67,14 +75,11 @@ impl Program {
         parts.map(|(part, arm)| if on.contains(&part) { Arm::After } else { *arm }).collect()
     }
 
-    pub(super) fn face(
-        &self,
-        arms: &[Arm],
-    ) -> (&FunctionImage, &BTreeMap<FunctionName, FunctionRecord>) {
-        let arm = self.face_part.and_then(|part| arms.get(usize::from(part.0)));
-        let before = self.before_face.as_ref().filter(|_| arm == Some(&Arm::Before));
-        let (image, functions) = before.unwrap_or(&self.after);
-        (image, functions)
+    /// What runs with these arms, and which of two images it is, if there are two.
+    pub(super) fn face(&self, arms: &[Arm]) -> (&Face, Option<Arm>) {
+        let arm = self.face_part.and_then(|part| arms.get(usize::from(part.0))).copied();
+        let before = self.before_face.as_ref().filter(|_| arm == Some(Arm::Before));
+        (before.unwrap_or(&self.after), arm)
     }
 }
 
@@ -340,6 +345,12 @@ fn did(function: &FunctionName, reason: &Reason) -> Did {
             let text = format!("{}: {error_type}: {message}", now.as_str());
             (text, stack.first().cloned())
         }
+        Reason::Violated { criterion, why: None } => {
+            (format!("success: {} is false", on_one_line(criterion)), None)
+        }
+        Reason::Violated { criterion, why: Some(why) } => {
+            (format!("success: {} cannot be told: {why}", on_one_line(criterion)), None)
+        }
         Reason::Cpu { was_us, now_us, .. } => {
             (format!("{} ms of CPU time, not {} ms", now_us / 1_000, was_us / 1_000), None)
         }
@@ -348,6 +359,10 @@ fn did(function: &FunctionName, reason: &Reason) -> Did {
         }
     };
     Did { text: format!("{function}: {text}"), frame }
+}
+
+fn on_one_line(expression: &str) -> String {
+    expression.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn lines(difference: &Difference) -> Vec<String> {

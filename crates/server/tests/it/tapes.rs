@@ -124,3 +124,64 @@ async fn nothing_is_recorded_where_it_must_not_be() {
         server.stop().await;
     }
 }
+
+/// A function with what it promises of its results.
+fn promising(code: &str, tag: &str, declared: Option<&str>) -> App {
+    let code =
+        format!("const LEAST = 1;\n/** {tag} */\nexport async function f({{ n }}) {{ {code} }}\n");
+    let mut app = App::new("shop").module("main.js", &code, &[]).function("f", "main.js");
+    let success = declared.map(str::to_owned);
+    app.manifest.functions.values_mut().next().unwrap().tags = Tags { success, ..Tags::default() };
+    app.manifest.policy = quick();
+    app
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_breaks_a_promise_gets_no_request() {
+    let tag = r#"@success result.status === "done" && result.sum >= LEAST"#;
+    for (tag, declared) in [(tag, None), ("", Some(&tag[9..]))] {
+        let old = "const sum = n + 1; const status = 'done'; return { sum, status };";
+        let new = "const sum = n * 2; const status = 'done!'; return { sum, status };";
+        let server = Server::start().await;
+        server.deploy(&promising(old, tag, declared)).await;
+        requests(&server, 30).await;
+        let deployed = server.deploy_in_steps(&promising(new, tag, declared)).await;
+        let failing = notes(&deployed, "fails_on_tapes");
+        assert!(!failing.is_empty(), "{deployed:#}");
+        let story = story(&server, 2).await;
+        let taken = told(&story, "taken_back");
+        let told = r#"f: success: result.status === "done" && result.sum >= LEAST is false"#;
+        assert_eq!(taken[0]["reasons"][0], told, "{story:#}");
+        let answers = requests(&server, 50).await;
+        assert!(answers.iter().all(|answer| answer["status"] == "done"), "nobody meets it");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_that_is_edited_with_its_code_is_kept() {
+    let server = Server::start().await;
+    let tag = r#"@success result.status === "done""#;
+    server.deploy(&promising("return { status: 'done' };", tag, None)).await;
+    requests(&server, 30).await;
+    let after = promising("return { state: 'done' };", &tag.replace("status", "state"), None);
+    let deployed = server.deploy_in_steps(&after).await;
+    let validated = &deployed["change"]["validated"];
+    assert_eq!(
+        (&validated["worse"], &validated["changed"]),
+        (&json!(0), &json!(30)),
+        "{deployed:#}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_alone_is_no_edit() {
+    let server = Server::start().await;
+    server.deploy(&promising("return { status: 'done' };", "", None)).await;
+    requests(&server, 5).await;
+    let after = promising("return { status: 'done' };", "@success result.never", None);
+    let deployed = server.deploy_in_steps(&after).await;
+    assert_eq!((&deployed["version"], &deployed["change"]), (&json!(2), &Value::Null));
+    server.stop().await;
+}

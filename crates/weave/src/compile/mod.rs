@@ -9,9 +9,14 @@
 //! from emission.
 
 mod check;
+mod criteria;
 mod emit;
 
 use std::sync::Arc;
+
+pub use self::criteria::Criterion;
+pub(crate) use self::criteria::function as criterion_function;
+use self::criteria::{criteria, ending, in_image};
 
 use belay_model::{
     AppManifest, Arm, Diagnostic, Hash, ImportEdge, ImportKind, ImportTarget, ModuleEntry,
@@ -30,6 +35,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Compiled {
     pub modules: Vec<CompiledModule>,
+    /// What handlers promise, ready to be asked.
+    pub criteria: Vec<Criterion>,
     /// Warnings; with an error there is no `Compiled`.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -60,8 +67,9 @@ pub fn compile(
     source: &dyn Fn(&Hash) -> Option<Arc<str>>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     check::check(manifest, &SourceLimits::DEFAULT)?;
-    let (units, diagnostics) = read(manifest, source)?;
-    link(&units, manifest, diagnostics)
+    let criteria = criteria(manifest, Arm::After, &|module| source(&module.source));
+    let (units, diagnostics) = read(manifest, source, &criteria)?;
+    link(&units, manifest, criteria, diagnostics)
 }
 
 /// Compiles one of the two images of a weave. `label` tells how frames name the version before of a
@@ -75,6 +83,11 @@ pub fn compile_woven(
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let (before, after) = weave.manifests();
     let manifest = if image == Arm::After { after } else { before };
+    let both = [(before, Arm::Before), (after, Arm::After)];
+    let criteria = both.into_iter().flat_map(|(manifest, arm)| {
+        criteria(manifest, arm, &|module| weave.source_of(&module.path, arm))
+    });
+    let criteria = in_image(manifest, criteria.collect());
     let mut units = Vec::new();
     for WovenText { path, kind, mut text, edges: mut imports, segments } in weave.texts(image) {
         let woven = segments.map(|segments| Woven { segments, label: label(&path) });
@@ -84,17 +97,19 @@ pub fn compile_woven(
             let (specifier, kind) = (WEAVE_MODULE.to_owned(), ImportKind::Import);
             imports.push(ImportEdge { specifier, kind, target });
         }
+        text.push_str(&ending(&path, kind, &criteria));
         let entry = ModuleEntry { path, source: Hash::of(text.as_bytes()), kind, imports };
         let (unit, _) = read_unit(&entry, text.into())?;
         units.push(Unit { woven, ..unit });
     }
-    link(&units, manifest, Vec::new())
+    link(&units, manifest, criteria, Vec::new())
 }
 
 /// Checks what modules want of each other, and emits them.
 fn link(
     units: &[Unit],
     manifest: &AppManifest,
+    criteria: Vec<Criterion>,
     mut diagnostics: Vec<Diagnostic>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let entries = manifest.functions.values().map(|function| function.module.as_str());
@@ -110,14 +125,16 @@ fn link(
     }
     let functions = manifest.functions.values();
     let functions = functions.map(|spec| (spec.module.as_str(), spec.export.as_str()));
-    let modules = emit::emit(&units, &functions.collect::<Vec<_>>());
-    Ok(Compiled { modules, diagnostics })
+    let promised = criteria.iter().map(|it| (it.module.as_str(), it.export.as_str()));
+    let modules = emit::emit(&units, &functions.chain(promised).collect::<Vec<_>>());
+    Ok(Compiled { modules, criteria, diagnostics })
 }
 
 /// Reads all sources; the warnings, or all errors with them.
 fn read(
     manifest: &AppManifest,
     source: &dyn Fn(&Hash) -> Option<Arc<str>>,
+    criteria: &[Criterion],
 ) -> Result<(Vec<Unit>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let limits = SourceLimits::DEFAULT;
     let (mut units, mut problems, mut failed, mut total) = (Vec::new(), Vec::new(), false, 0);
@@ -126,6 +143,8 @@ fn read(
         let unit = unit.and_then(|text| {
             total += text.len();
             check::size(entry, &text, total, &limits)?;
+            let ending = ending(&entry.path, entry.kind, criteria);
+            let text = if ending.is_empty() { text } else { (text.to_string() + &ending).into() };
             read_unit(entry, text)
         });
         match unit {

@@ -23,13 +23,13 @@ pub(crate) fn declared_names(
     functions: &[(&str, &str)],
 ) -> Vec<BTreeSet<String>> {
     let wholes = wholes(units);
-    let own = |at: usize| {
+    let own = |at: usize| -> BTreeSet<String> {
         let unit = &units.list[at];
         let called = functions.iter().filter(|(module, _)| *module == unit.path);
         called.map(|(_, export)| (*export).to_owned()).collect()
     };
     let asked_for = |at: &usize| units.list[*at].woven.is_some() && !wholes.contains(at);
-    let names = |at: usize| if asked_for(&at) { own(at) } else { shown(units, at) };
+    let names = |at: usize| if asked_for(&at) { own(at) } else { &shown(units, at) | &own(at) };
     let mut out: Vec<BTreeSet<String>> = (0..units.list.len()).map(names).collect();
     for unit in units.list {
         for (wanted, target) in wants(units, unit) {

@@ -16,7 +16,12 @@ use oxc::{
     span::Span,
 };
 
-use super::{Reading, place::Place, tag::Tag, value::Problem};
+use super::{
+    Reading,
+    place::Place,
+    tag::Tag,
+    value::{Problem, criterion_problem},
+};
 use crate::{
     linking::nearest,
     syntax::{ExpressionKind, key, read_expression},
@@ -47,9 +52,14 @@ impl Reading<'_> {
                     Alternative::Function(_) => None,
                 });
             for (key, text, arrow) in success.chain(inline) {
-                let problem = match read_expression(self.path, text) {
+                let read = read_expression(self.path, text);
+                let problem = match read {
                     Ok(ExpressionKind::Other) if arrow => "it is no arrow function".to_owned(),
-                    Ok(_) => continue,
+                    Ok(_) if arrow => continue,
+                    Ok(_) => match criterion_problem(self.path, text) {
+                        Some(problem) => problem,
+                        None => continue,
+                    },
                     Err((_, problem)) => problem,
                 };
                 let message = format!("`{key}` of function `{name}` does not parse: {text:?}");
@@ -151,11 +161,20 @@ impl Check<'_> {
             return None;
         }
         let declares = |tag: &Tag| self.declared.iter().any(|(_, spec)| has(&spec.tags, *tag));
-        let all = Tag::ALL.into_iter().filter(|tag| tag.is_of_transaction());
+        // What a handler promises counts for whoever tries a change of it.
+        let means_something = |tag: &Tag| *tag == Tag::Success && !self.declared.is_empty();
+        let all =
+            Tag::ALL.into_iter().filter(|tag| tag.is_of_transaction() && !means_something(tag));
         let tag = all
             .clone()
             .find(|tag| self.seen.contains_key(tag))
             .or_else(|| all.clone().find(declares))?;
+        if tag == Tag::Success {
+            let message = "`@success` is of handlers and of transactions, and this is neither";
+            let help =
+                "put it above the function that belay.toml names, or add `@transaction NAME`";
+            return Some(self.problem(tag, message, help));
+        }
         let message = format!("`@{}` says how a transaction is run, and this is none", tag.name());
         let help = "add `@transaction NAME`, or remove it";
         Some(self.problem(tag, &message, help))

@@ -70,6 +70,37 @@ pub fn app_tags(
     (tags, problems)
 }
 
+/// The handlers that promise something of their results (`@success`, or `success` in `belay.toml`): function, module and
+/// expression. What does not hold together is left out, as it is refused elsewhere.
+pub(crate) fn said_of_success(
+    manifest: &AppManifest,
+    source: &dyn Fn(&ModuleEntry) -> Option<Arc<str>>,
+) -> Vec<(FunctionName, String, String)> {
+    let mut found = Vec::new();
+    for module in &manifest.modules {
+        let declared = declared(manifest, module);
+        if declared.is_empty() {
+            continue;
+        }
+        let text = source(module).unwrap_or_default();
+        let speaks = text.contains("@success");
+        let tagged = if speaks {
+            read(&module.path, module.kind, &text, &declared).found
+        } else {
+            Vec::new()
+        };
+        for (name, spec) in declared {
+            let own = |tagged: &&Tagged| tagged.export.as_deref() == Some(&spec.export);
+            let in_code =
+                tagged.iter().map(|(_, it)| it).find(own).and_then(|it| it.tags.success.clone());
+            let said = in_code.or_else(|| spec.tags.success.clone());
+            let sound = said.filter(|text| value::criterion_problem(&module.path, text).is_none());
+            found.extend(sound.map(|text| (name.clone(), module.path.clone(), text)));
+        }
+    }
+    found
+}
+
 /// Whether two sources of a module, which say the same otherwise ([`crate::same_code`]), have the same tags at the same
 /// places: then the warnings about the second one. A source whose tags are wrong is like no other.
 pub fn same_tags(

@@ -7,6 +7,7 @@ use oxc::span::Span;
 
 use super::{comment::Value, tag::Tag};
 use crate::{
+    compile::criterion_function,
     linking::nearest,
     syntax::{ExpressionKind, read_expression},
 };
@@ -58,7 +59,7 @@ impl Entry<'_> {
             Tag::Notape => tags.notape = self.nothing()?,
             Tag::Alternative => tags.alternatives.extend(self.alternatives()?),
             Tag::Resources => tags.resources = Some(self.resources()?),
-            Tag::Success => tags.success = Some(self.expression()?.0),
+            Tag::Success => tags.success = Some(self.criterion()?),
             Tag::Retry => tags.retry.extend(self.names("an error", &[".", "_", "$"])?),
             Tag::Depends => {
                 let more = [".", "_", "$", "-", "/", "@", ":"];
@@ -186,6 +187,17 @@ impl Entry<'_> {
         read.map(|kind| (text.clone(), kind))
     }
 
+    fn criterion(&self) -> Result<String, Problem> {
+        let (text, _) = self.expression()?;
+        match criterion_problem(self.path, &text) {
+            None => Ok(text),
+            Some(help) => {
+                let place = self.value.place(0..text.len());
+                Err(self.problem(place, "cannot be asked of a result", help))
+            }
+        }
+    }
+
     fn resources(&self) -> Result<Resources, Problem> {
         const HELP: &str = "write `memory=64MB`, `timeout=250ms` or `retries=3`, in any order";
         let mut found = Resources::default();
@@ -233,4 +245,13 @@ impl Entry<'_> {
             Err(self.problem(whole, format!("asks too much: {problem}"), HELP))
         })
     }
+}
+
+/// Why an expression is no criterion, if so: alone, or as what is compiled of it.
+pub(super) fn criterion_problem(path: &str, text: &str) -> Option<String> {
+    let problem = |text: &str| read_expression(path, text).err().map(|(_, problem)| problem);
+    problem(text).or_else(|| {
+        let waits = "it is asked of a result that is there, and cannot wait for anything";
+        problem(&criterion_function(text)).map(|problem| format!("{waits}: {problem}"))
+    })
 }

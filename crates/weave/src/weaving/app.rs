@@ -122,6 +122,16 @@ impl Weave {
         (&self.before, &self.after)
     }
 
+    /// What a version says in a module, where it has it.
+    pub(crate) fn source_of(&self, path: &str, version: Arm) -> Option<Arc<str>> {
+        let module = self.modules.iter().find(|module| module.path == path)?;
+        let source = match version {
+            Arm::Before => &module.before,
+            Arm::After => &module.after,
+        };
+        source.as_ref().map(|source| source.text.clone())
+    }
+
     /// Hunks of all modules, and what is not of a module.
     fn collect(&mut self) {
         for (index, module) in self.modules.iter().enumerate() {

@@ -14,6 +14,7 @@ mod nesting;
 mod never;
 mod npm;
 mod reach;
+mod success;
 mod support;
 mod tags;
 mod tying;

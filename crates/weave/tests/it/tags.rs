@@ -284,9 +284,14 @@ fn what_belay_toml_says_is_held_against_the_code() {
     let transaction = || Tags { transaction: Some("pay".parse().unwrap()), ..Tags::default() };
     let success = "/** @success result.ok */\nexport async function f() {}\n";
     assert_eq!(with_toml(success, transaction()), "");
+    // A handler may promise something without being a transaction.
+    assert_eq!(with_toml(success, Tags::default()), "");
     let named = |text: &str| belay_model::Alternative::Function(text.to_owned());
     let told = [
-        with_toml(success, Tags::default()),
+        with_toml(
+            "export async function f() {}\n",
+            Tags { success: Some("await result".to_owned()), ..Tags::default() },
+        ),
         with_toml("export function f() {}\n", transaction()),
         with_toml(
             "export async function f() {}\n",

@@ -7,6 +7,7 @@ mod overlay;
 mod redacting;
 mod same;
 mod speed;
+mod success;
 mod verdicts;
 
 use std::time::{Duration, Instant};
@@ -58,7 +59,8 @@ async fn tape_of(world: &World, image: &FunctionImage, event: &str) -> Tape {
 }
 
 fn candidate(image: &FunctionImage) -> Candidate<'_> {
-    Candidate { image, entry: 0, limits: Limits::default(), arms: &[] }
+    let limits = Limits::default();
+    Candidate { image, entry: 0, limits, arms: &[], face: None, criteria: None }
 }
 
 /// What is computed is not what most tests are about.

@@ -90,6 +90,7 @@ pub(super) fn plain_face(manifest: &AppManifest, work: Work) -> FaceWork {
         arm: Arm::After,
         image: work.image,
         maps: work.maps,
+        criteria: work.criteria,
         engine: work.engine,
         environment: manifest.environment.clone(),
         functions: functions.collect(),

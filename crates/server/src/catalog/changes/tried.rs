@@ -15,7 +15,7 @@ use crate::{
         woven::{FaceWork, WovenWork},
     },
     routes::AppRoutes,
-    tapes::{Did, Program, TAPES_MAX, Validation, validate},
+    tapes::{Did, Face, Program, TAPES_MAX, Validation, validate},
 };
 
 impl Catalog {
@@ -56,7 +56,11 @@ impl Catalog {
 fn program(woven: &WovenWork, parts: &[PartRecord], trial: &BTreeSet<PartId>) -> Option<Program> {
     let face = |arm: Arm| {
         let face: &FaceWork = woven.faces.iter().find(|face| face.arm == arm)?;
-        Some((face.image.clone(), face.functions.clone()))
+        Some(Face {
+            image: face.image.clone(),
+            functions: face.functions.clone(),
+            criteria: face.criteria.clone(),
+        })
     };
     let before = (0..)
         .map(PartId)
