@@ -38,6 +38,6 @@ pub use name::{
 };
 pub use policy::{
     AlertPolicy, CanaryPolicy, Dependents, ImpactPolicy, Inconclusive, JudgePolicy, KeySource,
-    PlacePolicy, Policy, TapePolicy,
+    Outputs, PlacePolicy, Policy, TapePolicy,
 };
 pub use tags::{Alternative, AppTags, Granularity, Isolation, Resources, Tagged, TaggedKind, Tags};

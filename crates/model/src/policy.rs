@@ -108,6 +108,25 @@ pub struct TapePolicy {
     pub redact: Vec<String>,
     /// How long a deploy may take to try them. Milliseconds; 0: it does not.
     pub budget_ms: u64,
+    /// What becomes of a deploy that answers or writes something else.
+    pub outputs: Outputs,
+    /// So many times as much CPU time, and memory, as recorded may it take without harm. A little more is never harm.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub cpu_tolerated: Decimal,
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
+    pub memory_tolerated: Decimal,
+}
+
+/// What is thought of answers and writes that are not those that were recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Outputs {
+    /// They are what deploys are for: they are told, by field.
+    #[default]
+    Report,
+    /// They count against it, where the recorded request succeeded.
+    Judge,
 }
 
 /// Who is told of decisions and alerts.
@@ -242,7 +261,15 @@ impl Default for JudgePolicy {
 
 impl Default for TapePolicy {
     fn default() -> Self {
-        Self { rate: Decimal::whole(5), bytes_max: 1 << 20, redact: Vec::new(), budget_ms: 2_000 }
+        Self {
+            rate: Decimal::whole(5),
+            bytes_max: 1 << 20,
+            redact: Vec::new(),
+            budget_ms: 2_000,
+            outputs: Outputs::default(),
+            cpu_tolerated: Decimal::whole(3),
+            memory_tolerated: Decimal::thousandths(1_500),
+        }
     }
 }
 
@@ -434,7 +461,14 @@ impl TapePolicy {
         if self.bytes_max > 1 << 30 {
             return Some("tapes.bytes is more than 1GB".to_owned());
         }
-        (self.budget_ms > 10 * 60_000).then(|| "tapes.budget is longer than 10 minutes".to_owned())
+        if self.budget_ms > 10 * 60_000 {
+            return Some("tapes.budget is longer than 10 minutes".to_owned());
+        }
+        let factors =
+            [("cpu_tolerated", self.cpu_tolerated), ("memory_tolerated", self.memory_tolerated)];
+        let odd = |(_, factor): &(&str, Decimal)| !(1.0..=100.0).contains(&factor.get());
+        let (name, factor) = factors.into_iter().find(odd)?;
+        Some(format!("tapes.{name} = {factor} is out of range: 1 to 100 times"))
     }
 }
 
@@ -532,6 +566,8 @@ mod tests {
             r#"{"tapes":{"rate":101}}"#,
             r#"{"tapes":{"bytes_max":9999999999}}"#,
             r#"{"tapes":{"budget_ms":600001}}"#,
+            r#"{"tapes":{"cpu_tolerated":0.9}}"#,
+            r#"{"tapes":{"memory_tolerated":101}}"#,
             r#"{"impact":{"disable_ms":86400001}}"#,
             r#"{"for":{"pay":{"ramp":[5,1]}}}"#,
             r#"{"for":{"pay":{"costs_tolerated":0.1}}}"#,

@@ -48,7 +48,7 @@ const fn setting(
     Setting { table, key, field, kind }
 }
 
-const SETTINGS: [Setting; 40] = [
+const SETTINGS: [Setting; 43] = [
     setting("canary", "ramp", "ramp", Kind::Numbers),
     setting("canary", "step_min", "step_min_ms", Kind::Duration),
     setting("canary", "step_max", "step_max_ms", Kind::Duration),
@@ -69,6 +69,9 @@ const SETTINGS: [Setting; 40] = [
     setting("tapes", "bytes", "bytes_max", Kind::Size),
     setting("tapes", "redact", "redact", Kind::Texts),
     setting("tapes", "budget", "budget_ms", Kind::Duration),
+    setting("tapes", "outputs", "outputs", Kind::Text),
+    setting("tapes", "cpu_tolerated", "cpu_tolerated", Kind::Number),
+    setting("tapes", "memory_tolerated", "memory_tolerated", Kind::Number),
     setting("alerts", "webhook", "webhook", Kind::Text),
     setting("alerts", "secret", "secret", Kind::Text),
     setting("impact", "dependents", "dependents", Kind::Text),

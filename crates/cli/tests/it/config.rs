@@ -73,6 +73,9 @@ rate = 0.5
 bytes = "1MB"
 redact = ["iban"]
 budget = "500ms"
+outputs = "judge"
+cpu_tolerated = 5
+memory_tolerated = 2.5
 
 [alerts]
 webhook = "https://hooks.example.com/belay"
@@ -186,6 +189,9 @@ rate = 0.5
 bytes = "1MB"
 redact = ["iban"]
 budget = "500ms"
+outputs = "judge"
+cpu_tolerated = 5
+memory_tolerated = 2.5
 
 [alerts]
 webhook = "https://hooks.example.com/belay"

@@ -2,7 +2,7 @@
 //!
 //! Worse is: it fails and the recording did not, or fails in another category; or its result is not what the function
 //! promises, and was; or it uses more than is tolerated.
-//! That it answers or writes something else is told, not judged.
+//! That it answers or writes something else is told, and judged only where nothing of that is tolerated.
 //!
 //! Invariant: what a gap of the tape may have brought about is held against nobody.
 
@@ -51,6 +51,10 @@ pub enum Reason {
         /// What kept it from being answered; `None` if the answer is no.
         why: Option<String>,
     },
+    /// What it answers or writes is not what was recorded, and the tolerance is for none of that.
+    Otherwise {
+        differences: Vec<Difference>,
+    },
     Cpu {
         was_us: u64,
         now_us: u64,
@@ -94,13 +98,15 @@ fn names(gaps: &BTreeSet<Gap>) -> String {
     gaps.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// How much more a candidate may use. A factor and a floor, as little things vary more.
+/// How much more a candidate may use: a factor and a floor, as little things vary more. And what it may do otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tolerance {
     pub cpu_factor: f64,
     pub cpu_floor_us: u64,
     pub memory_factor: f64,
     pub memory_floor_bytes: u64,
+    /// Whether it may answer and write something else.
+    pub outputs: bool,
 }
 
 impl Default for Tolerance {
@@ -111,6 +117,7 @@ impl Default for Tolerance {
             cpu_floor_us: 20_000,
             memory_factor: 1.5,
             memory_floor_bytes: 1 << 20,
+            outputs: true,
         }
     }
 }
@@ -156,6 +163,7 @@ pub(super) fn judge(
         broken_promise(tape, ran),
         cpu(tape, ran, tolerance),
         memory(tape, ran, tolerance),
+        otherwise(tape, tolerance, differences),
     ];
     let reasons: Vec<_> = found.into_iter().flatten().collect();
     if reasons.is_empty() && differences.is_empty() {
@@ -180,7 +188,7 @@ fn tells_of_redaction(reason: &Reason) -> bool {
     match reason {
         Reason::Failed { message, .. } => tells(message),
         Reason::Violated { why, .. } => why.as_ref().is_some_and(tells),
-        Reason::Cpu { .. } | Reason::Memory { .. } => false,
+        Reason::Otherwise { .. } | Reason::Cpu { .. } | Reason::Memory { .. } => false,
     }
 }
 
@@ -214,6 +222,12 @@ fn memory(tape: &Tape, ran: &Ran, tolerance: &Tolerance) -> Option<Reason> {
     let (was_bytes, now_bytes) = (tape.usage.written_bytes, ran.usage.written_bytes);
     let allowed_bytes = tolerance.memory_bytes(was_bytes);
     (now_bytes > allowed_bytes).then_some(Reason::Memory { was_bytes, now_bytes, allowed_bytes })
+}
+
+/// What a failed request would have answered and written is not known: whoever cures it is free.
+fn otherwise(tape: &Tape, tolerance: &Tolerance, differences: &[Difference]) -> Option<Reason> {
+    let judged = !tolerance.outputs && !differences.is_empty() && category(&tape.end).is_none();
+    judged.then(|| Reason::Otherwise { differences: differences.to_vec() })
 }
 
 fn us(duration: Duration) -> u64 {

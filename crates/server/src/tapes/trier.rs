@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Instant};
 
 use belay_engine::EngineError;
 use belay_host::tape::{Candidate, Replayed, Tape, Tolerance, prove, replay};
-use belay_model::{Arm, FunctionName, PartId};
+use belay_model::{Arm, FunctionName, Outputs, PartId, TapePolicy};
 
 use super::validate::Program;
 
@@ -27,6 +27,15 @@ impl From<EngineError> for Stop {
     }
 }
 
+fn tolerance(policy: &TapePolicy) -> Tolerance {
+    Tolerance {
+        cpu_factor: policy.cpu_tolerated.get(),
+        memory_factor: policy.memory_tolerated.get(),
+        outputs: policy.outputs == Outputs::Report,
+        ..Tolerance::default()
+    }
+}
+
 /// Replays tapes on one program.
 pub(super) struct Trier<'p> {
     program: &'p Program,
@@ -35,8 +44,8 @@ pub(super) struct Trier<'p> {
 }
 
 impl<'p> Trier<'p> {
-    pub(super) fn new(program: &'p Program, deadline: Instant) -> Self {
-        Self { program, tolerance: Tolerance::default(), deadline }
+    pub(super) fn new(program: &'p Program, policy: &TapePolicy, deadline: Instant) -> Self {
+        Self { program, tolerance: tolerance(policy), deadline }
     }
 
     pub(super) fn program(&self) -> &'p Program {

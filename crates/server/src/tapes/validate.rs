@@ -9,7 +9,7 @@ use std::{
 use belay_engine::{EngineError, FunctionImage};
 use belay_govern::Validated;
 use belay_host::tape::{Criteria, Difference, Reason, Replayed, Tape, Verdict};
-use belay_model::{Arm, FunctionName, PartId};
+use belay_model::{Arm, FunctionName, PartId, TapePolicy};
 
 use super::{
     search::smallest,
@@ -83,17 +83,17 @@ impl Program {
     }
 }
 
-/// Tries a change. To be called on a thread with a large stack.
+/// Tries a change, within the budget of the policy. To be called on a thread with a large stack.
 ///
 /// # Errors
 /// The engine cannot make instances.
 pub fn validate(
     program: &Program,
     tapes: BTreeMap<FunctionName, Vec<Tape>>,
-    budget: Duration,
+    policy: &TapePolicy,
 ) -> Result<Validation, EngineError> {
-    let began = Instant::now();
-    let trier = Trier::new(program, began + budget);
+    let (began, budget) = (Instant::now(), Duration::from_millis(policy.budget_ms));
+    let trier = Trier::new(program, policy, began + budget);
     let mut trial = Trial { trier, tried: Vec::new(), found: Validation::default() };
     // What is left is for the search.
     let steps = [
@@ -334,13 +334,20 @@ impl Trial<'_> {
 /// What a candidate did worse.
 fn worse(function: &FunctionName, replayed: &Replayed) -> Vec<Did> {
     match &replayed.verdict {
-        Verdict::Worse(reasons) => reasons.iter().map(|reason| did(function, reason)).collect(),
+        Verdict::Worse(reasons) => {
+            reasons.iter().flat_map(|reason| did(function, reason)).collect()
+        }
         Verdict::Same | Verdict::Changed | Verdict::Diverged(_) => Vec::new(),
     }
 }
 
-fn did(function: &FunctionName, reason: &Reason) -> Did {
+fn did(function: &FunctionName, reason: &Reason) -> Vec<Did> {
+    let named = |text: String| format!("{function}: {text}");
     let (text, frame) = match reason {
+        Reason::Otherwise { differences } => {
+            let lines = differences.iter().flat_map(lines);
+            return lines.map(|line| Did { text: named(line), frame: None }).collect();
+        }
         Reason::Failed { now, error_type, message, stack, .. } => {
             let text = format!("{}: {error_type}: {message}", now.as_str());
             (text, stack.first().cloned())
@@ -358,7 +365,7 @@ fn did(function: &FunctionName, reason: &Reason) -> Did {
             (format!("{} kB of memory, not {} kB", now_bytes >> 10, was_bytes >> 10), None)
         }
     };
-    Did { text: format!("{function}: {text}"), frame }
+    vec![Did { text: named(text), frame }]
 }
 
 fn on_one_line(expression: &str) -> String {

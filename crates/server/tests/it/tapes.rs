@@ -1,6 +1,6 @@
 //! A deploy is tried on recorded requests before it gets any.
 
-use belay_model::{Decimal, Tags};
+use belay_model::{Decimal, Outputs, Tags};
 use serde_json::{Value, json};
 
 use crate::{
@@ -59,6 +59,26 @@ async fn what_it_answers_otherwise_is_told_by_field_and_held_against_nothing() {
     let named = differences.iter().any(|line| line == "f: result[0] was 29, now 58");
     assert!(named, "{validated:#}");
     assert_eq!(told(&story(&server, 2).await, "taken_back"), Vec::<&Value>::new());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_answers_otherwise_counts_where_the_policy_says_so() {
+    let mut second = shop("return n * 2;", "return n + 1;", "return `${n}`;");
+    second.manifest.policy.tapes.outputs = Outputs::Judge;
+    let (server, deployed) = deployed_twice(&second).await;
+    // Of the two edits only one answers something else.
+    let failing = notes(&deployed, "fails_on_tapes");
+    assert_eq!(failing.len(), 1, "{deployed:#}");
+    let validated = &deployed["change"]["validated"];
+    assert_eq!(
+        (&validated["worse"], &validated["changed"]),
+        (&json!(29), &json!(0)),
+        "{validated:#}"
+    );
+    let story = story(&server, 2).await;
+    let reasons = &told(&story, "taken_back")[0]["reasons"];
+    assert_eq!(reasons[0], "f: result[0] was 29, now 58", "{story:#}");
     server.stop().await;
 }
 

@@ -4,7 +4,7 @@ use belay_engine::FunctionImage;
 use belay_host::tape::{Candidate, Difference, Reason, Tolerance, Verdict, category_of, replay};
 use belay_model::{Arm, Category, Limits};
 
-use super::{body, candidate, field, replayed, replayed_as, tape_of, tried};
+use super::{body, candidate, field, lenient, replayed, replayed_as, tape_of, tried};
 use crate::{
     functions::{deep, image},
     servers,
@@ -25,6 +25,27 @@ async fn a_changed_result_is_told_by_its_fields() {
         field("result.more", None, Some("\"x\"")),
     ];
     assert_eq!(replayed.differences, [Difference::Result { fields }]);
+}
+
+#[tokio::test]
+async fn what_is_done_otherwise_is_worse_where_that_is_not_tolerated() {
+    let world = World::new();
+    let strict = Tolerance { outputs: false, ..lenient() };
+    let on = async |old: &str, new: &str| {
+        let (old, new) = (body(old), body(new));
+        let tape = tape_of(&world, &old, "{}").await;
+        deep(|| replay(&candidate(&new), &tape, &strict)).unwrap().verdict
+    };
+    let old = "await kv.put('order', 1); return { total: 1 }";
+    assert_eq!(on(old, &format!("{old};")).await, Verdict::Same);
+    let Verdict::Worse(reasons) = on(old, "await kv.put('order', 2); return { total: 2 }").await
+    else {
+        panic!("it is worse")
+    };
+    let [Reason::Otherwise { differences }] = &reasons[..] else { panic!("{reasons:?}") };
+    assert_eq!(differences.len(), 2, "{differences:?}");
+    // What a request that failed should have answered is not known.
+    assert_eq!(on("throw new Error('old')", "return 1").await, Verdict::Changed);
 }
 
 #[tokio::test]

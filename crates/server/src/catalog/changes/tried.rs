@@ -1,6 +1,6 @@
 //! What recorded requests say of a change, before it gets any.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use belay_govern::{By, Entry, Level, Told};
 use belay_model::{Arm, PartId, TapePolicy};
@@ -28,16 +28,17 @@ impl Catalog {
         trial: &BTreeSet<PartId>,
         policy: &TapePolicy,
     ) -> Result<Option<Validation>, CatalogError> {
-        let budget = Duration::from_millis(policy.budget_ms);
         let tapes = app.shared.tapes.newest(TAPES_MAX);
         let nothing = tapes.values().all(Vec::is_empty) || trial.is_empty();
         let Some(program) = program(woven, parts, trial).filter(|_| !nothing) else {
             return Ok(None);
         };
-        if budget.is_zero() {
+        if policy.budget_ms == 0 {
             return Ok(None);
         }
-        let tried = on_big_stack("belay-validate", move || validate(&program, tapes, budget)).await;
+        let policy = policy.clone();
+        let tried =
+            on_big_stack("belay-validate", move || validate(&program, tapes, &policy)).await;
         match tried {
             Ok(Ok(validation)) => Ok(Some(validation)),
             // That it cannot be tried is no reason to refuse it: it will be let in step by step.
