@@ -1,6 +1,6 @@
 //! A change: two versions of an app in one program, and the parts of it that move alone.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -251,6 +251,21 @@ pub struct PartInfo {
     pub ties: Vec<Tie>,
     /// Its arms are two images.
     pub image: bool,
+}
+
+impl EditId {
+    /// The function that it touches: the outermost one of its module, `src/quote.ts#price`.
+    pub fn place(&self) -> String {
+        let outermost = self.function.split('.').next().unwrap_or_default();
+        format!("{}#{outermost}", self.module)
+    }
+}
+
+impl PartInfo {
+    /// The functions that it touches.
+    pub fn places(&self) -> BTreeSet<String> {
+        self.hunks.iter().map(|hunk| hunk.edit.place()).collect()
+    }
 }
 
 #[cfg(test)]

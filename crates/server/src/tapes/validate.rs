@@ -10,9 +10,10 @@ use belay_engine::{EngineError, FunctionImage};
 use belay_govern::Validated;
 use belay_host::tape::{Criteria, Difference, Reason, Replayed, Tape, Verdict};
 use belay_model::{Arm, FunctionName, PartId, TapePolicy};
+use belay_weave::{Bound, group_check, smallest};
 
 use super::{
-    search::smallest,
+    ties::{covering, most_tied_first},
     trier::{Stop, Trier},
 };
 use crate::catalog::FunctionRecord;
@@ -57,7 +58,7 @@ pub struct Validation {
     /// Parts that do worse, in sets that do so together, with what they did.
     pub guilty: Vec<(BTreeSet<PartId>, Vec<Did>)>,
     /// Parts that do worse one without the other.
-    pub merged: Vec<BTreeSet<PartId>>,
+    pub merged: Bound,
 }
 
 /// What a part did on a tape.
@@ -265,69 +266,20 @@ impl Trial<'_> {
     /// Each part alone, and all without it: requests that toss coins will run such mixtures. Those that there is no time for
     /// are merged with what touches the same function.
     fn mixtures(&mut self) -> Result<(), Stop> {
-        let on = self.on();
-        let mut left: Vec<PartId> = on.iter().copied().collect();
-        while let Some(part) = left.pop().filter(|_| on.len() > 1) {
-            if let Err(stop) = self.mixtures_of(part, &on) {
-                left.push(part);
-                left.iter().for_each(|part| self.merge_by_function(*part, &on));
-                return Err(stop);
-            }
-        }
-        Ok(())
-    }
-
-    fn mixtures_of(&mut self, part: PartId, on: &BTreeSet<PartId>) -> Result<(), Stop> {
-        let comes_by = |at: &usize| self.tried[*at].reached.contains(&part);
-        let tapes: Vec<usize> = (0..self.tried.len()).filter(comes_by).take(COVERING_MAX).collect();
-        self.found.told.mixtures += 2 * tapes.len() as u64;
-        let with = self.grown(part, on, &tapes, |set, _| set.clone())?;
-        let without = self.grown(part, on, &tapes, |set, on| on - set)?;
-        if with.len().max(without.len()) > 1 {
-            self.merge(&with | &without);
-        }
-        Ok(())
-    }
-
-    fn merge_by_function(&mut self, part: PartId, on: &BTreeSet<PartId>) {
-        let places = &self.trier.program().places;
-        let of = |part: &PartId| places.get(usize::from(part.0));
-        let Some(own) = of(&part) else { return };
-        let beside = |other: &&PartId| of(other).is_some_and(|it| !it.is_disjoint(own));
-        let set: BTreeSet<PartId> = on.iter().filter(beside).copied().collect();
-        if set.len() > 1 {
-            self.merge(set);
-        }
-    }
-
-    /// A part with the fewest others that it has to go with, for what `run` makes of the set not to do worse.
-    fn grown(
-        &self,
-        part: PartId,
-        on: &BTreeSet<PartId>,
-        tapes: &[usize],
-        run: impl Fn(&BTreeSet<PartId>, &BTreeSet<PartId>) -> BTreeSet<PartId>,
-    ) -> Result<BTreeSet<PartId>, Stop> {
-        let mut set = BTreeSet::from([part]);
-        while set.len() < on.len() {
-            if !self.is_worse(tapes, &run(&set, on))? {
-                break;
-            }
-            let others = on - &set;
-            // Those of the others that it does worse on the other side of.
-            let apart = |apart: &BTreeSet<PartId>| run(&(on - apart), on);
-            set.extend(smallest(&others, &mut |some| self.is_worse(tapes, &apart(some)))?);
-        }
-        Ok(set)
-    }
-
-    fn merge(&mut self, mut set: BTreeSet<PartId>) {
-        let merged = std::mem::take(&mut self.found.merged);
-        let (touching, mut apart): (Vec<_>, Vec<_>) =
-            merged.into_iter().partition(|other| !other.is_disjoint(&set));
-        set.extend(touching.into_iter().flatten());
-        apart.push(set);
-        self.found.merged = apart;
+        let (on, places) = (self.on(), &self.trier.program().places);
+        let reached: Vec<_> = self.tried.iter().map(|tried| &tried.reached).collect();
+        let order = most_tied_first(&on, places, reached.iter().copied());
+        let tapes = order.iter().map(|part| (*part, covering(*part, &reached, COVERING_MAX)));
+        let (tapes, mut replays): (BTreeMap<_, _>, _) = (tapes.collect(), 0);
+        let mut bad = |part: PartId, set: &BTreeSet<PartId>| {
+            let tapes = &tapes[&part];
+            replays += tapes.len() as u64;
+            self.is_worse(tapes, set)
+        };
+        let (bound, ended) = group_check(&order, &on, places, &mut bad);
+        self.found.told.mixtures += replays;
+        self.found.merged = bound;
+        ended
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use belay_fabric::{KeyRange, LIST_MAX, Record, Transaction};
 use belay_govern::{Around, By, Effect, Entry, Event, Life, Phase};
-use belay_model::{AlertPolicy, AppName, Arm, FunctionName, Policy, VersionNumber};
+use belay_model::{AlertPolicy, AppName, Arm, EditId, FunctionName, Policy, VersionNumber};
 
 use super::{
     code::ChangeCode,
@@ -294,8 +294,7 @@ fn heard(app: &AppName, change: &Arc<ChangeRecord>, event: Event, policy: &Polic
 
 /// The functions that a part touches, with their modules.
 pub(super) fn places_of(part: &PartRecord) -> BTreeSet<String> {
-    let outermost = |function: &str| function.split('.').next().unwrap_or_default().to_owned();
-    part.edits.iter().map(|edit| format!("{}#{}", edit.module, outermost(&edit.function))).collect()
+    part.edits.iter().map(EditId::place).collect()
 }
 
 fn happening(app: &AppName, change: &ChangeRecord, flip: &FlipRecord) -> Happening {

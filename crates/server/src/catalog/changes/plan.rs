@@ -486,7 +486,7 @@ fn groups(
     let known = superseded.and_then(|old| old.life.as_ref()).map(|life| &life.groups[..]);
     let known = known.unwrap_or_default().iter().filter(|group| group.len() > 1);
     let known = known.map(|group| group.iter().filter_map(now).collect::<BTreeSet<_>>());
-    let merged = validation.map(|it| &it.merged[..]).unwrap_or_default().iter().cloned();
+    let merged = validation.map(|it| &it.merged.sets[..]).unwrap_or_default().iter().cloned();
     let mut groups: Vec<BTreeSet<PartId>> = Vec::new();
     let alone = trial.iter().map(|part| BTreeSet::from([*part]));
     for set in known.chain(merged).chain(alone) {

@@ -103,7 +103,7 @@ impl Validation {
             dependents: Vec::new(),
             affects: BTreeSet::new(),
         });
-        let merged = self.merged.iter().map(|parts| Told::Merged {
+        let merged = self.merged.sets.iter().map(|parts| Told::Merged {
             parts: parts.iter().copied().collect(),
             measured: Vec::new(),
         });

@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use belay_model::PartId;
 
 /// A smallest subset of `all` that is `bad`, if `all` is. What cannot be told counts as not bad.
-pub(super) fn smallest<E>(
+///
+/// # Errors
+/// What the caller's are.
+pub fn smallest<E>(
     all: &BTreeSet<PartId>,
     bad: &mut impl FnMut(&BTreeSet<PartId>) -> Result<bool, E>,
 ) -> Result<BTreeSet<PartId>, E> {
