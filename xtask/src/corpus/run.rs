@@ -1,18 +1,25 @@
 //! Runs woven texts under the tests that came with the code.
 //!
 //! All-after must pass the tests of the version after, all-before those of the version before, wherever the plain
-//! version does. Mixtures run under the tests that both woven versions pass: a part alone, and all but it.
+//! version does. Mixtures run under the tests that both woven versions pass: first, as in a deploy, each part alone and all
+//! but it, which binds parts that break each other; then what requests would draw, a coin for each group that is left.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
-use belay_model::Arm;
-use belay_weave::{Sources, Weave};
+use belay_model::{Arm, Hash, PartId};
+use belay_weave::{Bound, NODE_ARMS, NODE_PRELUDE, Sources, Weave, group_check, node_arms};
 
 use super::{Change, Origin, Version, npm::scratch};
 
-/// Mixtures of one change that are tried.
-const MIXTURES_MAX: usize = 6;
-const CELLS: usize = 256;
+/// Runs of the tests of one change for its group check; what they do not cover is bound by function, as in a deploy.
+const CHECKS_MAX: usize = 160;
+/// Vectors of arms that are drawn for one change.
+const DRAWN_MAX: usize = 12;
 
 /// How the tests went.
 #[derive(Debug, Default)]
@@ -21,6 +28,13 @@ pub(super) struct Runs {
     pub(super) sound: usize,
     /// Of those, the ones whose woven text fails.
     pub(super) broken: Vec<String>,
+    /// Each part alone, and all but it.
+    pub(super) checked: usize,
+    pub(super) broken_checked: usize,
+    /// Changes that have mixtures, and those of them that had too many for all to be checked.
+    pub(super) mixed: usize,
+    pub(super) cut: usize,
+    /// Vectors that were drawn after the group check.
     pub(super) mixtures: usize,
     pub(super) broken_mixtures: Vec<String>,
 }
@@ -28,6 +42,10 @@ pub(super) struct Runs {
 impl Runs {
     pub(super) fn add(&mut self, other: &Self) {
         self.sound += other.sound;
+        self.checked += other.checked;
+        self.broken_checked += other.broken_checked;
+        self.mixed += other.mixed;
+        self.cut += other.cut;
         self.mixtures += other.mixtures;
         self.broken.extend(other.broken.iter().cloned());
         self.broken_mixtures.extend(other.broken_mixtures.iter().cloned());
@@ -61,14 +79,8 @@ pub(super) fn run(
             common = Some(version);
         }
     }
-    let Some(version) = common.filter(|_| weave.parts_len() > 1) else { return Ok(runs) };
-    for arms in mixtures(weave.parts_len()) {
-        runs.mixtures += 1;
-        if !bench.passes(version, Some(&arms))? {
-            let letters: String =
-                arms.iter().map(|arm| if *arm == Arm::After { 'a' } else { 'b' }).collect();
-            runs.broken_mixtures.push(format!("{} {letters}", change.name));
-        }
+    if let Some(version) = common.filter(|_| weave.parts_len() > 1) {
+        Mixing { bench, version, known: BTreeMap::new() }.run(&mut runs)?;
     }
     Ok(runs)
 }
@@ -80,21 +92,91 @@ fn other(arm: Arm) -> Arm {
     }
 }
 
-/// Each part alone, and each alone absent.
-fn mixtures(parts: usize) -> BTreeSet<Vec<Arm>> {
-    let one = |part: usize, arm: Arm| {
-        let mut arms = vec![other(arm); parts];
-        arms[part] = arm;
-        arms
-    };
-    let all = (0..parts).flat_map(|part| [one(part, Arm::After), one(part, Arm::Before)]);
-    let mut distinct = BTreeSet::new();
-    for arms in all {
-        if distinct.len() < MIXTURES_MAX {
-            distinct.insert(arms);
+/// The mixtures of one change.
+struct Mixing<'b> {
+    bench: Bench<'b>,
+    version: Version,
+    /// Parts that were on, and whether the tests passed.
+    known: BTreeMap<BTreeSet<PartId>, bool>,
+}
+
+/// Why a check ended.
+enum Stop {
+    TooMany,
+    Failed(anyhow::Error),
+}
+
+impl Mixing<'_> {
+    fn run(mut self, runs: &mut Runs) -> anyhow::Result<()> {
+        let parts = self.bench.weave.parts();
+        let on: BTreeSet<PartId> = parts.iter().map(|part| part.id).collect();
+        let order: Vec<PartId> = on.iter().copied().collect();
+        let places: Vec<_> = parts.iter().map(belay_model::PartInfo::places).collect();
+        let (bound, ended) = group_check(&order, &on, &places, &mut |_, set| self.check(set));
+        match ended {
+            Ok(()) => {}
+            Err(Stop::TooMany) => runs.cut += 1,
+            Err(Stop::Failed(error)) => return Err(error),
+        }
+        runs.mixed += 1;
+        let lone = |set: &BTreeSet<PartId>| set.len() == 1 || set.len() + 1 == on.len();
+        let checked: Vec<bool> =
+            self.known.iter().filter(|(set, _)| lone(set)).map(|(_, passed)| *passed).collect();
+        runs.checked += checked.len();
+        runs.broken_checked += checked.iter().filter(|passed| !**passed).count();
+        for drawn in drawn(&self.bench.change.name, &on, &bound) {
+            runs.mixtures += 1;
+            if !self.passes(&drawn)? {
+                let letters = node_arms(&self.arms(&drawn));
+                runs.broken_mixtures.push(format!("{} {letters}", self.bench.change.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the tests fail with these parts on.
+    fn check(&mut self, on: &BTreeSet<PartId>) -> Result<bool, Stop> {
+        if self.known.len() >= CHECKS_MAX && !self.known.contains_key(on) {
+            return Err(Stop::TooMany);
+        }
+        self.passes(on).map(|passed| !passed).map_err(Stop::Failed)
+    }
+
+    fn passes(&mut self, on: &BTreeSet<PartId>) -> anyhow::Result<bool> {
+        if let Some(known) = self.known.get(on) {
+            return Ok(*known);
+        }
+        let passed = self.bench.passes(self.version, Some(&self.arms(on)))?;
+        self.known.insert(on.clone(), passed);
+        Ok(passed)
+    }
+
+    fn arms(&self, on: &BTreeSet<PartId>) -> Vec<Arm> {
+        let parts = self.bench.weave.parts();
+        let arm = |part: PartId| if on.contains(&part) { Arm::After } else { Arm::Before };
+        parts.iter().map(|part| arm(part.id)).collect()
+    }
+}
+
+/// Mixtures as requests draw them: a coin for each group. The same ones whenever the same change is tried.
+fn drawn(change: &str, on: &BTreeSet<PartId>, bound: &Bound) -> BTreeSet<BTreeSet<PartId>> {
+    let groups: BTreeSet<BTreeSet<PartId>> = on.iter().map(|part| bound.of(*part)).collect();
+    let mut drawn = BTreeSet::new();
+    for draw in 0..DRAWN_MAX * 4 {
+        let coins = Hash::of(format!("{change} {draw}").as_bytes()).to_hex();
+        let heads = coins.bytes().map(|digit| digit % 2 == 0).cycle();
+        let set: BTreeSet<PartId> = groups
+            .iter()
+            .zip(heads)
+            .filter(|(_, head)| *head)
+            .flat_map(|(set, _)| set)
+            .copied()
+            .collect();
+        if !set.is_empty() && set != *on && drawn.len() < DRAWN_MAX {
+            drawn.insert(set);
         }
     }
-    distinct
+    drawn
 }
 
 struct Bench<'b> {
@@ -115,10 +197,10 @@ impl Bench<'_> {
             let image = self.weave.image_part().and_then(|part| arms.get(usize::from(part.0)));
             write(&self.weave.sources(image.copied().unwrap_or(Arm::After)), &directory)?;
             let prelude = scratch("belay-cells.cjs")?;
-            fs::write(&prelude, cells(arms))?;
+            fs::write(&prelude, NODE_PRELUDE)?;
             let options = std::env::var("NODE_OPTIONS").unwrap_or_default();
             let options = format!("{options} --require {}", prelude.display());
-            command.env("NODE_OPTIONS", options);
+            command.env("NODE_OPTIONS", options).env(NODE_ARMS, node_arms(arms));
         }
         Ok(command.output()?.status.success())
     }
@@ -133,14 +215,4 @@ fn write(sources: &Sources, directory: &Path) -> anyhow::Result<()> {
         fs::write(file, text.as_bytes())?;
     }
     Ok(())
-}
-
-/// A module that provides the cells of guards.
-fn cells(arms: &[Arm]) -> String {
-    let arms: Vec<&str> =
-        arms.iter().map(|arm| if *arm == Arm::After { "1" } else { "0" }).collect();
-    format!(
-        "globalThis.$belay = new Uint8Array({CELLS}); globalThis.$belay.set([{}]);\nglobalThis.$belay_arm = () => 0;\nglobalThis.$belay_enter = globalThis.$belay_leave = globalThis.$belay_settable = () => {{}};\n",
-        arms.join(",")
-    )
 }

@@ -142,9 +142,18 @@ impl Table {
         if options.tests.is_some() {
             writeln!(
                 out,
-                "versions that pass their tests: {}, of which {} fail when woven; broken mixtures: {} of {} ({:.1} %)",
+                "versions that pass their tests: {}, of which {} fail when woven",
                 runs.sound,
                 runs.broken.len(),
+            )?;
+            writeln!(
+                out,
+                "changes with mixtures: {} ({} too large to check all); a part alone, or all but it: {} of {} broken ({:.1} %); drawn after the group check: {} of {} broken ({:.1} %)",
+                runs.mixed,
+                runs.cut,
+                runs.broken_checked,
+                runs.checked,
+                share(runs.broken_checked, runs.checked),
                 runs.broken_mixtures.len(),
                 runs.mixtures,
                 share(runs.broken_mixtures.len(), runs.mixtures)
