@@ -187,6 +187,10 @@ pub struct Deploy {
     /// All requests run it from the beginning, rather than a few at first and then more. It is watched all the same.
     #[arg(long)]
     pub now: bool,
+    /// Run the app's own tests first, here, in a copy of the project: what they fail with begins taken back. Instead of
+    /// `test` in belay.toml; empty for none.
+    #[arg(long, value_name = "COMMAND")]
+    pub test: Option<String>,
     #[command(flatten)]
     pub server: Server,
 }

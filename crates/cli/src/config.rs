@@ -35,6 +35,8 @@ pub struct BelayToml {
     pub tags: AppTags,
     /// How changes are let in and judged.
     pub policy: Policy,
+    /// The command that runs the app's own tests.
+    pub test: Option<String>,
 }
 
 /// One function: an export of a module.

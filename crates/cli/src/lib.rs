@@ -16,5 +16,6 @@ pub mod disk;
 pub mod exit;
 pub mod frame;
 pub mod output;
+mod own_tests;
 pub mod project;
 pub mod run;

@@ -37,6 +37,8 @@ pub struct Project {
     pub tags: AppTags,
     /// How changes are let in and judged.
     pub policy: Policy,
+    /// The command that runs the app's own tests, in its root.
+    pub test: Option<String>,
 }
 
 /// Finds out what `path` is. `name` overrides the app's name.
@@ -80,6 +82,7 @@ fn from_config(root: &Path, content: BelayToml, name: Option<AppName>) -> Projec
         egress: content.egress,
         tags: content.tags,
         policy: content.policy,
+        test: content.test,
     }
 }
 

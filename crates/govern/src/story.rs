@@ -197,6 +197,8 @@ pub enum By {
     Judge,
     /// Recorded requests, before it got any.
     Tapes,
+    /// The app's own tests, which whoever deployed it has run.
+    Tests,
     Human,
 }
 

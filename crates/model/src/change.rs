@@ -254,6 +254,19 @@ pub struct PartInfo {
 }
 
 impl EditId {
+    /// A name for it, the same wherever the same edit is met.
+    pub fn fingerprint(&self) -> Hash {
+        let Self { module, function, before, after, ordinal } = self;
+        let hash = |hash: &Option<Hash>| hash.as_ref().map(Hash::to_hex).unwrap_or_default();
+        let (before, after) = (hash(before), hash(after));
+        Hash::of(
+            [module, function, &before, &after, &ordinal.to_string()]
+                .map(String::as_str)
+                .join("\0")
+                .as_bytes(),
+        )
+    }
+
     /// The function that it touches: the outermost one of its module, `src/quote.ts#price`.
     pub fn place(&self) -> String {
         let outermost = self.function.split('.').next().unwrap_or_default();

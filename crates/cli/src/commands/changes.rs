@@ -371,6 +371,9 @@ pub(super) fn deployed(change: &Value, output: Output) {
             ("fails_on_tapes", _) => format!(
                 "part {part} does worse on recorded requests and gets none; `belay explain {id}` tells what it did"
             ),
+            ("fails_tests", _) => format!(
+                "the app's own tests fail with part {part}, and no request gets it; `belay restore {id}:{part}` lifts that"
+            ),
             ("was_taken_back_in_part", _) => format!(
                 "part {part} has what was taken back as {about}; with what it is tied to now it runs"
             ),

@@ -1,10 +1,12 @@
 //! `belay deploy`: from a project on this disk to a version that answers.
 //!
-//! Resolve the module graph here, upload what the server does not have, let it build. The server changes nothing
-//! unless all of it worked.
+//! Resolve the module graph here, upload what the server does not have, run the app's own tests if it has any, let the
+//! server build. It changes nothing unless all of it worked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,10 +18,11 @@ use crate::{
     args::{Deploy, Replay},
     client::{Client, not_understood, read},
     commands::{changes, show},
-    config::units,
+    config::{FILE, units},
     disk::Disk,
     exit::{CliError, CliResult, Exit},
-    output::{BOLD, DIM, GOOD, LINK, Output, styled},
+    output::{BOLD, DIM, GOOD, LINK, Output, WARN, styled},
+    own_tests::{self, Tested, Versions},
     project::{self, Project},
 };
 
@@ -41,6 +44,7 @@ struct Consent {
     lose: BTreeSet<String>,
     bring_back: BTreeSet<String>,
     now: bool,
+    tests: Option<(String, Tested)>,
 }
 
 impl Consent {
@@ -69,6 +73,14 @@ impl Consent {
         query.extend(self.now.then(|| ("now", "true".to_owned())));
         query.extend((!self.lose.is_empty()).then(|| ("lose", list(&self.lose))));
         query.extend((!self.bring_back.is_empty()).then(|| ("bring_back", list(&self.bring_back))));
+        if let Some((command, tested)) = &self.tests {
+            let edits =
+                |edits: &[Hash]| edits.iter().map(Hash::to_hex).collect::<Vec<_>>().join(",");
+            let tied: Vec<String> = tested.tied.iter().map(|set| edits(set)).collect();
+            query.push(("test", command.clone()));
+            query.push(("failed", edits(&tested.failed)));
+            query.push(("tied", tied.join(";")));
+        }
         query
     }
 }
@@ -79,12 +91,21 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     let progress = output.progress();
     progress.step("resolving modules");
     let project = project::open(&args.path, args.name.clone())?;
+    let (root, command) = (project.root.clone(), test_command(args, &project)?);
     let (manifest, sources, warnings) = resolve(project)?;
     let resolved = start.elapsed();
     progress.step("uploading");
     let sent = upload(&client, &sources).await?;
     let uploaded = start.elapsed();
-    let mut consent = Consent { all: args.yes, now: args.now, ..Consent::default() };
+    let tests = match command {
+        Some(command) => {
+            progress.step(format!("testing with {command}"));
+            let tested = tested(&client, &root, &command, (&manifest, &sources)).await?;
+            tested.map(|tested| (command, tested))
+        }
+        None => None,
+    };
+    let mut consent = Consent { all: args.yes, now: args.now, tests, ..Consent::default() };
     let answer = loop {
         progress.step("building");
         match build(&client, &manifest, &sources, &consent).await {
@@ -108,10 +129,62 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
         read(answer.get("diagnostics").cloned().unwrap_or_else(|| Value::Array(vec![])))?;
     if !output.is_json() {
         output.diagnostics(warnings.iter().chain(&warned));
+        consent.tests.iter().for_each(|tests| tests_said(tests, output));
         summary(&manifest, &answer, &health, output);
         output.line(figures(&sent, resolved, uploaded - resolved, start.elapsed(), &answer));
     }
     Ok(())
+}
+
+/// The command that runs the app's own tests, if there is one.
+fn test_command(args: &Deploy, project: &Project) -> CliResult<Option<String>> {
+    let command = args.test.clone().or_else(|| project.test.clone());
+    let command = command.filter(|command| !command.trim().is_empty());
+    if command.is_some() && !project.root.join(FILE).is_file() {
+        let message =
+            format!("tests need a project: there is no {FILE} in {}", project.root.display());
+        return Err(CliError::usage(message));
+    }
+    Ok(command)
+}
+
+/// What the app's own tests say. `None` where nothing ran before, or nothing differs.
+async fn tested(
+    client: &Client,
+    root: &Path,
+    command: &str,
+    (after, sources): (&AppManifest, &BTreeMap<Hash, Vec<u8>>),
+) -> CliResult<Option<Tested>> {
+    #[derive(serde::Deserialize)]
+    struct Compared {
+        before: Option<AppManifest>,
+        sources: BTreeMap<Hash, String>,
+        live: BTreeSet<Hash>,
+        taken_back: BTreeSet<Hash>,
+    }
+    let manifest = serde_json::to_value(after).map_err(|error| not_understood(&error))?;
+    let answer = client.post(&["apps", after.app.as_str(), "compared"], &[], &manifest).await?;
+    let Compared { before, sources: theirs, live, taken_back } = read(answer)?;
+    let Some(before) = before else { return Ok(None) };
+    let own = |hash: &Hash| std::str::from_utf8(sources.get(hash)?).ok().map(Arc::from);
+    let source =
+        |hash: &Hash| theirs.get(hash).map(|text| text.as_str().into()).or_else(|| own(hash));
+    let (live, taken_back) = (&live, &taken_back);
+    let versions = Versions { before: &before, after, source: &source, live, taken_back };
+    own_tests::run(root, command, &versions)
+}
+
+fn tests_said((command, tested): &(String, Tested), output: Output) {
+    for note in &tested.notes {
+        output.note(format!("{}: {note}", styled(WARN, "tests")));
+    }
+    let runs = match tested.runs {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        runs => format!("{runs} times"),
+    };
+    let text = format!("  ran `{command}` {runs}, {} ms: tests", tested.took.as_millis());
+    output.line(styled(DIM, text));
 }
 
 /// `belay replay`: what a deploy would say, without one.

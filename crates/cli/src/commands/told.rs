@@ -142,6 +142,11 @@ fn taken_back(story: &Value, entry: &Value) -> String {
     if show::text(entry, "by") == "human" {
         return format!("{done} {parts}, by hand");
     }
+    if show::text(entry, "by") == "tests" {
+        let reasons = show::items(entry, "reasons").iter().filter_map(Value::as_str);
+        let reasons: Vec<&str> = reasons.collect();
+        return format!("{done} {parts}, before it got a request: {}", reasons.join("; "));
+    }
     if show::text(entry, "by") == "tapes" {
         let lines: Vec<String> = show::items(entry, "reasons")
             .iter()

@@ -12,8 +12,9 @@ use toml::{
 
 use super::{BelayToml, Function, limits, policy, reader::Reader, tags};
 
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
     "app",
+    "test",
     "environment",
     "functions",
     "limits",
@@ -60,6 +61,8 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
     let egress =
         root.get("egress").map_or_else(EgressPolicy::default, |value| egress(reader, value));
     let policy = policy::read(reader, root);
+    let test = root.get("test").and_then(|value| reader.string("test", value));
+    let test = test.filter(|test| !test.is_empty()).map(str::to_owned);
     Some(BelayToml {
         app: app?,
         environment: environment.unwrap_or_default(),
@@ -68,6 +71,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
         egress,
         tags,
         policy,
+        test,
     })
 }
 

@@ -39,6 +39,7 @@ pub(super) fn open(file: &Path, name: Option<AppName>) -> CliResult<Project> {
         egress: EgressPolicy::default(),
         tags: AppTags::default(),
         policy: belay_model::Policy::default(),
+        test: None,
     })
 }
 

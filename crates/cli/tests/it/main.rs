@@ -6,6 +6,7 @@ mod arguments;
 mod canaries;
 mod changes;
 mod config;
+mod own_tests;
 mod packages;
 mod project;
 mod server;

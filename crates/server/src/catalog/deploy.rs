@@ -24,7 +24,7 @@ use super::{
     AppRecord, AppShared, BuildLine, Catalog, CatalogError, FunctionRecord, Happening,
     VersionRecord, What,
     build::{Purpose, Work},
-    changes::{PartNote, PlannedChange, brought, hold, with_decision},
+    changes::{OwnTests, PartNote, PlannedChange, brought, hold, with_decision},
     load::Parts,
     manifest::{check, encode_manifest},
     maps,
@@ -46,6 +46,8 @@ pub struct Consent {
     pub bring_back: BTreeSet<String>,
     /// That all requests run it from the beginning.
     pub now: bool,
+    /// What the app's own tests say of it.
+    pub tests: OwnTests,
 }
 
 impl Consent {

@@ -4,7 +4,7 @@
 //! change is committed first, then published, then acknowledged.
 //!
 //! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
-//! - [`deploy`]: a manifest becomes a version; [`replay`]: what would become of one; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
+//! - [`deploy`]: a manifest becomes a version; [`replay`]: what would become of one; [`compared`]: with what; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
 //! - [`changes`]: what a deploy changes, and which arms of it run; [`policy`]: how much of it, and who is asked;
 //!   [`planning`]: what takes long is not done in turn;
 //! - [`disabled`]: functions that are off for a time; [`alerts`]: what happens more often than it did; [`webhooks`]: who is told; [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
@@ -22,6 +22,7 @@ mod blocks;
 mod build;
 mod change;
 mod changes;
+mod compared;
 mod deploy;
 mod diagnose;
 mod disabled;
@@ -60,8 +61,9 @@ pub use self::{
     build::{BuildLine, Builder},
     changes::{
         ChangeCode, Contents, EffectiveFile, EffectiveProgram, EffectiveVersion, Flipped, Left,
-        Named, PartNote, PartNoteKind, find_change,
+        Named, OwnTests, PartNote, PartNoteKind, find_change,
     },
+    compared::Compared,
     deploy::{Consent, DeployResult, DeployTimings, DeployedChange, SettledPart},
     disabled::{DISABLED_MAX_MS, Off, OffSwitches},
     engines::Engines,

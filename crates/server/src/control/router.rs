@@ -108,6 +108,7 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(versions::list, versions::deploy).layer(manifest()))
         .routes(routes!(versions::get))
         .routes(routes!(versions::replay).layer(manifest()))
+        .routes(routes!(versions::compared).layer(manifest()))
         .routes(routes!(versions::blocks))
         .routes(routes!(flips::list))
         .routes(routes!(flips::get))

@@ -1,5 +1,7 @@
 //! Versions: deploy, list, look at, and see what is in them.
 
+use std::collections::BTreeSet;
+
 use axum::{Json, extract::State};
 use belay_model::{AppManifest, AppName, EnvironmentName, FunctionName, Hash, VersionNumber};
 use belay_weave::{Detail, Packages};
@@ -11,7 +13,10 @@ use super::{
     input::{Body, InPath, InQuery, Page},
 };
 use crate::{
-    catalog::{BlocksReport, CatalogError, Consent, DeployResult, GraphReport, ReplayResult},
+    catalog::{
+        BlocksReport, CatalogError, Compared, Consent, DeployResult, GraphReport, OwnTests,
+        ReplayResult,
+    },
     routes::{AppRoutes, VersionRoutes},
 };
 
@@ -62,6 +67,9 @@ impl VersionInfo {
     }
 }
 
+/// Of a command that is told.
+const TEST_CHARS_MAX: usize = 200;
+
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -78,14 +86,39 @@ pub(super) struct DeployQuery {
     /// All requests run it from the beginning, rather than step by step.
     #[serde(default)]
     now: bool,
+    /// The command by which the app's own tests were run on it, if they were.
+    #[serde(default)]
+    test: String,
+    /// Fingerprints of edits, with commas between them: the tests fail with their parts, which begin taken back.
+    #[serde(default)]
+    failed: String,
+    /// Sets of edits whose parts move together, with `;` between them.
+    #[serde(default)]
+    tied: String,
 }
 
-impl From<DeployQuery> for Consent {
-    fn from(query: DeployQuery) -> Self {
+impl TryFrom<DeployQuery> for Consent {
+    type Error = ApiError;
+
+    fn try_from(query: DeployQuery) -> Result<Self, ApiError> {
         let parts = |list: &str| list.split(',').map(str::to_owned).collect();
         let (lose, bring_back) = (parts(&query.lose), parts(&query.bring_back));
-        Self { all: query.yes, lose, bring_back, now: query.now }
+        let sets = query.tied.split(';').filter(|set| !set.is_empty());
+        let tests = OwnTests {
+            command: query.test.chars().take(TEST_CHARS_MAX).collect(),
+            failed: edits(&query.failed)?,
+            tied: sets.map(edits).collect::<Result<_, _>>()?,
+        };
+        Ok(Self { all: query.yes, lose, bring_back, now: query.now, tests })
     }
+}
+
+fn edits(list: &str) -> Result<BTreeSet<Hash>, ApiError> {
+    let edit = |text: &str| {
+        let wrong = |_| ApiError::bad_request(format!("{text:?} is no fingerprint of an edit"));
+        text.parse().map_err(wrong)
+    };
+    list.split(',').filter(|text| !text.is_empty()).map(edit).collect()
 }
 
 /// Deploys a new version of an app, which is live from then on. Its sources must have been uploaded as blobs.
@@ -109,7 +142,7 @@ pub(super) async fn deploy(
         return Err(ApiError::bad_request(message));
     }
     let catalog = control.catalog;
-    let consent = Consent::from(query);
+    let consent = Consent::try_from(query)?;
     let deploy = async move { catalog.deploy(manifest, &consent).await };
     let deployed = control.changes.make(deploy).await?;
     let status = if deployed.unchanged { StatusCode::OK } else { StatusCode::CREATED };
@@ -136,6 +169,27 @@ pub(super) async fn replay(
         return Err(ApiError::bad_request(message));
     }
     Ok(Json(control.catalog.replay(manifest).await?))
+}
+
+/// What a deploy of a manifest would be compared with, for whoever weaves the two to test them. Its sources must have been uploaded.
+#[utoipa::path(post, path = "/apps/{app}/compared", tag = "versions", params(("app" = String, Path)),
+    request_body = AppManifest,
+    responses(
+        (status = 200, body = Compared),
+        (status = 400, body = ErrorBody, description = "No manifest, or that of another app"),
+        (status = 409, body = ErrorBody, description = "Sources are missing"),
+        (status = 413, body = ErrorBody),
+        (status = 422, body = ErrorBody, description = "It could not be deployed, by its diagnostics")))]
+pub(super) async fn compared(
+    State(control): State<Control>,
+    InPath(app): InPath<AppName>,
+    Body(manifest): Body<AppManifest>,
+) -> Result<Json<Compared>, ApiError> {
+    if manifest.app != app {
+        let message = format!("the manifest is of app {}, not of {app}", manifest.app);
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(Json(control.catalog.compared_with(manifest).await?))
 }
 
 /// The versions of an app, newest first.

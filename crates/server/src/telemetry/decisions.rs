@@ -17,6 +17,7 @@ impl Decisions {
         let by = match told.by() {
             By::Judge => "judge",
             By::Tapes => "tapes",
+            By::Tests => "tests",
             By::Human => "human",
         };
         *self.counts.lock().entry((app.clone(), told.name(), by)).or_default() += 1;

@@ -6,7 +6,7 @@
 //!
 //! - [`plan`]: what a deploy changes, and what goes on in it from the change before;
 //! - [`find`]: which parts a name leads to now; [`flip`]: take back and restore; [`settle`]: drop the other arms;
-//! - [`tried`]: what recorded requests say of a change before it gets any; [`hear`]: what it hears of then, and [`code`]: what
+//! - [`tried`]: what recorded requests say of a change before it gets any, and [`own_tests`] the app's tests; [`hear`]: what it hears of then, and [`code`]: what
 //!   the governor has to know of it;
 //! - [`live`]: a version that is live again runs with its change;
 //! - [`verdicts`]: what was taken back, and stays so; [`history`]: the programs that it made;
@@ -27,6 +27,7 @@ mod hear;
 mod history;
 mod labels;
 mod live;
+mod own_tests;
 mod parts;
 mod plan;
 mod resolve;
@@ -49,6 +50,7 @@ pub use self::{
     flip::Flipped,
     hear::Left,
     history::EffectiveVersion,
+    own_tests::OwnTests,
     plan::{PartNote, PartNoteKind},
 };
 pub(super) use self::{faces::effective_routes, plan::PlannedChange};

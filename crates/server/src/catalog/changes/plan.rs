@@ -20,6 +20,7 @@ use super::{
     code::ChangeCode,
     labels::{Labels, TakenOver, labels},
     parts::{arm_of, edits, edits_of, is_made_of, is_same, parts_of, twin_of},
+    tried::Tried,
     verdicts::held,
 };
 use crate::{
@@ -33,7 +34,6 @@ use crate::{
         woven::{Bindings, FaceWork, Pair, WovenWork},
     },
     routes::{AppRoutes, VersionRoutes},
-    tapes::Validation,
     telemetry::Timestamp,
 };
 
@@ -104,6 +104,8 @@ pub enum PartNoteKind {
     Carried,
     /// Recorded requests do worse with it.
     FailsOnTapes,
+    /// The app's own tests fail with it.
+    FailsTests,
 }
 
 /// What comes before the new version, and what goes on from there.
@@ -114,6 +116,8 @@ struct Base {
     superseded: Option<ChangeRecord>,
     /// The edits of a part that goes on if its edits run at load in the new program, too: that is what ties them.
     tied_at_load: Option<Vec<EditId>>,
+    /// Edits that go on, and run for everybody. `before` is without them.
+    live: Vec<EditId>,
 }
 
 /// The parts of a change that a new version has as they are.
@@ -143,13 +147,14 @@ impl Catalog {
             self.first_arms(&after.app, &woven, base.superseded.as_ref(), &taken);
         let policy = effective_policy(seen, after);
         let trial = on_trial(&parts, base.superseded.as_ref());
-        let validation = self.try_on_tapes(app, &woven, &parts, &trial, &policy.tapes).await?;
+        let (way, made) = ((&policy.tapes, &consent.tests), (&woven, &parts[..]));
+        let tried = self.try_out(app, made, &trial, way).await?;
         let version = app.latest().next();
-        take_out(&mut parts, &mut notes, (&after.app, version), validation.as_ref());
+        take_out(&mut parts, &mut notes, (&after.app, version), &tried);
         let faces = std::mem::take(&mut woven.faces);
         let (before, details, stored) = self.store_change(&pair, &woven, &faces).await?;
         let now_ms = Timestamp::now().0;
-        let groups = groups(trial, &parts, base.superseded.as_ref(), validation.as_ref());
+        let groups = groups(trial, &parts, base.superseded.as_ref(), &tried);
         let mut record = ChangeRecord {
             format: FORMAT,
             version,
@@ -178,16 +183,15 @@ impl Catalog {
         let beginning = life.beginning(&canary, now_ms);
         record.life = Some(life);
         let maps = faces.first().map(|face| &face.maps);
-        let entries = validation.iter().flat_map(|it| it.entries(now_ms, maps)).chain(beginning);
+        let entries = tried.entries(now_ms, maps).chain(beginning);
         let mut told: Vec<_> =
             (1..).zip(entries).map(|(number, entry)| (version, number, entry)).collect();
         record.told = u32::try_from(told.len()).unwrap_or(u32::MAX);
         let superseded = base.superseded.map(|old| supersede(old, &record));
         told.extend(superseded.iter().map(|old| gone(old, version, now_ms)));
         let old = without_images(app, superseded.as_ref());
-        let guilty = validation.iter().flat_map(Validation::guilty_parts).collect();
-        let validated = validation.map(|validation| validation.told);
-        let canary = is_canary;
+        let guilty = tried.guilty_parts().collect();
+        let validated = tried.tapes.map(|validation| validation.told);
         Ok(Some(PlannedChange {
             record,
             superseded,
@@ -196,7 +200,7 @@ impl Catalog {
             notes,
             told,
             percent,
-            canary,
+            canary: is_canary,
             guilty,
             validated,
         }))
@@ -262,6 +266,18 @@ impl Catalog {
         if consent.brings_back(&parts) { Ok(()) } else { Err(CatalogError::ComesBack { parts }) }
     }
 
+    /// What a new version is compared with, and the edits that run for everybody though that is without them; `None` where
+    /// nothing runs.
+    pub(in crate::catalog) async fn before(
+        &self,
+        after: &Arc<AppManifest>,
+    ) -> Result<Option<(AppManifest, Vec<EditId>)>, CatalogError> {
+        let Ok(app) = self.app(&after.app) else { return Ok(None) };
+        let consent = Consent { all: true, ..Consent::default() };
+        let base = self.base(&app, after, &consent, true).await?;
+        Ok(base.map(|base| (base.before, base.live)))
+    }
+
     /// The program that the new version is compared with.
     async fn base(
         &self,
@@ -275,7 +291,8 @@ impl Catalog {
         let plain = self.manifest(&live.record).await?;
         let alone = |before: AppManifest| {
             let labels = labels(from, &plain, &before, None);
-            Ok(Some(Base { from, before, labels, superseded: None, tied_at_load: None }))
+            let live = Vec::new();
+            Ok(Some(Base { from, before, labels, superseded: None, tied_at_load: None, live }))
         };
         let Some(change) = app.running_change() else { return alone(plain.clone()) };
         let (from, plain) = match never_live(app, &change) {
@@ -316,8 +333,13 @@ impl Catalog {
         };
         let labels = labels(from, &plain, &before.manifest, Some(&taken_over));
         let tied_at_load = tied_at_load.map(|part| edits(&change, part));
+        let live = gone_on.iter().filter(|edit| {
+            let part = parts_of(&change).find(|(_, part)| part.edits.contains(edit));
+            part.is_some_and(|(part, _)| !in_doubt(&change, part))
+        });
+        let live = live.cloned().collect();
         let superseded = Some(ChangeRecord::clone(&change));
-        Ok(Some(Base { from, before: before.manifest, labels, superseded, tied_at_load }))
+        Ok(Some(Base { from, before: before.manifest, labels, superseded, tied_at_load, live }))
     }
 
     /// The parts of a live change that a new version has as they are. `at_load`: whatever runs when modules are loaded
@@ -474,9 +496,9 @@ fn groups(
     mut trial: BTreeSet<PartId>,
     parts: &[PartRecord],
     superseded: Option<&ChangeRecord>,
-    validation: Option<&Validation>,
+    tried: &Tried,
 ) -> Vec<Vec<PartId>> {
-    for part in validation.into_iter().flat_map(Validation::guilty_parts) {
+    for part in tried.guilty_parts() {
         trial.remove(&part);
     }
     let now = |old: &PartId| {
@@ -486,7 +508,7 @@ fn groups(
     let known = superseded.and_then(|old| old.life.as_ref()).map(|life| &life.groups[..]);
     let known = known.unwrap_or_default().iter().filter(|group| group.len() > 1);
     let known = known.map(|group| group.iter().filter_map(now).collect::<BTreeSet<_>>());
-    let merged = validation.map(|it| &it.merged.sets[..]).unwrap_or_default().iter().cloned();
+    let merged = tried.merged().cloned();
     let mut groups: Vec<BTreeSet<PartId>> = Vec::new();
     let alone = trial.iter().map(|part| BTreeSet::from([*part]));
     for set in known.chain(merged).chain(alone) {
@@ -500,18 +522,18 @@ fn groups(
     groups.into_iter().map(|set| set.into_iter().collect()).collect()
 }
 
-/// Parts on which recorded requests do worse begin taken back.
+/// Parts on which recorded requests do worse, or tests fail, begin taken back.
 fn take_out(
     parts: &mut [PartRecord],
     notes: &mut Vec<PartNote>,
     (app, version): (&AppName, VersionNumber),
-    validation: Option<&Validation>,
+    tried: &Tried,
 ) {
-    for part in validation.into_iter().flat_map(Validation::guilty_parts) {
+    for part in tried.guilty_parts() {
         if let Some(record) = parts.get_mut(usize::from(part.0)) {
             record.arm = Arm::Before;
         }
-        let (kind, arm) = (PartNoteKind::FailsOnTapes, Arm::Before);
+        let (kind, arm) = (tried.kind(part), Arm::Before);
         notes.retain(|note| note.part != part);
         notes.push(PartNote { part, kind, arm, about: format!("{app}/{version}:{part}") });
     }

@@ -1,4 +1,4 @@
-//! What recorded requests say of a change, before it gets any.
+//! What recorded requests, and the app's own tests, say of a change before it gets a request.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,11 @@ use belay_govern::{By, Entry, Level, Told};
 use belay_model::{Arm, PartId, TapePolicy};
 use belay_weave::map_frames;
 
-use super::hear::places_of;
+use super::{
+    hear::places_of,
+    own_tests::{OwnTests, Tested},
+    plan::PartNoteKind,
+};
 use crate::{
     catalog::{
         Catalog, CatalogError, PartRecord,
@@ -18,21 +22,44 @@ use crate::{
     tapes::{Did, Face, Program, TAPES_MAX, Validation, validate},
 };
 
+/// What is known of a change before it gets a request.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    tests: Tested,
+    pub(super) tapes: Option<Validation>,
+}
+
 impl Catalog {
-    /// Replays what was recorded of the app on the change. `None` if nothing was, or it must not take any time.
-    pub(super) async fn try_on_tapes(
+    /// What is known of a change before it gets a request: what the app's own tests say, and of what is left then, what recorded
+    /// requests do.
+    pub(super) async fn try_out(
         &self,
         app: &AppRoutes,
-        woven: &WovenWork,
-        parts: &[PartRecord],
+        (woven, parts): (&WovenWork, &[PartRecord]),
         trial: &BTreeSet<PartId>,
+        (policy, tests): (&TapePolicy, &OwnTests),
+    ) -> Result<Tried, CatalogError> {
+        let tests = tests.on(parts, trial);
+        let left = trial - &tests.failed;
+        let program = program(woven, parts, (trial, &left));
+        let tapes = self.try_on_tapes(app, program, policy).await?;
+        Ok(Tried { tests, tapes })
+    }
+
+    /// Replays what was recorded of the app on the change. `None` if nothing was, or it must not take any time.
+    async fn try_on_tapes(
+        &self,
+        app: &AppRoutes,
+        program: Option<Program>,
         policy: &TapePolicy,
     ) -> Result<Option<Validation>, CatalogError> {
         let tapes = app.shared.tapes.newest(TAPES_MAX);
-        let nothing = tapes.values().all(Vec::is_empty) || trial.is_empty();
-        let Some(program) = program(woven, parts, trial).filter(|_| !nothing) else {
+        let Some(program) = program.filter(|program| !program.trial.is_empty()) else {
             return Ok(None);
         };
+        if tapes.values().all(Vec::is_empty) {
+            return Ok(None);
+        }
         if policy.budget_ms == 0 {
             return Ok(None);
         }
@@ -54,7 +81,12 @@ impl Catalog {
     }
 }
 
-fn program(woven: &WovenWork, parts: &[PartRecord], trial: &BTreeSet<PartId>) -> Option<Program> {
+/// `trial` are the parts that nobody runs yet; `left` those of them that may be let in.
+fn program(
+    woven: &WovenWork,
+    parts: &[PartRecord],
+    (trial, left): (&BTreeSet<PartId>, &BTreeSet<PartId>),
+) -> Option<Program> {
     let face = |arm: Arm| {
         let face: &FaceWork = woven.faces.iter().find(|face| face.arm == arm)?;
         Some(Face {
@@ -72,7 +104,7 @@ fn program(woven: &WovenWork, parts: &[PartRecord], trial: &BTreeSet<PartId>) ->
         before_face: face(Arm::Before),
         face_part: woven.face_part,
         before: before.collect(),
-        trial: trial.clone(),
+        trial: left.clone(),
         places: parts.iter().map(places_of).collect(),
     })
 }
@@ -86,13 +118,36 @@ fn reason(did: &Did, maps: Option<&Maps>) -> String {
     format!("{} ({})", did.text, frame.trim())
 }
 
-impl Validation {
+impl Tried {
+    /// Parts that begin taken back.
     pub(super) fn guilty_parts(&self) -> impl Iterator<Item = PartId> {
-        self.guilty.iter().flat_map(|(parts, _)| parts.iter().copied())
+        let guilty = self.tapes.iter().flat_map(|it| &it.guilty);
+        let by_tapes = guilty.flat_map(|(parts, _)| parts.iter().copied());
+        self.tests.failed.iter().copied().chain(by_tapes)
+    }
+
+    /// What they do worse on.
+    pub(super) fn kind(&self, part: PartId) -> PartNoteKind {
+        let by_tests = self.tests.failed.contains(&part);
+        if by_tests { PartNoteKind::FailsTests } else { PartNoteKind::FailsOnTapes }
+    }
+
+    /// Parts that move together.
+    pub(super) fn merged(&self) -> impl Iterator<Item = &BTreeSet<PartId>> {
+        let by_tapes = self.tapes.iter().flat_map(|it| &it.merged.sets);
+        self.tests.tied.iter().chain(by_tapes)
     }
 
     /// What is told of it. `maps` lead to the user's own lines.
     pub(super) fn entries(&self, at_ms: u64, maps: Option<&Maps>) -> impl Iterator<Item = Entry> {
+        let by_tapes = self.tapes.iter().flat_map(|it| it.told_of(maps));
+        let all: Vec<Told> = self.tests.told().chain(by_tapes).collect();
+        all.into_iter().map(move |told| Entry { at_ms, told })
+    }
+}
+
+impl Validation {
+    fn told_of(&self, maps: Option<&Maps>) -> Vec<Told> {
         let validated = Told::Validated(self.told.clone());
         let taken = self.guilty.iter().map(|(parts, reasons)| Told::TakenBack {
             parts: parts.iter().copied().collect(),
@@ -107,7 +162,6 @@ impl Validation {
             parts: parts.iter().copied().collect(),
             measured: Vec::new(),
         });
-        let all: Vec<Told> = [validated].into_iter().chain(taken).chain(merged).collect();
-        all.into_iter().map(move |told| Entry { at_ms, told })
+        [validated].into_iter().chain(taken).chain(merged).collect()
     }
 }
