@@ -71,7 +71,7 @@ impl Life {
     /// What the event leads to. Nothing is done where the effects are empty and the generation is the same.
     pub fn apply(&mut self, event: Event, around: Around<'_>) -> Vec<Effect> {
         let before = self.clone();
-        let mut turn = Turn { life: self, around, effects: Vec::new() };
+        let mut turn = Turn { life: self, around, effects: Vec::new(), guilty: BTreeSet::new() };
         match event {
             Event::Judged(evidence) => turn.judged(&evidence),
             Event::Asked(Command::Flip { parts, arm }) => turn.asked(parts, arm),
@@ -109,6 +109,8 @@ pub(crate) struct Turn<'l, 'a> {
     pub(crate) life: &'l mut Life,
     pub(crate) around: Around<'a>,
     pub(crate) effects: Vec<Effect>,
+    /// Parts that are to be taken back on their own account.
+    pub(crate) guilty: BTreeSet<PartId>,
 }
 
 impl Turn<'_, '_> {
@@ -133,7 +135,7 @@ impl Turn<'_, '_> {
                 self.go_on(evidence);
             }
             // What is not taken back before people say so waits for them.
-            ([], Some(_)) if self.is_refused() => {}
+            ([], Some(_)) if self.is_refused() => drop(self.try_without(evidence)),
             ([], Some(cause)) => self.suspect(cause, evidence),
             (guilty, _) => {
                 self.take_back_groups(guilty, evidence);
@@ -148,12 +150,12 @@ impl Turn<'_, '_> {
     /// All parts that are left are known to do harm, and stay until people say something.
     fn is_refused(&self) -> bool {
         let mut parts = self.life.groups.iter().flatten();
-        parts.all(|part| self.life.reported.contains(part))
+        parts.all(|part| self.life.refused.contains(part))
     }
 
     /// Nothing is to be taken back.
     fn go_on(&mut self, evidence: &Evidence) {
-        if self.try_without(evidence) {
+        if self.try_without(evidence) || self.life.waits_for_people() {
             return;
         }
         let slow = evidence.all().find(|verdict| verdict.decision == Decision::Slow);
@@ -306,10 +308,7 @@ impl Turn<'_, '_> {
         let groups = if larger.len() < self.life.groups.len() { larger } else { Vec::new() };
         if groups.len() < 2 {
             let parts = self.life.groups.concat();
-            let told = parts.iter().all(|part| self.life.reported.contains(part));
-            if !told {
-                self.tell(Told::SteppedOut { why, groups: vec![parts.clone()] });
-            }
+            self.tell(Told::SteppedOut { why, groups: vec![parts.clone()] });
             let verdict = of_cause(naming.cause, evidence);
             let measured = Measured::heaviest(verdict, MEASURED_MAX);
             return self.take_back(&parts, By::Judge, Level::Change, measured);
@@ -329,6 +328,8 @@ impl Turn<'_, '_> {
     }
 
     fn asked(&mut self, parts: Vec<PartId>, arm: Arm) {
+        // What is left is another change, and nothing is known of that.
+        self.life.refused.clear();
         match arm {
             Arm::Before => {
                 let level = if parts.len() == 1 { Level::Part } else { Level::Change };
@@ -347,6 +348,7 @@ impl Turn<'_, '_> {
         let new: Vec<Vec<PartId>> = new.map(|part| vec![*part]).collect();
         self.life.groups.extend(new);
         self.life.groups.sort();
+        self.life.groups = tied(&self.life.groups, self.around.code);
         self.life.reported.retain(|part| !parts.contains(part));
         self.become_another();
         if self.life.phase == Phase::TakenBack {
@@ -357,6 +359,9 @@ impl Turn<'_, '_> {
     /// What requests see of it may be otherwise now.
     fn tie(&mut self) {
         self.life.generation += 1;
+        // What was told of was decided by another policy.
+        self.life.reported.clear();
+        self.life.refused.clear();
         let groups = tied(&self.life.groups, self.around.code);
         if groups != self.life.groups {
             self.life.groups = groups;

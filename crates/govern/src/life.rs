@@ -1,5 +1,7 @@
 //! How it stands with a change, and what requests see of it.
 
+use std::collections::BTreeSet;
+
 use belay_model::{CanaryPolicy, PartId};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,9 @@ pub struct Life {
     /// Parts of which it was told, and not done, that they are to be taken back: decisions are only to be reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reported: Vec<PartId>,
+    /// Parts that are known to do harm, and that people have to decide on: until then it does not go on.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refused: BTreeSet<PartId>,
 }
 
 /// Where a change is in its life.
@@ -38,6 +43,9 @@ pub enum Phase {
     },
     /// All requests are admitted, but for a hold-out, until the rollback window closes.
     Live {
+        /// 0 in what an older Belay kept.
+        #[serde(default)]
+        since_ms: u64,
         until_ms: u64,
         /// Some requests stay as before, to compare with.
         hold_out: bool,
@@ -120,7 +128,8 @@ impl Life {
         } else {
             Phase::canary(0, now_ms)
         };
-        Self { phase, generation: 1, round: 0, groups, reported: Vec::new() }
+        let (reported, refused) = (Vec::new(), BTreeSet::new());
+        Self { phase, generation: 1, round: 0, groups, reported, refused }
     }
 
     /// That of a change which all requests run from the beginning, as it was asked for.
@@ -130,8 +139,8 @@ impl Life {
 
     /// That of a change of which nothing is let in.
     pub fn taken_back() -> Self {
-        let (groups, reported) = (Vec::new(), Vec::new());
-        Self { phase: Phase::TakenBack, generation: 1, round: 0, groups, reported }
+        let (groups, reported, refused) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { phase: Phase::TakenBack, generation: 1, round: 0, groups, reported, refused }
     }
 
     /// That of a change that runs again for all requests, as people ask for, after another one did.
@@ -160,7 +169,12 @@ impl Life {
     pub fn is_over(&self, now_ms: u64) -> bool {
         let passed =
             matches!(self.phase, Phase::Live { until_ms, naming: None, .. } if now_ms >= until_ms);
-        passed && !self.is_withdrawn()
+        passed && !self.is_withdrawn() && !self.waits_for_people()
+    }
+
+    /// Something of it does harm, and people have to decide on it.
+    pub fn waits_for_people(&self) -> bool {
+        self.groups.iter().flatten().any(|part| self.refused.contains(part))
     }
 
     /// It is being found out whether things get better without it, or waits for that.
@@ -254,6 +268,6 @@ impl Exposure {
 
 pub(crate) fn live(policy: &CanaryPolicy, now_ms: u64, hold_out: bool) -> Phase {
     let hold_out = hold_out && policy.hold_out.get() > 0.0;
-    let until_ms = now_ms.saturating_add(policy.window_ms);
-    Phase::Live { until_ms, hold_out, naming: None, withdrawal: None }
+    let (since_ms, until_ms) = (now_ms, now_ms.saturating_add(policy.window_ms));
+    Phase::Live { since_ms, until_ms, hold_out, naming: None, withdrawal: None }
 }

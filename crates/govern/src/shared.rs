@@ -19,14 +19,15 @@ impl Turn<'_, '_> {
         let policy = self.around.policy;
         let since_ms = match self.life.phase {
             Phase::Canary { since_ms, naming: None, withdrawal: None, .. } => since_ms,
-            Phase::Live { until_ms, hold_out: true, naming: None, withdrawal: None } => {
-                until_ms.saturating_sub(policy.window_ms)
+            Phase::Live { since_ms, hold_out: true, naming: None, withdrawal: None, .. } => {
+                since_ms
             }
             Phase::Canary { .. } | Phase::Live { .. } | Phase::TakenBack => return false,
         };
         let now_ms = self.around.now_ms;
         let follows = now_ms.saturating_sub(since_ms) <= policy.step_max_ms;
-        if !follows || policy.dry_run || self.life.groups.is_empty() {
+        let is_known = self.life.waits_for_people();
+        if !follows || policy.dry_run || is_known || self.life.groups.is_empty() {
             return false;
         }
         let percent = self.life.percent(policy);

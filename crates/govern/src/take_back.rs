@@ -15,14 +15,11 @@ use crate::{
 impl Turn<'_, '_> {
     pub(crate) fn take_back_groups(&mut self, guilty: &[usize], evidence: &Evidence) {
         let all = self.life.groups.clone();
+        self.guilty = guilty.iter().filter_map(|at| all.get(*at)).flatten().copied().collect();
         for at in guilty {
             let (Some(group), Some(verdict)) = (all.get(*at), evidence.guilty(*at)) else {
                 continue;
             };
-            // It went with another one.
-            if !group.iter().any(|part| self.life.is_on_trial(*part)) {
-                continue;
-            }
             let measured = Measured::heaviest(verdict, MEASURED_MAX);
             self.take_back(group, By::Judge, level(group, &all), measured);
         }
@@ -67,7 +64,9 @@ impl Turn<'_, '_> {
             groups_with(groups, &users)
         };
         let found = dependents(&taken, &users);
-        found.iter().filter_map(|at| groups.get(*at)).flatten().copied().collect()
+        let found = found.iter().filter_map(|at| groups.get(*at)).flatten().copied();
+        // What does harm itself is taken back for that.
+        found.filter(|part| !self.guilty.contains(part)).collect()
     }
 
     fn flip_back(
@@ -100,7 +99,7 @@ impl Turn<'_, '_> {
         parts.iter().flat_map(|part| self.around.code.functions(*part)).collect()
     }
 
-    /// It is told once, and waits for people.
+    /// It is told once, and waits for people. While it is being found out who it is, fewer requests run it; so it stays.
     fn refuse(
         &mut self,
         parts: &[PartId],
@@ -108,33 +107,29 @@ impl Turn<'_, '_> {
         dependents: Vec<PartId>,
         measured: Vec<Measured>,
     ) {
-        self.life.phase.set_naming(None);
         self.end_withdrawal();
-        if self.is_news(parts) {
+        let news = parts.iter().any(|part| !self.life.refused.contains(part));
+        self.life.refused.extend(parts);
+        if news {
             self.tell(Told::Refused { parts: parts.to_vec(), why, dependents, measured });
         }
     }
 
     /// Decisions are only to be reported.
     pub(crate) fn report(&mut self, parts: &[PartId], measured: Vec<Measured>) {
-        if self.is_news(parts) {
-            self.tell(Told::WouldTakeBack { parts: parts.to_vec(), measured });
-        }
-    }
-
-    fn is_news(&mut self, parts: &[PartId]) -> bool {
-        let news = parts.iter().any(|part| !self.life.reported.contains(part));
-        if news {
+        let told = parts.iter().all(|part| self.life.reported.contains(part));
+        if !told {
             self.life.reported.extend(parts);
             self.life.reported.sort_unstable();
             self.life.reported.dedup();
+            self.tell(Told::WouldTakeBack { parts: parts.to_vec(), measured });
         }
-        news
     }
 
     /// Parts that are not on trial any more. The rest is another change, of which nothing is known yet.
     fn remove(&mut self, parts: &[PartId]) {
         self.life.leave_out(parts);
+        self.life.refused.retain(|part| !parts.contains(part));
         self.become_another();
         if self.life.groups.is_empty() {
             self.life.phase = Phase::TakenBack;

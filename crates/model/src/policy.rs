@@ -166,7 +166,7 @@ pub enum Dependents {
     Cascade,
     /// Their functions are disabled for a time: callers get their fallback, or are told to come again.
     Disable,
-    /// Nothing is taken back: people are asked.
+    /// Nothing is taken back, whether or not anything depends on it: people are asked.
     Refuse,
 }
 
@@ -313,7 +313,10 @@ impl Policy {
             self.canary.with(&said)
         };
         let all = places.into_iter().map(own);
-        all.reduce(CanaryPolicy::careful).unwrap_or_else(|| self.canary.clone())
+        let found = all.reduce(CanaryPolicy::careful).unwrap_or_else(|| self.canary.clone());
+        // Each place is fine by itself.
+        let step_max_ms = found.step_max_ms.max(found.step_min_ms);
+        CanaryPolicy { step_max_ms, ..found }
     }
 
     fn places_problem(&self) -> Option<String> {

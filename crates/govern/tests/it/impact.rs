@@ -1,7 +1,7 @@
 //! What depends on what does harm: taken back with it, disabled for a time, or left to people.
 
-use belay_govern::{Effect, Event, Life};
-use belay_model::{Arm, Dependents, Granularity, PartId};
+use belay_govern::{Effect, Event, Life, Phase};
+use belay_model::{Arm, CanaryPolicy, Dependents, Granularity, PartId};
 
 use crate::support::{MAX, MIN, Script, Seen, evidence, policy};
 
@@ -60,6 +60,52 @@ fn who_must_not_be_taken_back_unasked_is_not() {
     script.code.dependents.insert(0, Dependents::Refuse);
     let script = script.sees(&guilty("TU")).after(MAX).sees(&guilty("TU")).sees(&guilty("TT"));
     insta::assert_snapshot!(script.after(20 * MAX).sees(&guilty("T")).text());
+}
+
+#[test]
+fn what_is_left_after_people_decided_is_another_change() {
+    let mut script = Script::new(&["f", "g", "h"], policy());
+    script.code.dependents.insert(0, Dependents::Refuse);
+    let whole = || Seen { whole: "T", ..Seen::default() };
+    let script = script.sees(&whole()).after(5 * MAX).sees(&whole()).after(5 * MAX).sees(&whole());
+    assert!(script.life.waits_for_people());
+    let harmless = Seen { harmless: true, ..Seen::default() };
+    let known = script.life.phase;
+    let script = script.after(MAX).sees(&harmless);
+    assert_eq!(script.life.phase, known, "it does not go on");
+    let script = script.asks(&[1], Arm::Before);
+    assert!(!script.life.waits_for_people());
+    insta::assert_snapshot!(script.after(MIN).sees(&harmless).text());
+}
+
+#[test]
+fn another_policy_decides_anew() {
+    let mut script = Script::new(&["f", "g"], policy());
+    script.code.dependents.insert(0, Dependents::Refuse);
+    let mut script = script.sees(&guilty("TU"));
+    script.code.dependents.clear();
+    let script = script.hears(Event::PolicyChanged).sees(&guilty("TU"));
+    assert_eq!(script.life.groups, [[PartId(1)]]);
+    let mut dry = Script::new(&["f"], CanaryPolicy { dry_run: true, ..policy() });
+    dry = dry.sees(&Seen { whole: "T", ..Seen::default() });
+    dry.policy.dry_run = false;
+    let dry = dry.hears(Event::PolicyChanged).sees(&Seen { whole: "T", ..Seen::default() });
+    assert_eq!(dry.life.phase, Phase::TakenBack);
+}
+
+#[test]
+fn two_that_are_guilty_go_for_what_they_do() {
+    let script = Script::new(&["f", "g", "h"], policy());
+    let script = script.depending(&["b a", "c a"], Dependents::Disable);
+    insta::assert_snapshot!(script.sees(&guilty("TTU")).text());
+}
+
+#[test]
+fn what_is_restored_is_tied_as_the_policy_says() {
+    let mut script = Script::new(&["f", "g"], policy());
+    script.code.granularity.insert(1, Granularity::Coarse);
+    let script = script.asks(&[0, 1], Arm::Before).asks(&[0, 1], Arm::After);
+    assert_eq!(script.life.groups, [[PartId(0), PartId(1)]]);
 }
 
 #[test]

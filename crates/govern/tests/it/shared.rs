@@ -87,8 +87,9 @@ fn people_are_asked_where_the_policy_says_so() {
     let mut script = ramping();
     script.code.dependents.insert(0, Dependents::Refuse);
     let script = script.hears(alarm()).sees(&turn(None)).sees(&turn(Some(true)));
-    // It is not tried again in this step.
-    insta::assert_snapshot!(script.hears(alarm()).sees(&turn(None)).text());
+    // It is not tried again, and does not go on.
+    let script = script.hears(alarm()).sees(&turn(None)).waits(3 * MAX);
+    insta::assert_snapshot!(script.text());
 }
 
 #[test]

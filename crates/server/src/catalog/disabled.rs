@@ -114,7 +114,19 @@ impl Catalog {
 /// Adds functions that are off, and forgets those that are on again.
 pub(super) fn disable(record: &mut AppRecord, new: &BTreeMap<FunctionName, Disabled>, now_ms: u64) {
     record.disabled.retain(|_, off| off.until_ms > now_ms);
-    record.disabled.extend(new.clone());
+    later(&mut record.disabled, new);
+}
+
+/// Adds functions that are off. One that is off for longer stays so.
+pub(super) fn later(
+    all: &mut BTreeMap<FunctionName, Disabled>,
+    new: &BTreeMap<FunctionName, Disabled>,
+) {
+    for (function, off) in new {
+        if all.get(function).is_none_or(|known| known.until_ms < off.until_ms) {
+            all.insert(function.clone(), off.clone());
+        }
+    }
 }
 
 #[cfg(test)]

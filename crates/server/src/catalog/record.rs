@@ -162,9 +162,9 @@ pub struct PartRecord {
     /// Functions of the app that run code of it, as far as calls can be seen.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub functions: BTreeSet<FunctionName>,
-    /// Ids of the blocks that it is in, those within others first.
+    /// Ids of the blocks, functions and classes in the code that it is in, those within others first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub blocks: Vec<String>,
+    pub places: Vec<String>,
     /// Parts that depend on it, as `@depends` says.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub users: BTreeSet<PartId>,

@@ -19,6 +19,8 @@ use crate::{
 
 /// How long an event waits that found no capacity. It does not count as an attempt.
 const BUSY: Duration = Duration::from_millis(100);
+/// How long one waits whose function is off, until it is looked at again. That does not count either.
+const OFF: Duration = Duration::from_secs(2);
 
 /// What became of an event.
 enum Outcome {
@@ -26,6 +28,8 @@ enum Outcome {
     Failed(Failure),
     /// There was no capacity.
     Busy,
+    /// Its function is off for a time. Its fallback is for those who wait for an answer.
+    Off,
     /// Its function is gone, though the app is not.
     Unroutable(String),
     /// Its app is gone.
@@ -48,6 +52,7 @@ async fn attempt(inner: &Inner, entry: Entry) -> Result<Option<Entry>, CommitErr
     match outcome(inner, &entry).await? {
         Outcome::Succeeded => remove(inner, &entry).await.map(|()| None),
         Outcome::Busy => Ok(Some(after(entry, BUSY))),
+        Outcome::Off => Ok(Some(after(entry, OFF))),
         Outcome::Failed(failure) => failed(inner, entry, failure).await,
         Outcome::Unroutable(reason) => {
             let failure = Failure::new(Category::Engine, "Belay.Unroutable", reason);
@@ -68,6 +73,9 @@ async fn outcome(inner: &Inner, entry: &Entry) -> Result<Outcome, StoreError> {
         Ok(target) => target,
         Err(outcome) => return Ok(outcome),
     };
+    if target.off.seconds(Timestamp::now().0).is_some() {
+        return Ok(Outcome::Off);
+    }
     // Without a payload the event was deleted meanwhile.
     let Some(payload) = inner.store.get(&PAYLOADS, &entry.id).await? else {
         return Ok(Outcome::Succeeded);

@@ -42,6 +42,14 @@ pub(super) struct App {
     pub(super) acting: Arc<AtomicBool>,
 }
 
+/// Something is not as usual.
+pub(super) struct Raised {
+    pub(super) function: FunctionName,
+    pub(super) alarm: Alarm,
+    /// The change that runs may be the cause.
+    pub(super) concerns_change: bool,
+}
+
 /// The catalog acts for an app, until this is dropped.
 pub(super) struct Acting(Arc<AtomicBool>);
 
@@ -64,11 +72,7 @@ impl App {
     }
 
     /// Notes a request, and says what is not as usual any more.
-    pub(super) fn note(
-        &mut self,
-        observation: &Observation,
-        catalog: &Catalog,
-    ) -> Vec<(FunctionName, Alarm)> {
+    pub(super) fn note(&mut self, observation: &Observation, catalog: &Catalog) -> Vec<Raised> {
         let Observation { target, sample, drawn, .. } = observation;
         if let Some(drawn) = drawn {
             self.follow_request(&drawn.trial, catalog);
@@ -89,14 +93,23 @@ impl App {
             experiment.note(observation);
             self.news = true;
         }
-        if let Some(alarm) = alarm.as_ref().filter(|_| !withdrawn) {
-            self.experiment = Experiment::new(function, alarm, limits);
-        }
-        let alarm = alarm.map(|alarm| (function.clone(), alarm));
-        alarm.into_iter().chain(self.note_mix(function)).collect()
+        let raised = alarm.map(|alarm| {
+            let function = function.clone();
+            if self.seen.is_none() {
+                return Raised { function, alarm, concerns_change: true };
+            }
+            // Only those who run nothing of the change tell whether it hurts others, if there is a way to find out.
+            let experiment = Experiment::new(&function, &alarm, limits);
+            let concerns_change = drawn.is_some() && experiment.is_some();
+            if concerns_change && !withdrawn {
+                self.experiment = experiment;
+            }
+            Raised { function, alarm, concerns_change }
+        });
+        raised.into_iter().chain(self.note_mix(function)).collect()
     }
 
-    fn note_mix(&mut self, function: &FunctionName) -> Option<(FunctionName, Alarm)> {
+    fn note_mix(&mut self, function: &FunctionName) -> Option<Raised> {
         if !self.mix.contains_key(function) {
             self.mix.insert(function.clone(), new_mix());
         }
@@ -108,13 +121,20 @@ impl App {
             watch.note(name == function);
             found = found.or_else(|| Some((name.clone(), mix_alarm(watch)?)));
         }
-        found
+        found.map(|(function, alarm)| Raised { function, alarm, concerns_change: false })
+    }
+
+    /// Functions that there are not any more are not watched.
+    pub(super) fn keep_functions(&mut self, there: impl Fn(&FunctionName) -> bool) {
+        self.mix.retain(|function, _| there(function));
+        self.watched.retain(|function, _| there(function));
     }
 
     /// Time has passed, in seconds: do as many requests come as usual?
-    pub(super) fn pass(&mut self, seconds: f64) -> Vec<(FunctionName, Alarm)> {
+    pub(super) fn pass(&mut self, seconds: f64) -> Vec<Raised> {
         let alarm = |(function, watched): (&FunctionName, &mut Watched)| {
-            Some((function.clone(), watched.pass(seconds)?))
+            let (function, alarm) = (function.clone(), watched.pass(seconds)?);
+            Some(Raised { function, alarm, concerns_change: false })
         };
         self.watched.iter_mut().filter_map(alarm).collect()
     }
@@ -161,7 +181,7 @@ impl App {
                 self.seen = Some(Seen::resume(trial, kept.as_ref()));
             }
         }
-        self.news = true;
+        (self.news, self.unkept) = (true, true);
         self.watched.values_mut().for_each(|watched| watched.usual.begin_step());
     }
 }

@@ -18,13 +18,12 @@ use std::{
 
 use belay_govern::{Around, Event, Evidence, Life};
 use belay_judge::Verdict;
-use belay_model::{AppName, FunctionName, VersionNumber};
+use belay_model::{AppName, VersionNumber};
 use tokio::runtime::Handle;
 
 use super::{
     KeptEvidences, Observation, Reports,
-    app::{Acting, App},
-    watched::Alarm,
+    app::{Acting, App, Raised},
 };
 use crate::{
     catalog::{AlertRecord, Catalog, CatalogError, ChangeCode, ChangeState, Left},
@@ -127,12 +126,12 @@ impl Judge {
     /// Do as many requests come as usual?
     fn pass(&mut self, time: Duration) {
         let alarms = |(name, app): (&AppName, &mut App)| {
-            let alarms = app.pass(time.as_secs_f64()).into_iter();
-            alarms.map(|(function, alarm)| (name.clone(), function, alarm)).collect::<Vec<_>>()
+            let raised = app.pass(time.as_secs_f64()).into_iter();
+            raised.map(|raised| (name.clone(), raised)).collect::<Vec<_>>()
         };
         let all: Vec<_> = self.apps.iter_mut().flat_map(alarms).collect();
-        for (app, function, alarm) in all {
-            self.alarm(&app, &function, &alarm);
+        for (app, raised) in all {
+            self.alarm(&app, &raised);
         }
     }
 
@@ -157,15 +156,16 @@ impl Judge {
     fn note(&mut self, observation: &Observation) {
         let app = &observation.target.app;
         let known = self.apps.entry(app.clone()).or_default();
-        for (function, alarm) in known.note(observation, &self.catalog) {
-            self.alarm(app, &function, &alarm);
+        for raised in known.note(observation, &self.catalog) {
+            self.alarm(app, &raised);
         }
     }
 
     /// Tells people, and the change that runs, if it may be that.
-    fn alarm(&self, app: &AppName, function: &FunctionName, alarm: &Alarm) {
-        let (what, is_harm) =
-            (format!("{} of {function}", alarm.kind.what()), alarm.kind.is_harm());
+    fn alarm(&self, app: &AppName, raised: &Raised) {
+        let Raised { function, alarm, concerns_change } = raised;
+        let concerns_change = *concerns_change;
+        let what = format!("{} of {function}", alarm.kind.what());
         let routes = self.catalog.routes().load();
         let running = routes.app(app).and_then(|routes| routes.running_change());
         let change = running.filter(|change| change.state == ChangeState::Live);
@@ -177,7 +177,7 @@ impl Judge {
             let _begun = begun;
             let told = async {
                 catalog.alert(&alert).await?;
-                let Some(change) = change.filter(|_| is_harm) else { return Ok(()) };
+                let Some(change) = change.filter(|_| concerns_change) else { return Ok(()) };
                 let left = catalog.hear(&app, change.version, Event::Alarm { what }).await?;
                 catalog.finish(&app, change.version, left).await
             };
@@ -193,6 +193,9 @@ impl Judge {
         let routes = self.catalog.routes().load();
         self.apps.retain(|app, _| routes.app(app).is_some());
         for app in routes.apps() {
+            if let (Some(known), Some(runs)) = (self.apps.get_mut(app.name()), app.running()) {
+                known.keep_functions(|function| runs.record.functions.contains_key(function));
+            }
             let trial = app.effective.as_ref().and_then(|effective| effective.trial.as_ref());
             if let Some(trial) = trial {
                 self.apps.entry(app.name().clone()).or_default().follow_route(trial);

@@ -50,11 +50,6 @@ impl Parts {
         Self([u64::MAX; PARTS_MAX / 64])
     }
 
-    #[cfg(test)]
-    pub(super) fn set(&mut self, part: PartId) {
-        self.0[usize::from(part.0) / 64] |= 1 << (part.0 % 64);
-    }
-
     pub fn has(&self, part: PartId) -> bool {
         self.0[usize::from(part.0) / 64] >> (part.0 % 64) & 1 == 1
     }

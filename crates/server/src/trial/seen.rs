@@ -90,13 +90,12 @@ impl Seen {
         let own = |kept: &&KeptEvidence| {
             kept.change == trial.change
                 && kept.seed == trial.seed()
+                && kept.round == trial.life.round
                 && kept.thresholds == trial.thresholds.all()
         };
         let Some(kept) = kept.filter(own) else { return new };
-        if kept.round == trial.life.round {
-            new.whole = Split::resume(&kept.whole, &trial.thresholds);
-            new.mixed = Split::resume(&kept.mixed, &trial.thresholds);
-        }
+        new.whole = Split::resume(&kept.whole, &trial.thresholds);
+        new.mixed = Split::resume(&kept.mixed, &trial.thresholds);
         for (identity, split) in &kept.groups {
             if let Some(group) = new.groups.get_mut(identity) {
                 *group = Split::resume(split, &trial.thresholds);
@@ -168,7 +167,7 @@ impl Seen {
         }
         let same = trial.life.round == known.life.round;
         let thresholds = &known.thresholds;
-        let class = thresholds.class(&observation.target.function, &observation.reached);
+        let class = thresholds.class(&observation.target.function);
         let deadline_ms = thresholds.of(class).and_then(|judge| judge.deadline_ms);
         let limits = &usual.deadline(deadline_ms.map(|ms| ms.saturating_mul(1_000)));
         let reached = |parts: &[PartId]| {

@@ -1,22 +1,21 @@
-//! Which thresholds hold for a request: those of the app, of its function, or of code that it came by.
+//! Which thresholds hold for a request: those of the app, or what is said of its function and of the code that this may run.
 //!
-//! Requests with other thresholds are compared apart from each other: what is tolerated of one function must not hide what another one
-//! does. What is said of the narrowest code holds; of several blocks that a request came by, what tolerates the most.
+//! Requests with other thresholds are compared apart from each other: what is tolerated of one function must not hide what another
+//! one does. They are known before a request is drawn: what a request comes by depends on its arms, and thresholds that did,
+//! too, would sort the requests of the arms into different comparisons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use belay_model::{FunctionName, JudgePolicy, PartId, PlacePolicy, Policy};
+use belay_model::{FunctionName, JudgePolicy, Policy};
 
-use super::observe::Parts;
 use crate::catalog::{ChangeRecord, PartRecord};
 
 /// Of one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thresholds {
-    /// First those of the app.
+    /// First those of the app. No two are the same.
     all: Vec<JudgePolicy>,
     by_function: BTreeMap<FunctionName, usize>,
-    by_part: Vec<(PartId, usize)>,
 }
 
 impl Thresholds {
@@ -25,28 +24,29 @@ impl Thresholds {
     }
 
     fn of_parts(parts: &[PartRecord], policy: &Policy) -> Self {
-        let own = |place: &PlacePolicy| policy.judge.with(&[place]);
-        let mut new = Self {
-            all: vec![policy.judge.clone()],
-            by_function: BTreeMap::new(),
-            by_part: Vec::new(),
-        };
-        // Most names say nothing of thresholds.
-        let mut known: BTreeMap<&str, usize> = BTreeMap::new();
-        for (name, place) in &policy.places {
-            let judge = own(place);
-            if judge == policy.judge {
-                continue;
-            }
-            known.insert(name, new.all.len());
-            new.all.push(judge);
-            if let Ok(function) = name.parse() {
-                new.by_function.insert(function, new.all.len() - 1);
-            }
+        let mut new = Self { all: vec![policy.judge.clone()], by_function: BTreeMap::new() };
+        if policy.places.is_empty() {
+            return new;
         }
-        for (part, record) in (0..).map(PartId).zip(parts) {
-            let found = record.code_names().find_map(|name| known.get(name.as_str()).copied());
-            new.by_part.extend(found.map(|class| (part, class)));
+        let functions: BTreeSet<&FunctionName> =
+            parts.iter().flat_map(|part| &part.functions).collect();
+        for function in functions {
+            let own = policy.place(function.as_str());
+            let of_part = |part: &PartRecord| {
+                let names = part.places.iter().filter_map(|name| policy.place(name));
+                policy.judge.with(&names.chain(own).collect::<Vec<_>>())
+            };
+            let runs = parts.iter().filter(|part| part.functions.contains(function));
+            let tolerant = runs.map(of_part).max_by_key(|judge| {
+                (judge.failures_tolerated, judge.costs_tolerated, judge.increase_min)
+            });
+            let Some(judge) = tolerant else { continue };
+            let known = new.all.iter().position(|other| *other == judge);
+            let class = known.unwrap_or(new.all.len());
+            if known.is_none() {
+                new.all.push(judge);
+            }
+            new.by_function.insert(function.clone(), class);
         }
         new
     }
@@ -61,12 +61,8 @@ impl Thresholds {
     }
 
     /// Those of a request, as their place in [`Self::of`].
-    pub fn class(&self, function: &FunctionName, reached: &Parts) -> usize {
-        let narrow = self.by_part.iter().filter(|(part, _)| reached.has(*part));
-        let tolerant = narrow.map(|(_, class)| *class).max_by_key(|class| {
-            self.of(*class).map(|judge| (judge.failures_tolerated, judge.costs_tolerated))
-        });
-        tolerant.or_else(|| self.by_function.get(function).copied()).unwrap_or(0)
+    pub fn class(&self, function: &FunctionName) -> usize {
+        self.by_function.get(function).copied().unwrap_or(0)
     }
 
     pub fn of(&self, class: usize) -> Option<&JudgePolicy> {
@@ -85,36 +81,31 @@ mod tests {
         let policy: Policy = serde_json::from_str(
             r#"{"judge":{"deadline_ms":9},"for":{
                 "pay":{"failures_tolerated":2},"log":{"ramp":[1]},
-                "a.js#f/1":{"failures_tolerated":3},"b.js#g":{"failures_tolerated":4}}}"#,
+                "a.js#f/1":{"deadline_ms":5},"b.js#g":{"failures_tolerated":4},
+                "c.js#h":{"failures_tolerated":1},"d.js#i":{"failures_tolerated":9}}}"#,
         )
         .unwrap();
-        let part = |edit: &str, blocks: &[&str]| PartRecord {
-            edits: vec![
-                serde_json::from_value(serde_json::json!({
-                    "module": edit, "function": "g.inner", "before": null, "after": null,
-                }))
-                .unwrap(),
-            ],
-            blocks: blocks.iter().map(|block| (*block).to_owned()).collect(),
+        let part = |functions: &[&str], places: &[&str]| PartRecord {
+            functions: functions.iter().map(|name| name.parse().unwrap()).collect(),
+            places: places.iter().map(|place| (*place).to_owned()).collect(),
             ..PartRecord::default()
         };
-        let parts = [part("a.js", &["a.js#f/1"]), part("b.js", &[]), part("c.js", &[])];
-        let thresholds = Thresholds::of_parts(&parts, &policy);
-        assert_eq!(thresholds.len(), 4, "what says nothing of thresholds is none of its own");
-        let tolerated = |function: &str, reached: &[u8]| {
-            let mut parts = Parts::default();
-            reached.iter().for_each(|part| parts.set(PartId(*part)));
-            let class = thresholds.class(&function.parse().unwrap(), &parts);
-            thresholds.of(class).unwrap().failures_tolerated
+        let found = |parts: &[PartRecord], function: &str| {
+            let thresholds = Thresholds::of_parts(parts, &policy);
+            let judge = thresholds.of(thresholds.class(&function.parse().unwrap())).unwrap();
+            (judge.failures_tolerated, judge.deadline_ms)
         };
-        assert_eq!(tolerated("log", &[2]), Decimal::whole(1));
-        assert_eq!(tolerated("pay", &[2]), Decimal::whole(2));
-        assert_eq!(tolerated("pay", &[0]), Decimal::whole(3));
-        assert_eq!(tolerated("log", &[0, 1, 2]), Decimal::whole(4));
-        assert_eq!(
-            thresholds.of(1).unwrap().deadline_ms,
-            Some(9),
-            "what is not said is as for the app"
-        );
+        let whole = Decimal::whole;
+        let log = [part(&["log"], &["x.js#x"])];
+        assert_eq!(found(&log, "log"), (whole(1), Some(9)));
+        assert_eq!(Thresholds::of_parts(&log, &policy).len(), 1, "nothing is said of these");
+        assert_eq!(found(&[part(&["pay"], &["x.js#x"])], "pay"), (whole(2), Some(9)));
+        let block = [part(&["pay", "log"], &["a.js#f/1", "a.js#f"])];
+        assert_eq!(found(&block, "pay"), (whole(2), Some(5)), "what is not said is as around it");
+        assert_eq!(found(&block, "log"), (whole(1), Some(5)));
+        assert_eq!(found(&[part(&["pay"], &["c.js#h"])], "pay"), (whole(1), Some(9)), "as usual");
+        let two = [part(&["pay"], &["b.js#g.inner", "b.js#g"]), part(&["pay"], &["a.js#f/1"])];
+        assert_eq!(found(&two, "pay"), (whole(4), Some(9)));
+        assert_eq!(found(&two, "other"), (whole(1), Some(9)));
     }
 }

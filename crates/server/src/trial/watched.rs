@@ -61,11 +61,6 @@ impl Kind {
         }
     }
 
-    /// Whether requests are worse off, and not only others, fewer or more.
-    pub(super) fn is_harm(self) -> bool {
-        matches!(self, Self::Failures | Self::Slow)
-    }
-
     /// Whether it happened to a request; nothing where that is not known.
     pub(super) fn happened(self, sample: &Sample, limits: &Limits) -> Option<bool> {
         match self {

@@ -11,8 +11,8 @@ use belay_model::{
 pub struct Reach {
     /// Functions of the app that run code of it, as far as calls can be seen.
     pub functions: BTreeSet<FunctionName>,
-    /// Ids of the blocks that it is in, those within others first.
-    pub blocks: Vec<String>,
+    /// Ids of the blocks and then of the functions and classes that it is in, those within others first.
+    pub places: Vec<String>,
     /// Parts that depend on it because their authors say so by `@depends`, also by way of others.
     pub users: BTreeSet<PartId>,
 }
@@ -20,22 +20,24 @@ pub struct Reach {
 /// Of each part. `graph` is that of the program after the change, with blocks and [`super::Packages::Whole`].
 pub fn reach(graph: &DependencyGraph, parts: &[PartInfo]) -> Vec<Reach> {
     let app = App::new(graph);
-    let touched: Vec<BTreeSet<&str>> = parts.iter().map(|part| app.touched(part)).collect();
-    let of = |(part, nodes): (&PartInfo, &BTreeSet<&str>)| {
-        let running = app.running(nodes.clone());
+    // Innermost first; what is said of a function is said of those within it, too.
+    let units: Vec<Vec<&str>> = parts.iter().map(|part| app.units(part)).collect();
+    let of = |(part, own): (&PartInfo, &Vec<&str>)| {
+        let running = app.running(app.touched(part));
         let functions = running.iter().filter_map(|id| id.strip_prefix("function:"));
         let dependents = app.dependents(running.clone());
-        let uses = |(at, other): (usize, &BTreeSet<&str>)| {
+        let uses = |(at, other): (usize, &Vec<&str>)| {
             let id = parts.get(at)?.id;
-            (id != part.id && !other.is_disjoint(&dependents)).then_some(id)
+            (id != part.id && other.iter().any(|unit| dependents.contains(unit))).then_some(id)
         };
+        let places = app.blocks(part).into_iter().chain(own.iter().map(|unit| (*unit).to_owned()));
         Reach {
             functions: functions.filter_map(|name| name.parse().ok()).collect(),
-            blocks: app.blocks(part),
-            users: touched.iter().enumerate().filter_map(uses).collect(),
+            places: places.collect(),
+            users: units.iter().enumerate().filter_map(uses).collect(),
         }
     };
-    parts.iter().zip(&touched).map(of).collect()
+    parts.iter().zip(&units).map(of).collect()
 }
 
 struct App<'g> {
@@ -63,11 +65,16 @@ impl<'g> App<'g> {
             if let Some(around) = &node.within {
                 app.runs.entry(&node.id).or_default().insert(around);
             }
-            let of_module = matches!(node.kind, NodeKind::Function | NodeKind::Class);
-            let module = node.module.as_ref().filter(|_| of_module);
-            let module = module.and_then(|path| app.module(path));
-            if let Some(module) = module {
+            if !is_unit(node) {
+                continue;
+            }
+            if let Some(module) = node.module.as_ref().and_then(|path| app.module(path)) {
                 app.runs.entry(module).or_default().insert(&node.id);
+            }
+            // Who makes a function, or has a class, runs what is in it, as far as anybody can tell.
+            let around = node.id.rsplit_once('.').and_then(|(id, _)| app.nodes.get_key_value(id));
+            if let Some((around, _)) = around.filter(|(_, node)| is_unit(node)) {
+                app.runs.entry(&node.id).or_default().insert(around);
             }
         }
         app
@@ -77,23 +84,60 @@ impl<'g> App<'g> {
         self.nodes.get_key_value(format!("module:{path}").as_str()).map(|(id, _)| *id)
     }
 
-    /// The functions and modules that a part is in.
+    /// The innermost functions that a part is in; the modules where it is in none.
     fn touched(&self, part: &PartInfo) -> BTreeSet<&'g str> {
-        part.hunks.iter().filter_map(|hunk| self.unit(hunk)).collect()
+        let innermost = |hunk: &HunkInfo| {
+            let unit = self.units_around(hunk).into_iter().next().map(|(_, id)| id);
+            unit.or_else(|| self.module(&hunk.edit.module))
+        };
+        part.hunks.iter().filter_map(innermost).collect()
     }
 
-    /// The innermost function that has a name, else the module.
-    fn unit(&self, hunk: &HunkInfo) -> Option<&'g str> {
+    /// All functions and classes around a part, those within others first.
+    fn units(&self, part: &PartInfo) -> Vec<&'g str> {
+        let all = part.hunks.iter().flat_map(|hunk| self.units_around(hunk));
+        let mut all: Vec<(u32, &str)> = all.collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// By their places, as edits and graphs name some functions differently; what is not there any more, by its name.
+    fn units_around(&self, hunk: &HunkInfo) -> Vec<(u32, &'g str)> {
         let edit = &hunk.edit;
-        let mut name = edit.function.as_str();
-        while !name.is_empty() {
-            let id = format!("{}#{name}", edit.module);
-            if let Some((id, _)) = self.nodes.get_key_value(id.as_str()) {
-                return Some(id);
-            }
-            name = name.rsplit_once('.').map_or("", |(around, _)| around);
+        let mut found: Vec<(u32, &str)> = match hunk.after_lines {
+            Some(lines) => self.around(&edit.module, lines, is_unit).collect(),
+            None => Vec::new(),
+        };
+        // Several on one line have one place.
+        let named = format!("{}#{}", edit.module, edit.function);
+        let is_named = |id: &str| {
+            named == id || named.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let by_name = self.nodes.values().filter(|node| is_unit(node) && is_named(&node.id));
+        let by_name: Vec<(u32, &str)> = by_name
+            .map(|node| (node.lines.map_or(0, |(first, last)| last - first), node.id.as_str()))
+            .collect();
+        if found.is_empty() || by_name.iter().any(|(_, id)| *id == named) {
+            found = by_name;
         }
-        self.module(&edit.module)
+        // Of two of the same size the longer name is the inner one.
+        found.sort_unstable_by_key(|(size, id)| (*size, std::cmp::Reverse(id.len()), *id));
+        found
+    }
+
+    /// Nodes of a kind with the lines in them, with their sizes.
+    fn around(
+        &self,
+        module: &str,
+        (first, last): (u32, u32),
+        kind: fn(&GraphNode) -> bool,
+    ) -> impl Iterator<Item = (u32, &'g str)> {
+        self.nodes.values().filter_map(move |node| {
+            let here = kind(node) && node.module.as_deref() == Some(module);
+            let (begins, ends) = node.lines.filter(|_| here)?;
+            (begins <= first && last <= ends).then_some((ends - begins, node.id.as_str()))
+        })
     }
 
     /// The nodes, and all that runs them.
@@ -130,19 +174,18 @@ impl<'g> App<'g> {
     }
 
     fn blocks(&self, part: &PartInfo) -> Vec<String> {
-        let mut found: Vec<(u32, &str)> = Vec::new();
-        for hunk in &part.hunks {
-            let Some((first, last)) = hunk.after_lines else { continue };
-            let around = self.nodes.values().filter_map(|node| {
-                let block = matches!(node.kind, NodeKind::Loop | NodeKind::Branch | NodeKind::Run);
-                let here = block && node.module.as_deref() == Some(hunk.edit.module.as_str());
-                let (begins, ends) = node.lines.filter(|_| here)?;
-                (begins <= first && last <= ends).then_some((ends - begins, node.id.as_str()))
-            });
-            found.extend(around);
-        }
+        let is_block = |node: &GraphNode| {
+            matches!(node.kind, NodeKind::Loop | NodeKind::Branch | NodeKind::Run)
+        };
+        let lines = part.hunks.iter().filter_map(|hunk| Some((hunk, hunk.after_lines?)));
+        let found = lines.flat_map(|(hunk, lines)| self.around(&hunk.edit.module, lines, is_block));
+        let mut found: Vec<(u32, &str)> = found.collect();
         found.sort_unstable();
         found.dedup();
         found.into_iter().map(|(_, id)| id.to_owned()).collect()
     }
+}
+
+fn is_unit(node: &GraphNode) -> bool {
+    matches!(node.kind, NodeKind::Function | NodeKind::Class)
 }

@@ -34,7 +34,11 @@ fn shop(edit: impl Fn(&str) -> String) -> GraphResult {
 /// A line for each part: where it is, and what uses it.
 fn of(edits: &[(&str, &str)], settings: impl Fn(&mut AppManifest)) -> String {
     let edit = |text: &str| edits.iter().fold(text.to_owned(), |t, (old, new)| t.replace(old, new));
-    let all = [shop(str::to_owned), shop(edit)];
+    shown(&[shop(str::to_owned), shop(edit)], settings)
+}
+
+/// Of two versions.
+fn shown(all: &[GraphResult; 2], settings: impl Fn(&mut AppManifest)) -> String {
     let texts: BTreeMap<Hash, Arc<str>> = all
         .iter()
         .flat_map(|found| &found.sources)
@@ -63,7 +67,7 @@ fn of(edits: &[(&str, &str)], settings: impl Fn(&mut AppManifest)) -> String {
             edit.module,
             edit.function,
             functions.join(" "),
-            reach.blocks.join(" "),
+            reach.places.join(" "),
             users.join(" ")
         )
         .unwrap();
@@ -88,6 +92,23 @@ fn parts_depend_as_their_authors_say() {
     ];
     // `log` depends on `pay`, and so on `price`; the check within `pay` says nothing of its own.
     insta::assert_snapshot!(of(&edits, |_| {}));
+}
+
+#[test]
+fn functions_are_found_however_they_are_written() {
+    let file = |plus: &str| {
+        format!(
+            "exports.handler = async (event) => {{\n  const sum = () => {{\n    return event.n + {plus};\n  }};\n  return sum();\n}};\n\
+             const all = {{\n  pay(n) {{\n    return n + {plus};\n  }},\n}};\n\
+             exports.pay = (event) => all.pay(event.n);\n\
+             class Basket {{\n  add(n) {{\n    return n + {plus};\n  }}\n}}\n\
+             /** @depends handler */\nexports.basket = (event) => {{\n  const inner = (n) => {{\n    return new Basket().add(n) + {plus};\n  }};\n  return inner(event.n);\n}};\n"
+        )
+    };
+    let entries = ["handler = a.cjs#handler", "pay = a.cjs#pay", "basket = a.cjs#basket"];
+    let [before, after] = [file("1"), file("2")];
+    let all = [&before, &after].map(|text| graph(&[("/app/a.cjs", text)], &entries));
+    insta::assert_snapshot!(shown(&all, |_| {}));
 }
 
 #[test]

@@ -35,26 +35,13 @@ pub(super) fn canary(parts: &[PartRecord], policy: &Policy) -> CanaryPolicy {
 impl PartRecord {
     /// The code of a part as a policy may call it, the narrowest name first; once for each function that runs it.
     fn called(&self) -> Vec<Vec<String>> {
-        let code: Vec<String> = self.code_names().collect();
+        let code = &self.places;
         let with = |function: &FunctionName| [&code[..], &[function.to_string()]].concat();
         if self.functions.is_empty() {
-            vec![code]
+            vec![code.clone()]
         } else {
             self.functions.iter().map(with).collect()
         }
-    }
-
-    /// Its blocks, and the functions in the code that it is in.
-    pub fn code_names(&self) -> impl Iterator<Item = String> {
-        let mut units: Vec<String> = Vec::new();
-        for edit in &self.edits {
-            let mut name = edit.function.as_str();
-            while !name.is_empty() {
-                units.push(format!("{}#{name}", edit.module));
-                name = name.rsplit_once('.').map_or("", |(around, _)| around);
-            }
-        }
-        self.blocks.iter().cloned().chain(units)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     catalog::{
         Catalog, CatalogError, ChangeRecord, ChangeState, DecisionRecord, Disabled, FlipRecord,
         Happening, PartRecord, What,
-        disabled::disable,
+        disabled::{disable, later},
         record::{
             self, APPS, CHANGES, DECISIONS, DEPLOYS, FORMAT, decision_key, decisions_key,
             version_key,
@@ -218,7 +218,7 @@ impl Catalog {
         if !heard.disabled.is_empty() {
             let Ok(known) = self.app(app) else { return };
             let mut off = known.shared.off.off(Timestamp::now().0);
-            off.extend(heard.disabled.clone());
+            later(&mut off, &heard.disabled);
             known.shared.off.set(off);
         }
     }

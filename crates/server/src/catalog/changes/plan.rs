@@ -470,7 +470,9 @@ fn effective_policy(seen: &Seen, after: &AppManifest) -> Policy {
 /// Whether it is not known yet what to think of a part: it is in canary, or its change is suspected.
 fn in_doubt(change: &ChangeRecord, part: PartId) -> bool {
     let life = change.life.as_ref().filter(|life| life.is_on_trial(part));
-    life.is_some_and(|life| life.is_canary() || life.is_suspected())
+    life.is_some_and(|life| {
+        life.is_canary() || life.is_suspected() || life.is_withdrawn() || life.waits_for_people()
+    })
 }
 
 /// The parts that begin on trial. What goes on from a live change is not on trial again; what goes on from a canary, or is
@@ -557,8 +559,8 @@ fn first_life(
 
 fn with_reach(parts: &mut [PartRecord], all: &[Reach]) {
     for (part, reach) in parts.iter_mut().zip(all) {
-        let Reach { functions, blocks, users } = reach.clone();
-        (part.functions, part.blocks, part.users) = (functions, blocks, users);
+        let Reach { functions, places, users } = reach.clone();
+        (part.functions, part.places, part.users) = (functions, places, users);
     }
 }
 
