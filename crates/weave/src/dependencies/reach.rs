@@ -9,7 +9,7 @@ use belay_model::{
 /// Where one part is in an app.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// Functions of the app that run code of it, as far as calls can be seen.
+    /// Functions of the app that run code of it, as far as calls can be seen; where none can, those that have its module.
     pub functions: BTreeSet<FunctionName>,
     /// Ids of the blocks and then of the functions and classes that it is in, those within others first.
     pub places: Vec<String>,
@@ -24,7 +24,11 @@ pub fn reach(graph: &DependencyGraph, parts: &[PartInfo]) -> Vec<Reach> {
     let units: Vec<Vec<&str>> = parts.iter().map(|part| app.units(part)).collect();
     let of = |(part, own): (&PartInfo, &Vec<&str>)| {
         let running = app.running(app.touched(part));
-        let functions = running.iter().filter_map(|id| id.strip_prefix("function:"));
+        let mut functions = functions(&running);
+        if functions.is_empty() {
+            // Nobody is seen to call it, so it may be anybody who has its module.
+            functions = self::functions(&app.running(app.modules(part)));
+        }
         let dependents = app.dependents(running.clone());
         let uses = |(at, other): (usize, &Vec<&str>)| {
             let id = parts.get(at)?.id;
@@ -32,7 +36,7 @@ pub fn reach(graph: &DependencyGraph, parts: &[PartInfo]) -> Vec<Reach> {
         };
         let places = app.blocks(part).into_iter().chain(own.iter().map(|unit| (*unit).to_owned()));
         Reach {
-            functions: functions.filter_map(|name| name.parse().ok()).collect(),
+            functions,
             places: places.collect(),
             users: units.iter().enumerate().filter_map(uses).collect(),
         }
@@ -84,6 +88,10 @@ impl<'g> App<'g> {
         self.nodes.get_key_value(format!("module:{path}").as_str()).map(|(id, _)| *id)
     }
 
+    fn modules(&self, part: &PartInfo) -> BTreeSet<&'g str> {
+        part.hunks.iter().filter_map(|hunk| self.module(&hunk.edit.module)).collect()
+    }
+
     /// The innermost functions that a part is in; the modules where it is in none.
     fn touched(&self, part: &PartInfo) -> BTreeSet<&'g str> {
         let innermost = |hunk: &HunkInfo| {
@@ -109,17 +117,17 @@ impl<'g> App<'g> {
             Some(lines) => self.around(&edit.module, lines, is_unit).collect(),
             None => Vec::new(),
         };
-        // Several on one line have one place.
         let named = format!("{}#{}", edit.module, edit.function);
         let is_named = |id: &str| {
             named == id || named.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'))
         };
-        let by_name = self.nodes.values().filter(|node| is_unit(node) && is_named(&node.id));
-        let by_name: Vec<(u32, &str)> = by_name
-            .map(|node| (node.lines.map_or(0, |(first, last)| last - first), node.id.as_str()))
-            .collect();
-        if found.is_empty() || by_name.iter().any(|(_, id)| *id == named) {
-            found = by_name;
+        if found.iter().any(|(_, id)| *id == named) {
+            // Several on one line have one place.
+            found.retain(|(_, id)| is_named(id));
+        } else if found.is_empty() {
+            let all = self.nodes.values().filter(|node| is_unit(node) && is_named(&node.id));
+            let size = |node: &GraphNode| node.lines.map_or(0, |(first, last)| last - first);
+            found = all.map(|node| (size(node), node.id.as_str())).collect();
         }
         // Of two of the same size the longer name is the inner one.
         found.sort_unstable_by_key(|(size, id)| (*size, std::cmp::Reverse(id.len()), *id));
@@ -184,6 +192,11 @@ impl<'g> App<'g> {
         found.dedup();
         found.into_iter().map(|(_, id)| id.to_owned()).collect()
     }
+}
+
+fn functions(running: &BTreeSet<&str>) -> BTreeSet<FunctionName> {
+    let names = running.iter().filter_map(|id| id.strip_prefix("function:"));
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 fn is_unit(node: &GraphNode) -> bool {
