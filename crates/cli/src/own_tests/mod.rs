@@ -110,11 +110,15 @@ impl Trial<'_> {
         }
         let before = self.ran(&BTreeSet::new())?;
         if !before.passed {
-            let what = if after.passed { "passes" } else { "fails" };
-            self.found.notes.push(format!(
-                "`{command}` {what}, and fails on what runs now: nothing is held against the change\n{}",
-                before.tail
-            ));
+            self.found.notes.push(match after.passed {
+                true => format!(
+                    "`{command}` passes; it fails on what runs now, so parts were not tried apart"
+                ),
+                false => format!(
+                    "`{command}` fails on what runs now, too: nothing is held against the change\n{}",
+                    before.tail
+                ),
+            });
             return Ok(());
         }
         // What fails once and not again is no reason.
