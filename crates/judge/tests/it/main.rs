@@ -5,6 +5,7 @@
 mod changes;
 mod delays;
 mod false_alarms;
+mod paces;
 mod reference;
 mod support;
 mod watches;
