@@ -170,7 +170,7 @@ async fn an_event_for_a_function_that_is_off_waits() {
     let (status, _) = server.post("functions/shop.f/invocations?type=event", &json!({})).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     let log = async || {
-        let response = server.api(reqwest::Method::GET, "logs?app=shop").send().await.unwrap();
+        let response = server.api(reqwest::Method::GET, "functions/shop.f/logs").send().await.unwrap();
         response.text().await.unwrap()
     };
     assert!(!log().await.contains("it ran"));
@@ -206,7 +206,7 @@ async fn thresholds_and_ramps_differ_by_code() {
     assert_eq!(told(&tolerated, "slowed").len(), 1, "{tolerated:#}");
     // Set live, it is not any more.
     let (status, report) = server
-        .put("apps/shop/policy", &json!({ "for": { "main.js#stock": { "increase_min": null } } }))
+        .put("apps/shop/policy", &json!({ "for": { "main.js#stock": { "increase_min": 0 } } }))
         .await;
     assert_eq!(status, StatusCode::OK, "{report:#}");
     requests_until(&server, 2, |story| !told(story, "taken_back").is_empty()).await;
