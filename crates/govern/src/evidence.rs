@@ -53,6 +53,10 @@ pub struct Measured {
     pub times_min: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times_max: Option<f64>,
+    /// Of a cost: what so many requests cost at most, of *before* and of *after*, at least and at most; milliseconds, or kilobytes of
+    /// memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile: Option<[Between; 2]>,
     /// The evidence, as the decimal logarithm of its e-value, and how much is enough.
     pub log10_e: f64,
     pub log10_needed: f64,
@@ -81,10 +85,32 @@ impl Measured {
             of_after,
             times_min: rounded(finding.times.low),
             times_max: finding.times.high.is_finite().then(|| rounded(finding.times.high)),
+            quantile: finding
+                .quantile
+                .map(|arms| arms.map(|ends| Between::of(finding.event, ends))),
             log10_e: rounded(finding.evidence.log() / std::f64::consts::LN_10),
             log10_needed: rounded(verdict.needed.log() / std::f64::consts::LN_10),
             expected: finding.expected,
         }
+    }
+}
+
+/// An interval; an end that is not known is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Between {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<f64>,
+}
+
+impl Between {
+    fn of(event: Event, (least, most): (Option<u64>, Option<u64>)) -> Self {
+        let unit = if matches!(event, Event::Beyond(Cost::Memory, _)) { 1_024.0 } else { 1e3 };
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let shown = |value: Option<u64>| value.map(|value| rounded(value as f64 / unit));
+        Self { least: shown(least), most: shown(most) }
     }
 }
 

@@ -27,7 +27,7 @@ mod take_back;
 
 pub use apply::{Around, Command, Effect, Event};
 pub use code::Code;
-pub use evidence::{Evidence, Measured};
+pub use evidence::{Between, Evidence, Measured};
 pub use groups::tied;
 pub use life::{Cause, Exposure, Life, Mixing, Naming, Phase, Stage, Withdrawal};
 pub use story::{By, Entry, Level, Refusal, Returned, Told, Validated, Why};

@@ -3,12 +3,13 @@
 //! Each kind of failure and each limit of a cost is a kind of event, and has a test of its own. Only requests that reached
 //! what is compared are noted, in both arms alike.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use belay_model::{Arm, Category};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    band::Band,
     budget::Budget,
     cost::{Cost, Limits, Quantile, Spread},
     evidence::{Alpha, Evidence},
@@ -18,6 +19,9 @@ use crate::{
     ratio::{RatioTest, Share},
     units::Units,
 };
+
+/// Samples from which on it is told what a quantile is between.
+const BAND_FROM: u32 = 32;
 
 /// What a request came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -207,6 +211,18 @@ impl Comparison {
         self.more_failures(self.policy.slow).high <= self.policy.least_increase
     }
 
+    /// To look for it takes longer than to decide.
+    fn quantile(&self, event: Event) -> Option<[(Option<u64>, Option<u64>); 2]> {
+        static BAND: LazyLock<Band> =
+            LazyLock::new(|| Band::new(Policy::default().slow, BAND_FROM));
+        match event {
+            Event::Beyond(cost, quantile) => {
+                Some(self.costs(cost).map(|spread| spread.between(quantile, &BAND)))
+            }
+            Event::Failure(_) | Event::Deadline => None,
+        }
+    }
+
     /// What the evidence comes to, if `comparisons` are made of one change.
     pub fn verdict(&self, comparisons: usize) -> Verdict {
         let tests = Event::KINDS.saturating_mul(comparisons);
@@ -230,6 +246,7 @@ impl Comparison {
                 units: self.all.units,
                 counts,
                 times: test.ratio.interval(slow),
+                quantile: (decision > Decision::Undecided).then(|| self.quantile(*event)).flatten(),
                 evidence,
                 decision,
                 expected: expected(&test.ratio, evidence, take_back),
@@ -292,6 +309,9 @@ pub struct Finding {
     pub counts: [u64; 2],
     /// How many times as often they come from *after*.
     pub times: Interval,
+    /// Of a cost that is decided on, what the quantile of all requests of *before* and of *after* is between; an end that the
+    /// samples do not tell is missing.
+    pub quantile: Option<[(Option<u64>, Option<u64>); 2]>,
     pub evidence: Evidence,
     pub decision: Decision,
     /// So many more events and there is enough evidence to take it back, if it goes on as it did; nothing where it does not

@@ -128,7 +128,25 @@ fn measured(entry: &Value, output: Output) {
                 rate("after", "of_after"),
             ),
         ));
+        if let Some(text) = quantile(item) {
+            output.line(styled(DIM, format!("              {text}")));
+        }
     }
+}
+
+/// `p99 is 10 to 12 ms before, 31 ms or more after`.
+fn quantile(measured: &Value) -> Option<String> {
+    let what = show::text(measured, "what");
+    let (cost, quantile) = what.split_once(" > ")?;
+    let unit = if cost == "memory" { "kB" } else { "ms" };
+    let [before, after] = measured["quantile"].as_array()?.get(..2)? else { return None };
+    let shown = |ends: &Value| match (ends["least"].as_f64(), ends["most"].as_f64()) {
+        (Some(least), Some(most)) => Some(format!("{least} to {most} {unit}")),
+        (Some(least), None) => Some(format!("{least} {unit} or more")),
+        (None, Some(most)) => Some(format!("at most {most} {unit}")),
+        (None, None) => None,
+    };
+    Some(format!("{quantile} is {} before, {} after", shown(before)?, shown(after)?))
 }
 
 /// What is compared now.

@@ -123,6 +123,36 @@ fn latency_that_drifts_under_a_ramp_is_nobodys_fault() {
 }
 
 #[test]
+fn what_is_decided_on_is_shown_with_the_quantiles_of_both_arms() {
+    let mut random = random(3);
+    let mut usual = Usual::default();
+    (0..1_000).for_each(|_| usual.note([Some(random.random_range(900..1_100)), None, None]));
+    usual.begin_step();
+    let mut both = comparison(Policy::default());
+    for _ in 0..4_000 {
+        let arm = coin(&mut random, Share::HALF);
+        let least = if arm == Arm::After { 1_300 } else { 900 };
+        both.note(
+            &slow(arm, Share::HALF, random.random_range(least..least + 200)),
+            &usual.limits(),
+        );
+    }
+    let verdict = both.verdict(1);
+    let half = Event::Beyond(Cost::Latency, Quantile::P50);
+    let found = verdict.findings.iter().find(|finding| finding.event == half).unwrap();
+    let [before, after] = found.quantile.unwrap();
+    let within = |(low, high): (Option<u64>, Option<u64>), range: std::ops::Range<u64>| {
+        assert!(
+            range.contains(&low.unwrap()) && range.contains(&high.unwrap()),
+            "{low:?} {high:?}"
+        );
+        assert!(low <= high);
+    };
+    within(before, 930..1_070);
+    within(after, 1_330..1_470);
+}
+
+#[test]
 fn a_slow_arm_is_found_once_it_is_known_what_is_usual() {
     let mut random = random(11);
     let (mut test, mut usual) = (comparison(Policy::default()), Usual::default());

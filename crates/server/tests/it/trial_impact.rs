@@ -170,7 +170,8 @@ async fn an_event_for_a_function_that_is_off_waits() {
     let (status, _) = server.post("functions/shop.f/invocations?type=event", &json!({})).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     let log = async || {
-        let response = server.api(reqwest::Method::GET, "functions/shop.f/logs").send().await.unwrap();
+        let response =
+            server.api(reqwest::Method::GET, "functions/shop.f/logs").send().await.unwrap();
         response.text().await.unwrap()
     };
     assert!(!log().await.contains("it ran"));
