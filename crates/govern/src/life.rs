@@ -179,18 +179,18 @@ impl Life {
 
     /// It is being found out whether things get better without it, or waits for that.
     pub fn is_withdrawn(&self) -> bool {
-        self.phase.withdrawal().is_some_and(|it| it.stage != Stage::Over)
+        self.withdrawn_since().is_some()
     }
 
     /// No request runs it for now.
     pub fn is_away(&self) -> bool {
-        self.away_since().is_some()
+        self.phase.withdrawal().is_some_and(|it| it.stage == Stage::Away)
     }
 
-    /// From when on no request runs it.
-    pub fn away_since(&self) -> Option<u64> {
-        let away = self.phase.withdrawal().filter(|it| it.stage == Stage::Away);
-        away.map(|it| it.since_ms)
+    /// Since when it waits, or no request runs it.
+    pub fn withdrawn_since(&self) -> Option<u64> {
+        let withdrawn = self.phase.withdrawal().filter(|it| it.stage != Stage::Over);
+        withdrawn.map(|it| it.since_ms)
     }
 
     pub fn exposure(&self, policy: &CanaryPolicy) -> Exposure {

@@ -1,6 +1,6 @@
 //! Harm that comes to everybody: databases, pools and processors are shared, so a change may hurt also those who do not run it.
 //!
-//! Randomisation cannot tell. Where it began after a step of the ramp, the change is taken away from everybody for a time: if
+//! Randomisation cannot tell. Where it began after a step of the ramp, and lasts, the change is taken away from everybody for a time: if
 //! things get better it is taken back, and if not it was something else. One app at a time does so; else who is innocent would look
 //! guilty, as another one's change was away at the same time.
 
@@ -44,7 +44,8 @@ impl Turn<'_, '_> {
         match (known.stage, evidence.subsided) {
             (Stage::Over, _) => return false,
             (Stage::Waiting, Some(true)) => self.go_on_with_it(known, Returned::Passed),
-            (Stage::Waiting, _) if evidence.its_turn => {
+            // What passes by itself while the ramp waits needs no experiment, and would look like one that helped.
+            (Stage::Waiting, Some(false)) if evidence.its_turn => {
                 let percent = self.life.percent(policy);
                 self.set_stage(now_ms, Stage::Away);
                 self.tell(Told::Withdrawn { percent });

@@ -25,13 +25,14 @@ fn ramping() -> Script {
 
 #[test]
 fn what_gets_better_without_the_change_was_the_change() {
-    let script = ramping().hears(alarm()).sees(&turn(None)).after(2_000).sees(&turn(None));
+    let script = ramping().hears(alarm()).sees(&turn(Some(false))).after(2_000).sees(&turn(None));
     insta::assert_snapshot!(script.sees(&turn(Some(true))).text());
 }
 
 #[test]
 fn what_does_not_was_not_and_the_ramp_goes_on() {
-    let script = ramping().hears(alarm()).sees(&turn(None)).after(2_000).sees(&turn(Some(false)));
+    let script =
+        ramping().hears(alarm()).sees(&turn(Some(false))).after(2_000).sees(&turn(Some(false)));
     // It is tried once in a step, and again in the next.
     let script = script.hears(alarm()).waits(MAX).hears(alarm());
     insta::assert_snapshot!(script.text());
@@ -44,8 +45,14 @@ fn who_waits_for_its_turn_may_see_it_pass() {
 }
 
 #[test]
+fn what_may_pass_by_itself_is_waited_for() {
+    let script = ramping().hears(alarm()).sees(&turn(None)).after(MIN).sees(&turn(None));
+    insta::assert_snapshot!(script.after(MAX).sees(&turn(None)).text());
+}
+
+#[test]
 fn without_requests_nothing_is_learned() {
-    let script = ramping().hears(alarm()).sees(&turn(None)).after(MAX).sees(&turn(None));
+    let script = ramping().hears(alarm()).sees(&turn(Some(false))).after(MAX).sees(&turn(None));
     insta::assert_snapshot!(script.text());
 }
 
@@ -61,7 +68,7 @@ fn what_began_long_after_the_step_did_not_follow_it() {
 fn going_live_is_a_step_too() {
     let live = CanaryPolicy { ramp: Vec::new(), ..policy() };
     let script = Script::new(&["f", "g"], live.clone()).after(MIN).hears(alarm());
-    let script = script.sees(&turn(None)).after(20 * MAX).sees(&turn(Some(true)));
+    let script = script.sees(&turn(Some(false))).after(20 * MAX).sees(&turn(Some(true)));
     insta::assert_snapshot!(script.text());
     let script = Script::new(&["f"], live).after(2 * MAX);
     let known = script.life.clone();
@@ -86,9 +93,9 @@ fn nothing_is_tried_where_decisions_are_only_reported() {
 fn people_are_asked_where_the_policy_says_so() {
     let mut script = ramping();
     script.code.dependents.insert(0, Dependents::Refuse);
-    let script = script.hears(alarm()).sees(&turn(None)).sees(&turn(Some(true)));
+    let script = script.hears(alarm()).sees(&turn(Some(false))).sees(&turn(Some(true)));
     // It is not tried again, and does not go on.
-    let script = script.hears(alarm()).sees(&turn(None)).waits(3 * MAX);
+    let script = script.hears(alarm()).sees(&turn(Some(false))).waits(3 * MAX);
     insta::assert_snapshot!(script.text());
 }
 

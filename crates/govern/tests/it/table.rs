@@ -19,7 +19,7 @@ fn seen(whole: &'static str, groups: &'static str) -> Seen<'static> {
 /// All kinds of states of a change with two parts, some time after they began.
 fn states() -> Vec<(&'static str, Script)> {
     let new = || Script::new(&["f", "g"], policy());
-    let turn = Seen { its_turn: true, ..Seen::default() };
+    let turn = Seen { its_turn: true, subsided: Some(false), ..Seen::default() };
     let live = || Script::new(&["f", "g"], CanaryPolicy { ramp: Vec::new(), ..policy() });
     let one = new().asks(&[0], Arm::Before);
     let none = new().asks(&[0, 1], Arm::Before);

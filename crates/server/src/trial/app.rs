@@ -17,7 +17,7 @@ use super::{
     experiment::Experiment,
     kept::KeptEvidence,
     seen::Seen,
-    watched::{Alarm, Watched, mix_alarm, new_mix},
+    watched::{Alarm, Kind, Watched, mix_alarm, new_mix},
 };
 use crate::catalog::Catalog;
 
@@ -98,8 +98,10 @@ impl App {
             if self.seen.is_none() {
                 return Raised { function, alarm, concerns_change: true };
             }
-            // Only those who run nothing of the change tell whether it hurts others, if there is a way to find out.
-            let experiment = Experiment::new(&function, &alarm, limits);
+            // Only those who run nothing of the change tell whether it hurts others, and only by failures: how fast they are
+            // answered changes with whatever else the machine does.
+            let fails = alarm.kind == Kind::Failures;
+            let experiment = Experiment::new(&function, &alarm, limits).filter(|_| fails);
             let concerns_change = drawn.is_some() && experiment.is_some();
             if concerns_change && !withdrawn {
                 self.experiment = experiment;

@@ -12,7 +12,8 @@ use crate::telemetry::Timestamp;
 
 /// How sure one has to be. A change that is innocent has to be deployed again, no more.
 const SURE: f64 = 0.001;
-/// What was used up comes back with time: requests count from so much of the shortest step on.
+/// What passes soon is no harm that lasts, and what was used up comes back with time: while the change waits, and while it is
+/// away, requests count from so much of the shortest step on.
 const GRACE: u64 = 3;
 
 /// What is known since an alarm.
@@ -41,13 +42,13 @@ impl Experiment {
             return;
         }
         let grace_ms = drawn.trial.canary.step_min_ms / GRACE;
-        let recovered = life
-            .away_since()
-            .is_none_or(|since_ms| Timestamp::now().0.saturating_sub(since_ms) >= grace_ms);
+        let counts = life
+            .withdrawn_since()
+            .is_some_and(|since_ms| Timestamp::now().0.saturating_sub(since_ms) >= grace_ms);
         let [waiting, away] = &mut self.subsiding;
         let test = if life.is_away() { away } else { waiting };
         let happened = self.kind.happened(&observation.sample, &self.limits);
-        if let (Some(test), Some(happened), true) = (test, happened, recovered) {
+        if let (Some(test), Some(happened), true) = (test, happened, counts) {
             test.note(happened);
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     support::{App, Server},
     trial_support::{
-        FAULT, first, quick, request, requests, requests_until, shop, state, story, told,
+        FAULT, first, on_trial, quick, request, requests, requests_until, shop, state, story, told,
     },
 };
 
@@ -164,7 +164,7 @@ async fn a_function_that_only_one_arm_has_runs_there() {
         assert_eq!(server.call("shop.g", &json!({})).await, "new");
     }
     // There is nobody to compare it with, so nothing is held against it.
-    let story = story(&server, 2).await;
+    let story = on_trial(&server, 2, |_| true).await;
     assert_eq!(told(&story, "taken_back"), Vec::<&Value>::new(), "{story:#}");
     assert_eq!(story["trial"]["comparisons"][0]["requests"], json!([0, 0]), "{story:#}");
     server.stop().await;

@@ -71,6 +71,21 @@ pub(crate) async fn story(server: &Server, change: u32) -> Value {
     story
 }
 
+/// The story once the judge has said something of the trial, and that is as wanted.
+pub(crate) async fn on_trial(
+    server: &Server,
+    change: u32,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
+    for _ in 0..REQUESTS_MAX {
+        let story = story(server, change).await;
+        if story["trial"].is_object() && wanted(&story) {
+            return story;
+        }
+    }
+    panic!("{:#}", story(server, change).await);
+}
+
 pub(crate) fn told<'s>(story: &'s Value, what: &str) -> Vec<&'s Value> {
     let decisions = story["decisions"].as_array().unwrap();
     decisions.iter().filter(|entry| entry["told"] == what).collect()
