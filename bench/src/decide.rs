@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::{
-    fault::{FAULTS, Fault, Subject},
+    fault::{FAULTS, Fault, Subject, TAPED},
     watch::{Outcome, watch},
 };
 use crate::{
@@ -44,26 +44,25 @@ struct Totals {
     effects_ms: Vec<f64>,
 }
 
-pub(crate) fn run(length: Length) -> anyhow::Result<()> {
+/// Faults in canary, met by live requests.
+pub(crate) fn faults(length: Length) -> anyhow::Result<()> {
     let home = Home::new()?;
     let belay = home.up()?;
-    let patience = patience(length);
-    let (repeats, innocent) = length.pick((3, 12), (1, 1));
+    let repeats = length.pick(3, 1);
     let faults = length.pick(&FAULTS[..], &FAULTS[..1]);
     let sizes = length.pick(&PARTS[..], &PARTS[2..]);
     let report = Report::new("decide", conditions(repeats));
     let mut totals = Totals::default();
     for fault in faults {
         for parts in sizes {
-            cell((&belay, patience), &report, (*fault, *parts), repeats, &mut totals)?;
+            let subject = (*fault, *parts);
+            cell((&belay, patience(length)), &report, subject, repeats, &mut totals)?;
         }
     }
     let share = |count: usize| float(count) / float(totals.runs.max(1));
     report.promise("right_part", share(totals.right), "of runs", Bar::AtLeast(0.98));
     report.promise("wrong_part", share(totals.wrong), "of runs", Bar::AtMost(0.01));
     report.promise("decision_to_effect.p50", median(totals.effects_ms), "ms", Bar::AtMost(50.0));
-    innocents((&belay, patience), &report, innocent)?;
-    taped((&belay, patience), &report, length.pick(2, 1))?;
     belay.stop()
 }
 
@@ -127,47 +126,51 @@ fn cell(
 }
 
 /// Changes that do no harm: how often something is taken back all the same.
-fn innocents(
-    (belay, patience): (&Belay, Duration),
-    report: &Report,
-    runs: usize,
-) -> anyhow::Result<()> {
+pub(crate) fn innocent(length: Length) -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let belay = home.up()?;
+    let runs = length.pick(24, 1);
+    let report = Report::new("decide", conditions(runs));
     let mut alarms = 0;
     for run in 0..runs {
         let app = format!("innocent-{run}");
         let subject = Subject { app, parts: PARTS[run % PARTS.len()], guilty: 0, fault: None };
-        let outcome = watch(belay, &subject, CONNECTIONS, STEPS, patience)?;
+        let outcome = watch(&belay, &subject, CONNECTIONS, STEPS, patience(length))?;
         alarms += usize::from(outcome.wrong > 0);
     }
     report.promise("innocent.taken_back", float(alarms), "runs", Bar::AtMost(0.0));
     // Clopper and Pearson's, for no hit: 1 - 0.05^(1/n).
-    let limit = 1.0 - 0.05_f64.powf(1.0 / float(runs.max(1)));
+    let limit = 1.0 - 0.05_f64.powf(1.0 / float(runs));
     if alarms == 0 {
         report.figure("innocent.rate_at_most", limit, "of changes, 95 % sure");
     }
-    Ok(())
+    belay.stop()
 }
 
-/// Faults that throw, and recorded requests that reach them: how many are found before the first live request.
-fn taped(
-    (belay, patience): (&Belay, Duration),
-    report: &Report,
-    repeats: usize,
-) -> anyhow::Result<()> {
+/// Faults that tapes can show, and recorded requests that reach them: how many are found before the first live request.
+pub(crate) fn taped(length: Length) -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let belay = home.up()?;
+    let repeats = length.pick(3, 1);
+    let report = Report::new("decide", conditions(repeats));
     let (mut runs, mut found) = (0, 0);
-    for fault in FAULTS.iter().filter(|fault| fault.fails > 0.0) {
+    for fault in length.pick(&TAPED[..], &TAPED[..1]) {
+        let before = (runs, found);
         for parts in PARTS {
             for repeat in 0..repeats {
                 let app = format!("taped-{}-{parts}-{repeat}", fault.name);
                 let guilty = repeat % parts;
                 let subject = Subject { app, parts, guilty, fault: Some(*fault) };
-                let outcome = watch(belay, &subject, CONNECTIONS, STEPS, patience)?;
+                let outcome = watch(&belay, &subject, CONNECTIONS, STEPS, patience(length))?;
                 runs += 1;
                 found += usize::from(outcome.right && outcome.hurt == 0.0);
             }
         }
+        let name = format!("tapes.{}.found", fault.name);
+        let share = float(found - before.1) / float(runs - before.0);
+        report.figure(&name, share, "of runs");
     }
     let share = float(found) / float(runs);
     report.promise("tapes.found_before_traffic", share, "of runs", Bar::AtLeast(0.95));
-    Ok(())
+    belay.stop()
 }

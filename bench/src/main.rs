@@ -57,7 +57,9 @@ const BENCHES: &[(&str, Bench)] = &[
     ("fairness", fairness::run),
     ("cold", cold::run),
     ("weave", weave::run),
-    ("decide", decide::run),
+    ("decide.faults", decide::faults),
+    ("decide.innocent", decide::innocent),
+    ("decide.taped", decide::taped),
 ];
 
 fn main() -> ExitCode {
@@ -90,12 +92,16 @@ fn chosen(names: &[&str]) -> anyhow::Result<Vec<(&'static str, Bench)>> {
     if names.is_empty() {
         return Ok(BENCHES.to_vec());
     }
-    let find = |name: &&str| {
-        let found = BENCHES.iter().find(|(known, _)| known == name);
-        found.copied().with_context(|| {
+    let mut benches = Vec::new();
+    for name in names {
+        let group = format!("{name}.");
+        let found = BENCHES.iter().filter(|(known, _)| known == name || known.starts_with(&group));
+        let before = benches.len();
+        benches.extend(found);
+        if benches.len() == before {
             let known: Vec<&str> = BENCHES.iter().map(|(known, _)| *known).collect();
-            format!("there is no benchmark {name:?}; there are {}", known.join(", "))
-        })
-    };
-    names.iter().map(find).collect()
+            bail!("there is no benchmark {name:?}; there are {}", known.join(", "));
+        }
+    }
+    Ok(benches)
 }

@@ -21,6 +21,20 @@ pub(crate) const FAULTS: [Fault; 6] = [
     Fault { name: "fails_2", fails: 0.02, code: "fail(event, 0.02); return work(event, 1);" },
 ];
 
+/// What tapes can show: an exception, a promise of the function that is broken, a limit exceeded.
+pub(crate) const TAPED: [Fault; 6] = [
+    FAULTS[0],
+    FAULTS[1],
+    FAULTS[5],
+    Fault { name: "unmet_10", fails: 0.0, code: "return event.u < 0.1 ? -1e9 : work(event, 1);" },
+    Fault {
+        name: "memory_10",
+        fails: 0.1,
+        code: "if (event.u < 0.1) exhaust(event); return work(event, 1);",
+    },
+    Fault { name: "endless_10", fails: 0.1, code: "while (event.u < 0.1); return work(event, 1);" },
+];
+
 /// A change, and which of its parts is bad.
 pub(crate) struct Subject {
     pub(crate) app: String,
@@ -36,6 +50,7 @@ const COMMON: &str = "
 function work(event, n) { let sum = 0; for (let i = 0; i < 40 * n; i++) sum += i * event.u; return sum; }
 function base(event, n) { let sum = 0; for (let i = 0; i < 3000 * n; i++) sum += i * event.u; return sum; }
 function hold(event) { event.held = [event.held, new Uint8Array(600000).fill(1)]; }
+function exhaust(event) { event.held = new Uint8Array(2e9); }
 function fail(event, share) { if (event.u < share) throw new Error('fault'); }
 ";
 
@@ -60,11 +75,11 @@ impl Subject {
             };
             writeln!(code, "function part{part}(event) {{ {body} }}")?;
         }
-        code.push_str("export function f(event) {\n  hold(event); base(event, 1); let sum = 0;\n");
+        code.push_str("/** @success result.sum >= 0 */\nexport function f(event) {\n  hold(event); base(event, 1); let sum = 0;\n");
         for part in 0..self.parts {
             writeln!(code, "  sum += part{part}(event);")?;
         }
-        code.push_str("  return { bad: event.bad === true };\n}\n");
+        code.push_str("  return { bad: event.bad === true, sum };\n}\n");
         Ok(code)
     }
 }
