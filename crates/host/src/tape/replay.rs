@@ -51,11 +51,13 @@ pub fn replay(
     tape: &Tape,
     tolerance: &Tolerance,
 ) -> Result<Replayed, EngineError> {
-    let instance = start(candidate, tape, tolerance)?;
     let limits = candidate.limits;
+    let enough_ms = enough_ms(tape, tolerance);
+    let instance = start(candidate, tape, tolerance, enough_ms)?;
     let player = Player::new(tape, limits.calls_in_flight as usize, deadline_us(tape, &limits));
     let timeout_ms = limits.timeout_ms;
-    let run = Run { instance, player, tape, timeout_ms, given: None };
+    let stops_early = enough_ms < limits.cpu_ms;
+    let run = Run { instance, player, tape, timeout_ms, stops_early, given: None };
     run.judged(candidate, tolerance)
 }
 
@@ -74,10 +76,18 @@ pub fn prove(
     Ok(tape.proven)
 }
 
+/// CPU time after which a replay is stopped: it is worse in any case, and a loop without end would use up the time that is
+/// meant for all tapes.
+fn enough_ms(tape: &Tape, tolerance: &Tolerance) -> u64 {
+    let allowed_us = tolerance.cpu_us(tape.usage.cpu_us);
+    allowed_us.saturating_add(allowed_us / 4).div_ceil(1_000)
+}
+
 fn start(
     candidate: &Candidate<'_>,
     tape: &Tape,
     tolerance: &Tolerance,
+    enough_ms: u64,
 ) -> Result<Instance, EngineError> {
     let more_us = tolerance.cpu_us(tape.usage.cpu_us).saturating_sub(tape.usage.cpu_us);
     let more_ms = more_us.div_ceil(1_000);
@@ -87,7 +97,7 @@ fn start(
         event: tape.event.as_str(),
         context: tape.context.as_str(),
         limits: Limits {
-            cpu_ms: cpu_ms.saturating_add(more_ms),
+            cpu_ms: cpu_ms.saturating_add(more_ms).min(enough_ms),
             timeout_ms: timeout_ms.saturating_add(more_ms),
             ..candidate.limits
         },
@@ -109,6 +119,8 @@ struct Run<'t> {
     player: Player<'t>,
     tape: &'t Tape,
     timeout_ms: u64,
+    /// Past the tolerance, and within what the function may use.
+    stops_early: bool,
     /// The result as it was given.
     given: Option<String>,
 }
@@ -120,7 +132,7 @@ impl Run<'_> {
         tolerance: &Tolerance,
     ) -> Result<Replayed, EngineError> {
         let (ended, time) = (self.run(), self.time());
-        let Self { instance, player, tape, given, .. } = self;
+        let Self { instance, player, tape, given, stops_early, .. } = self;
         let (usage, reached) = (instance.usage(), instance.reached());
         // Its place in memory is free for those that are to come.
         drop(instance);
@@ -133,7 +145,7 @@ impl Run<'_> {
             Ok(end) => {
                 let differences: Vec<_> =
                     end_differs(&tape.end, &end).into_iter().chain(calls).collect();
-                let ran = Ran { end, usage, violation };
+                let ran = Ran { end, usage, violation, stops_early };
                 (judge(tape, &ran, tolerance, &differences), differences)
             }
         };

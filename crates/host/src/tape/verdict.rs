@@ -147,6 +147,8 @@ pub(super) struct Ran {
     pub(super) end: End,
     pub(super) usage: Usage,
     pub(super) violation: Option<Violation>,
+    /// A time-out may come of what is tolerated, not of the function's own limits.
+    pub(super) stops_early: bool,
 }
 
 pub(super) fn judge(
@@ -158,10 +160,12 @@ pub(super) fn judge(
     if let Some(message) = engine_fault(&ran.end) {
         return Verdict::Diverged(Divergence::Engine { message });
     }
+    let cpu = cpu(tape, ran, tolerance);
+    let stopped = ran.stops_early && cpu.is_some() && category(&ran.end) == Some(Category::Timeout);
     let found = [
-        failed(tape, &ran.end),
+        failed(tape, &ran.end).filter(|_| !stopped),
         broken_promise(tape, ran),
-        cpu(tape, ran, tolerance),
+        cpu,
         memory(tape, ran, tolerance),
         otherwise(tape, tolerance, differences),
     ];

@@ -8,11 +8,6 @@ use belay_model::{Arm, FunctionName, Outputs, PartId, TapePolicy};
 
 use super::validate::Program;
 
-/// So many times the CPU time of the recording may a replay take, and so much more; then it is stopped, as it is worse in any
-/// case. A loop without end would use the time up that is meant for all tapes.
-const CPU_TIMES: u64 = 5;
-const CPU_MORE_MS: u64 = 50;
-
 /// Why something was not found out.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -59,7 +54,7 @@ impl<'p> Trier<'p> {
     /// Whether the program as it was does what was recorded; if not, the tape says nothing of the change.
     pub(super) fn prove(&self, function: &FunctionName, tape: &mut Tape) -> Result<bool, Stop> {
         self.check()?;
-        match self.candidate(function, &self.program.before, tape) {
+        match self.candidate(function, &self.program.before) {
             Some(candidate) => Ok(prove(&candidate, tape, &self.tolerance)?),
             None => Ok(false),
         }
@@ -74,22 +69,15 @@ impl<'p> Trier<'p> {
     ) -> Result<Option<Replayed>, Stop> {
         self.check()?;
         let arms = self.program.arms(on);
-        let candidate = self.candidate(function, &arms, tape);
+        let candidate = self.candidate(function, &arms);
         Ok(candidate.map(|it| replay(&it, tape, &self.tolerance)).transpose()?)
     }
 
-    fn candidate<'a>(
-        &'a self,
-        function: &FunctionName,
-        arms: &'a [Arm],
-        tape: &Tape,
-    ) -> Option<Candidate<'a>> {
+    fn candidate<'a>(&'a self, function: &FunctionName, arms: &'a [Arm]) -> Option<Candidate<'a>> {
         let (own, face) = self.program.face(arms);
         let record = own.functions.get(function)?;
-        let mut limits = record.limits;
-        let enough = (tape.usage.cpu_us / 1_000).saturating_mul(CPU_TIMES) + CPU_MORE_MS;
-        limits.cpu_ms = limits.cpu_ms.min(enough);
         let (image, criteria) = (&own.image, own.criteria.get(function));
-        Some(Candidate { image, entry: record.entry, limits, arms, face, criteria })
+        let (entry, limits) = (record.entry, record.limits);
+        Some(Candidate { image, entry, limits, arms, face, criteria })
     }
 }

@@ -20,8 +20,8 @@ use crate::catalog::FunctionRecord;
 
 /// Tapes of one function that a deploy is tried on.
 pub const TAPES_MAX: usize = 200;
-/// Failing tapes that the search for the guilty parts asks.
-const ASKED_MAX: usize = 12;
+/// Failing tapes that the search for the guilty parts asks. Those that are left are asked when these have been cured.
+const ASKED_MAX: usize = 4;
 /// Tapes that a mixture is tried on.
 const COVERING_MAX: usize = 6;
 /// The share of the budget in which each tape is tried once.
@@ -195,9 +195,7 @@ impl Trial<'_> {
 
     /// One smallest set that does worse on the tapes that are `left`, which are those that do so without it from then on.
     fn search(&mut self, left: &mut Vec<usize>, on: &BTreeSet<PartId>) -> Result<(), Stop> {
-        // What does not do so again, as it took time that another needed, is no reason.
-        self.keep_worse(left, on)?;
-        let asked: Vec<usize> = left.iter().take(ASKED_MAX).copied().collect();
+        let asked = self.confirmed(left, on)?;
         if asked.is_empty() {
             return Ok(());
         }
@@ -205,6 +203,20 @@ impl Trial<'_> {
         self.blame(guilty, left);
         let on = self.on();
         self.keep_worse(left, &on)
+    }
+
+    /// The first tapes of those that are `left` that do worse again. What does not, as it took time that another needed, is no
+    /// reason, and leaves.
+    fn confirmed(&self, left: &mut Vec<usize>, on: &BTreeSet<PartId>) -> Result<Vec<usize>, Stop> {
+        let mut asked = Vec::new();
+        while let Some(tape) = left.get(asked.len()).copied().filter(|_| asked.len() < ASKED_MAX) {
+            if self.is_worse(&[tape], on)? {
+                asked.push(tape);
+            } else {
+                left.remove(asked.len());
+            }
+        }
+        Ok(asked)
     }
 
     fn keep_worse(&self, tapes: &mut Vec<usize>, on: &BTreeSet<PartId>) -> Result<(), Stop> {
