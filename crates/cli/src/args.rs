@@ -187,6 +187,9 @@ pub struct Deploy {
     /// All requests run it from the beginning, rather than a few at first and then more. It is watched all the same.
     #[arg(long)]
     pub now: bool,
+    /// What is decided of the change is told, as by `belay explain`, and nothing is taken back. It is let in all the same.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Run the app's own tests first, here, in a copy of the project: what they fail with begins taken back. Instead of
     /// `test` in belay.toml; empty for none.
     #[arg(long, value_name = "COMMAND")]

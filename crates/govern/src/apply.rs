@@ -20,10 +20,19 @@ pub enum Event {
     Judged(Evidence),
     /// People ask for it.
     Asked(Command),
-    /// The policy is another one.
-    PolicyChanged,
+    /// The policy is another one, by which so many percent of the requests ran it.
+    PolicyChanged { from_percent: f64 },
     /// Something happens more often than is usual for its app, such as `exception of quote`. It may be the change or not.
-    Alarm { what: String },
+    Alarm { what: String, among: Among },
+}
+
+/// The requests to which something happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// They run the change, and few or none do not, so that comparing takes long.
+    Change,
+    /// They run nothing of it.
+    Others,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +86,12 @@ impl Life {
             Event::Asked(Command::Flip { parts, arm }) => turn.asked(parts, arm),
             Event::Asked(Command::Promote) => turn.go_live(Why::Asked, &Evidence::default()),
             // What requests see of it may be otherwise now.
-            Event::PolicyChanged => turn.tie(),
-            Event::Alarm { what } => turn.alarm(what),
+            Event::PolicyChanged { from_percent } => {
+                turn.tie();
+                turn.follow_policy(from_percent);
+            }
+            Event::Alarm { what, among: Among::Change } => turn.alarm(what),
+            Event::Alarm { what, among: Among::Others } => turn.suspect_sharing(&what),
         }
         let effects = turn.effects;
         if *self != before && self.generation == before.generation {
@@ -198,12 +211,9 @@ impl Turn<'_, '_> {
 
     /// Half of the requests go back to what was before, to see whether that is better.
     fn alarm(&mut self, what: String) {
-        if self.suspect_sharing(&what) {
-            return;
-        }
         let (policy, now_ms) = (self.around.policy, self.around.now_ms);
-        let Phase::Live { hold_out: false, naming: None, .. } = self.life.phase else { return };
-        if self.life.groups.is_empty() || policy.dry_run {
+        let Phase::Live { naming: None, .. } = self.life.phase else { return };
+        if self.is_refused() || self.life.is_withdrawn() || policy.dry_run {
             return;
         }
         let naming = Naming { since_ms: now_ms, cause: Cause::Watch, failed: 0 };
@@ -336,9 +346,13 @@ impl Turn<'_, '_> {
                 self.take_back(&parts, By::Human, level, Vec::new());
             }
             Arm::After => {
+                let was_off = self.life.phase == Phase::TakenBack;
                 self.add(&parts);
                 self.effects.push(Effect::Flip { parts: parts.clone(), arm });
                 self.tell(Told::Restored { parts });
+                if was_off && self.life.is_canary() {
+                    self.tell(Told::Began { percent: self.life.percent(self.around.policy) });
+                }
             }
         }
     }
@@ -351,8 +365,11 @@ impl Turn<'_, '_> {
         self.life.groups = tied(&self.life.groups, self.around.code);
         self.life.reported.retain(|part| !parts.contains(part));
         self.become_another();
+        let (policy, now_ms) = (self.around.policy, self.around.now_ms);
+        let in_steps = std::mem::take(&mut self.life.untried) && !policy.ramp.is_empty();
         if self.life.phase == Phase::TakenBack {
-            self.life.phase = live(self.around.policy, self.around.now_ms, false);
+            self.life.phase =
+                if in_steps { Phase::canary(0, now_ms) } else { live(policy, now_ms, in_steps) };
         }
     }
 
@@ -366,6 +383,29 @@ impl Turn<'_, '_> {
         if groups != self.life.groups {
             self.life.groups = groups;
             self.become_another();
+        }
+    }
+
+    /// Ramps and windows are as the policy has them now.
+    fn follow_policy(&mut self, from_percent: f64) {
+        let policy = self.around.policy;
+        match &mut self.life.phase {
+            Phase::Canary { step, .. } if *step >= policy.ramp.len() => {
+                let Some(last) = policy.ramp.len().checked_sub(1) else {
+                    return self.go_live(Why::Policy, &Evidence::default());
+                };
+                *step = last;
+            }
+            // An older Belay did not keep when it began.
+            Phase::Live { since_ms: 0, .. } | Phase::Canary { .. } | Phase::TakenBack => {}
+            Phase::Live { since_ms, until_ms, .. } => {
+                *until_ms = since_ms.saturating_add(policy.window_ms);
+            }
+        }
+        let to_percent = self.life.percent(policy);
+        if to_percent.total_cmp(&from_percent).is_ne() && !self.life.groups.is_empty() {
+            let (why, seen, measured) = (Why::Policy, [0, 0], Vec::new());
+            self.tell(Told::Advanced { from_percent, to_percent, why, seen, measured });
         }
     }
 

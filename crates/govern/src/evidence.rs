@@ -60,7 +60,7 @@ pub struct Measured {
     /// The evidence, as the decimal logarithm of its e-value, and how much is enough.
     pub log10_e: f64,
     pub log10_needed: f64,
-    /// So many more events and it is enough, if it goes on like this.
+    /// So many more requests, of both arms, and it is enough, if it goes on like this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<u64>,
 }

@@ -25,7 +25,7 @@ mod shared;
 mod story;
 mod take_back;
 
-pub use apply::{Around, Command, Effect, Event};
+pub use apply::{Among, Around, Command, Effect, Event};
 pub use code::Code;
 pub use evidence::{Between, Evidence, Measured};
 pub use groups::tied;

@@ -22,6 +22,9 @@ pub struct Life {
     /// Parts that are known to do harm, and that people have to decide on: until then it does not go on.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refused: BTreeSet<PartId>,
+    /// It was taken back before all requests ran it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untried: bool,
 }
 
 /// Where a change is in its life.
@@ -47,7 +50,7 @@ pub enum Phase {
         #[serde(default)]
         since_ms: u64,
         until_ms: u64,
-        /// Some requests stay as before, to compare with.
+        /// Some requests stay as before, to compare with: as many as the policy says, if any.
         hold_out: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         naming: Option<Naming>,
@@ -128,8 +131,7 @@ impl Life {
         } else {
             Phase::canary(0, now_ms)
         };
-        let (reported, refused) = (Vec::new(), BTreeSet::new());
-        Self { phase, generation: 1, round: 0, groups, reported, refused }
+        Self { phase, groups, untried: false, ..Self::taken_back() }
     }
 
     /// That of a change which all requests run from the beginning, as it was asked for.
@@ -140,7 +142,8 @@ impl Life {
     /// That of a change of which nothing is let in.
     pub fn taken_back() -> Self {
         let (groups, reported, refused) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { phase: Phase::TakenBack, generation: 1, round: 0, groups, reported, refused }
+        let (phase, untried) = (Phase::TakenBack, true);
+        Self { phase, generation: 1, round: 0, groups, reported, refused, untried }
     }
 
     /// That of a change that runs again for all requests, as people ask for, after another one did.
@@ -201,7 +204,9 @@ impl Life {
                 Exposure { admitted: 0.0, mixing: Mixing::None }
             }
             Phase::Canary { step, naming, .. } => {
-                let share = policy.ramp.get(step).map_or(1.0, |percent| percent.get() / 100.0);
+                let percent = policy.ramp.get(step).or(policy.ramp.last());
+                let held_out = policy.hold_out.get();
+                let share = percent.map_or(100.0 - held_out, |percent| percent.get()) / 100.0;
                 let wanted = if naming.is_some() { Mixing::All } else { Mixing::Half };
                 Exposure { admitted: share, mixing: mixing(wanted) }
             }
@@ -267,7 +272,6 @@ impl Exposure {
 }
 
 pub(crate) fn live(policy: &CanaryPolicy, now_ms: u64, hold_out: bool) -> Phase {
-    let hold_out = hold_out && policy.hold_out.get() > 0.0;
     let (since_ms, until_ms) = (now_ms, now_ms.saturating_add(policy.window_ms));
     Phase::Live { since_ms, until_ms, hold_out, naming: None, withdrawal: None }
 }

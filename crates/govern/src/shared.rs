@@ -14,26 +14,25 @@ use crate::{
 };
 
 impl Turn<'_, '_> {
-    /// Something happens more often also to those who run nothing of the change. Says whether the change may be the cause.
-    pub(crate) fn suspect_sharing(&mut self, what: &str) -> bool {
+    /// Something happens more often also to those who run nothing of the change, which may be the cause all the same.
+    pub(crate) fn suspect_sharing(&mut self, what: &str) {
         let policy = self.around.policy;
         let since_ms = match self.life.phase {
             Phase::Canary { since_ms, naming: None, withdrawal: None, .. } => since_ms,
             Phase::Live { since_ms, hold_out: true, naming: None, withdrawal: None, .. } => {
                 since_ms
             }
-            Phase::Canary { .. } | Phase::Live { .. } | Phase::TakenBack => return false,
+            Phase::Canary { .. } | Phase::Live { .. } | Phase::TakenBack => return,
         };
         let now_ms = self.around.now_ms;
         let follows = now_ms.saturating_sub(since_ms) <= policy.step_max_ms;
         let is_known = self.life.waits_for_people();
         if !follows || policy.dry_run || is_known || self.life.groups.is_empty() {
-            return false;
+            return;
         }
         let percent = self.life.percent(policy);
         self.set_stage(now_ms, Stage::Waiting);
         self.tell(Told::Shared { what: what.to_owned(), percent });
-        true
     }
 
     /// One more look at a change that waits to be taken away, or is. Says whether there is one.

@@ -26,7 +26,7 @@ pub enum Told {
     Began { percent: f64 },
     /// All requests run it from the beginning.
     BeganLive { percent: f64, until_ms: u64 },
-    /// The next step of the ramp.
+    /// The next step of the ramp, or what people want instead.
     Advanced {
         from_percent: f64,
         to_percent: f64,
@@ -114,6 +114,8 @@ pub enum Told {
         #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
         parts: Vec<PartId>,
         measured: Vec<Measured>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reasons: Vec<String>,
     },
     Restored {
         #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
@@ -159,7 +161,11 @@ impl Told {
             Self::TakenBack { by, .. } | Self::Settled { by } => *by,
             Self::Validated(_) => By::Tapes,
             Self::Restored { .. } | Self::Superseded { .. } => By::Human,
-            Self::Advanced { why, .. } | Self::Live { why, .. } if *why == Why::Asked => By::Human,
+            Self::Advanced { why, .. } | Self::Live { why, .. }
+                if matches!(why, Why::Asked | Why::Policy) =>
+            {
+                By::Human
+            }
             _ => By::Judge,
         }
     }
@@ -251,6 +257,8 @@ pub enum Why {
     /// The time of the step is over, and too little was seen to tell.
     Inconclusive,
     Asked,
+    /// People set another ramp, or another hold-out.
+    Policy,
     /// As many requests failed as may.
     Harm,
     /// It took too long.

@@ -122,7 +122,8 @@ impl Turn<'_, '_> {
             self.life.reported.extend(parts);
             self.life.reported.sort_unstable();
             self.life.reported.dedup();
-            self.tell(Told::WouldTakeBack { parts: parts.to_vec(), measured });
+            let reasons = Vec::new();
+            self.tell(Told::WouldTakeBack { parts: parts.to_vec(), measured, reasons });
         }
     }
 
@@ -132,6 +133,7 @@ impl Turn<'_, '_> {
         self.life.refused.retain(|part| !parts.contains(part));
         self.become_another();
         if self.life.groups.is_empty() {
+            self.life.untried = self.life.is_canary();
             self.life.phase = Phase::TakenBack;
         }
     }

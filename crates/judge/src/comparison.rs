@@ -249,7 +249,7 @@ impl Comparison {
                 quantile: (decision > Decision::Undecided).then(|| self.quantile(*event)).flatten(),
                 evidence,
                 decision,
-                expected: expected(&test.ratio, evidence, take_back),
+                expected: expected(self.all.units, evidence, take_back),
             }
         };
         let mut findings: Vec<Finding> = self.tests.iter().map(finding).collect();
@@ -314,17 +314,16 @@ pub struct Finding {
     pub quantile: Option<[(Option<u64>, Option<u64>); 2]>,
     pub evidence: Evidence,
     pub decision: Decision,
-    /// So many more events and there is enough evidence to take it back, if it goes on as it did; nothing where it does not
-    /// go that way.
+    /// So many more requests, of both arms, and there is enough evidence to take it back, if it goes on as it did; nothing where
+    /// it does not go that way.
     pub expected: Option<u64>,
 }
 
-/// What is missing, by what an event added on average.
-fn expected(test: &RatioTest, evidence: Evidence, alpha: Alpha) -> Option<u64> {
-    let [before, after] = test.counts();
+/// What is missing, by what a request added on average.
+fn expected([before, after]: [u64; 2], evidence: Evidence, alpha: Alpha) -> Option<u64> {
     let missing = (-alpha.get().ln() - evidence.log()).max(0.0);
     let each = evidence.log() / number(before + after);
-    let events = (missing / each).ceil();
+    let requests = (missing / each).ceil();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
-    (each > 0.0 && events < 1e15).then_some(events as u64)
+    (each > 0.0 && requests < 1e15).then_some(requests as u64)
 }

@@ -368,6 +368,15 @@ pub(super) fn deployed(change: &Value, output: Output) {
             ("stays_taken_back", _) | ("carried", "before") => format!(
                 "part {part} was taken back as {about} and stays so; `belay restore {id}:{part}` lifts that"
             ),
+            ("fails_on_tapes", "after") => format!(
+                "part {part} does worse on recorded requests, and is let in all the same, as this is a dry run; `belay explain {id}` tells what it did"
+            ),
+            ("fails_tests", "after") => format!(
+                "the app's own tests fail with part {part}, which is let in all the same, as this is a dry run"
+            ),
+            ("goes_with", "before") => {
+                format!("part {part} depends on one that no request gets, so it gets none either")
+            }
             ("fails_on_tapes", _) => format!(
                 "part {part} does worse on recorded requests and gets none; `belay explain {id}` tells what it did"
             ),
@@ -403,7 +412,7 @@ pub(super) fn replayed(answer: &Value, output: Output) -> Vec<String> {
     let worse = show::items(change, "notes").iter().filter(|note| note["kind"] == "fails_on_tapes");
     let worse: Vec<String> = worse.map(|note| show::text(note, "part").to_owned()).collect();
     for entry in show::items(answer, "decisions") {
-        if matches!(show::text(entry, "told"), "taken_back" | "merged") {
+        if matches!(show::text(entry, "told"), "taken_back" | "would_take_back" | "merged") {
             explain::entry(answer, entry, output);
         }
     }

@@ -44,6 +44,7 @@ struct Consent {
     lose: BTreeSet<String>,
     bring_back: BTreeSet<String>,
     now: bool,
+    dry_run: bool,
     tests: Option<(String, Tested)>,
 }
 
@@ -71,6 +72,7 @@ impl Consent {
         let mut query = Vec::new();
         query.extend(self.all.then(|| ("yes", "true".to_owned())));
         query.extend(self.now.then(|| ("now", "true".to_owned())));
+        query.extend(self.dry_run.then(|| ("dry_run", "true".to_owned())));
         query.extend((!self.lose.is_empty()).then(|| ("lose", list(&self.lose))));
         query.extend((!self.bring_back.is_empty()).then(|| ("bring_back", list(&self.bring_back))));
         if let Some((command, tested)) = &self.tests {
@@ -105,7 +107,8 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
         }
         None => None,
     };
-    let mut consent = Consent { all: args.yes, now: args.now, tests, ..Consent::default() };
+    let (all, now, dry_run) = (args.yes, args.now, args.dry_run);
+    let mut consent = Consent { all, now, dry_run, tests, ..Consent::default() };
     let answer = loop {
         progress.step("building");
         match build(&client, &manifest, &sources, &consent).await {

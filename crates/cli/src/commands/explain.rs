@@ -118,7 +118,7 @@ fn measured(entry: &Value, output: Output) {
         let (evidence, needed) = (real("log10_e").unwrap_or(0.0), real("log10_needed"));
         let e = format!("e = 10^{evidence:.1} of 10^{:.1}", needed.unwrap_or(0.0));
         let more = item["expected"].as_u64().filter(|more| *more > 0);
-        let more = more.map(|more| format!(", {more} more to decide")).unwrap_or_default();
+        let more = more.map(|more| format!(", {more} more requests to decide")).unwrap_or_default();
         output.line(styled(
             DIM,
             format!(

@@ -71,9 +71,10 @@ pub(super) fn told(story: &Value, entry: &Value) -> String {
         ),
         "refused" => refused(story, entry),
         "would_take_back" => format!(
-            "{} {}, if this were not a dry run",
+            "{} {}, if this were not a dry run{}",
             styled(WARN, "would take back"),
-            parts(entry)
+            parts(entry),
+            reasons(entry)
         ),
         "restored" => format!("restored {}, by hand", parts(entry)),
         "settled" if show::text(entry, "by") == "human" => {
@@ -133,6 +134,7 @@ fn why(entry: &Value) -> &'static str {
         "unclear" => "too few requests came to tell whether it helped",
         "passed" => "it got better before anything was done",
         "time" => "it took too long",
+        "policy" => "the policy says so now",
         _ => "by hand",
     }
 }
@@ -142,21 +144,14 @@ fn taken_back(story: &Value, entry: &Value) -> String {
     if show::text(entry, "by") == "human" {
         return format!("{done} {parts}, by hand");
     }
-    if show::text(entry, "by") == "tests" {
-        let reasons = show::items(entry, "reasons").iter().filter_map(Value::as_str);
-        let reasons: Vec<&str> = reasons.collect();
-        return format!("{done} {parts}, before it got a request: {}", reasons.join("; "));
-    }
-    if show::text(entry, "by") == "tapes" {
-        let lines: Vec<String> = show::items(entry, "reasons")
-            .iter()
-            .filter_map(Value::as_str)
-            .map(|reason| format!("\n  {}", reason.lines().next().unwrap_or_default()))
-            .collect();
-        return format!(
-            "{done} {parts}, before it got a request: it does worse on recorded ones{}",
-            lines.concat()
-        );
+    let early = match show::text(entry, "by") {
+        "tests" => Some("the app's own tests fail with it"),
+        "tapes" => Some("it does worse on recorded ones"),
+        _ => None,
+    };
+    if let Some(why) = early {
+        let more = [reasons(entry), affected(entry)].concat();
+        return format!("{done} {parts}, before it got a request: {why}{more}");
     }
     let alone = show::items(story, "parts").len() == 1;
     let granularity = match show::text(entry, "level") {
@@ -170,6 +165,12 @@ fn taken_back(story: &Value, entry: &Value) -> String {
         _ => "neither a part nor a function was named",
     };
     format!("{done} {parts}\nwhy so much and not more: {granularity}{}", affected(entry))
+}
+
+/// What it did before it got a request, a line each.
+fn reasons(entry: &Value) -> String {
+    let reasons = show::items(entry, "reasons").iter().filter_map(Value::as_str);
+    reasons.map(|reason| format!("\n  {}", reason.lines().next().unwrap_or_default())).collect()
 }
 
 /// What else was taken back, and who is concerned.

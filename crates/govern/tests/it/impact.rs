@@ -84,12 +84,12 @@ fn another_policy_decides_anew() {
     script.code.dependents.insert(0, Dependents::Refuse);
     let mut script = script.sees(&guilty("TU"));
     script.code.dependents.clear();
-    let script = script.hears(Event::PolicyChanged).sees(&guilty("TU"));
+    let script = script.sets(|_| ()).sees(&guilty("TU"));
     assert_eq!(script.life.groups, [[PartId(1)]]);
     let mut dry = Script::new(&["f"], CanaryPolicy { dry_run: true, ..policy() });
     dry = dry.sees(&Seen { whole: "T", ..Seen::default() });
-    dry.policy.dry_run = false;
-    let dry = dry.hears(Event::PolicyChanged).sees(&Seen { whole: "T", ..Seen::default() });
+    let dry =
+        dry.sets(|policy| policy.dry_run = false).sees(&Seen { whole: "T", ..Seen::default() });
     assert_eq!(dry.life.phase, Phase::TakenBack);
 }
 
@@ -147,10 +147,10 @@ fn parts_that_move_together_depend_together() {
 fn the_policy_says_how_much_is_tested_at_once() {
     let mut script = Script::new(&["f", "f g", "g", "h"], policy());
     script.code.granularity.insert(0, Granularity::Medium);
-    let medium = script.hears(Event::PolicyChanged);
+    let medium = script.sets(|_| ());
     insta::assert_snapshot!("medium", medium.text());
     let mut script = Script::new(&["f", "g"], policy());
     script.code.granularity.insert(1, Granularity::Coarse);
-    let coarse = script.hears(Event::PolicyChanged).sees(&guilty("T"));
+    let coarse = script.sets(|_| ()).sees(&guilty("T"));
     insta::assert_snapshot!("coarse", coarse.text());
 }

@@ -1,6 +1,6 @@
 //! Every transition, and what leads to none.
 
-use belay_govern::{Command, Event, Life, Phase};
+use belay_govern::{Among, Command, Event, Life, Phase};
 use belay_model::{Arm, CanaryPolicy, Decimal, PartId};
 
 use crate::support::{MAX, MIN, Script, Seen, evidence, holding, policy};
@@ -157,7 +157,7 @@ fn promoted_and_at_once_differ_in_who_there_is_to_compare_with() {
 
 #[test]
 fn an_alarm_has_half_of_the_requests_go_back_until_it_is_known() {
-    let alarm = || Event::Alarm { what: "exception of f".to_owned() };
+    let alarm = || Event::Alarm { what: "exception of f".to_owned(), among: Among::Change };
     let script = Script::at_once(&["f", "g"]).after(MIN).hears(alarm()).hears(alarm());
     let script = script.waits(1_000).after(1_000).sees(&seen("T", "T", "TU")).after(MIN);
     check!(script.hears(alarm()).waits(MAX - 1).waits(1));
@@ -193,10 +193,44 @@ fn what_is_said_of_an_earlier_life_is_not_heard() {
 
 #[test]
 fn a_ramp_that_got_shorter_ends() {
-    let mut script = Script::new(&["f"], policy()).after(MIN).sees(&harmless());
-    script.policy.ramp.truncate(1);
-    let script = script.hears(Event::PolicyChanged).after(MIN).sees(&harmless());
-    check!(script);
+    let script = Script::new(&["f"], policy()).after(MIN).sees(&harmless());
+    let script = script.sets(|policy| policy.ramp.truncate(1));
+    assert_eq!(script.life.percent(&script.policy), 1.0, "as much as its end says, not all");
+    check!(script.after(MIN).sees(&harmless()));
+}
+
+#[test]
+fn without_a_ramp_it_is_live_with_a_hold_out() {
+    let script = Script::new(&["f"], policy()).after(MIN).sees(&harmless());
+    check!(script.sets(|policy| policy.ramp.clear()));
+}
+
+#[test]
+fn windows_and_hold_outs_are_as_the_policy_has_them_now() {
+    let live = CanaryPolicy { ramp: Vec::new(), ..policy() };
+    let script = Script::new(&["f"], live).after(MIN);
+    let none = script.sets(|policy| policy.hold_out = Decimal::default());
+    assert_eq!(none.life.exposure(&none.policy), belay_govern::Exposure::ALL);
+    let alarmed =
+        none.hears(Event::Alarm { what: "failures of f".to_owned(), among: Among::Change });
+    assert!(alarmed.life.is_suspected(), "who is held against itself is still watched");
+    let script = Script::new(&["f"], policy()).after(MIN).hears(Event::Asked(Command::Promote));
+    check!(script.sets(|policy| policy.window_ms = 2 * MIN).waits(2 * MIN - 1).waits(1));
+}
+
+#[test]
+fn what_nobody_has_run_yet_is_let_in_step_by_step() {
+    let mut script = Script::new(&["f", "g"], policy());
+    script.life = Life::taken_back();
+    check!(script.asks(&[1], Arm::After).asks(&[1], Arm::Before).asks(&[1], Arm::After));
+}
+
+#[test]
+fn a_live_change_is_watched_beside_its_hold_out() {
+    let live = CanaryPolicy { ramp: Vec::new(), ..policy() };
+    let alarm = || Event::Alarm { what: "failures of f".to_owned(), among: Among::Change };
+    let script = Script::new(&["f", "g"], live).after(10 * MIN).hears(alarm()).hears(alarm());
+    check!(script.after(MIN).sees(&seen("T", "T", "TU")).after(MIN).hears(alarm()).waits(MAX));
 }
 
 #[test]
@@ -206,9 +240,8 @@ fn nothing_on_trial_is_live() {
     assert_eq!(life.exposure(&policy()), belay_govern::Exposure::ALL);
     let none = CanaryPolicy { hold_out: Decimal::default(), ramp: Vec::new(), ..policy() };
     let life = Life::new(vec![vec![PartId(0)]], &none, 7);
-    assert!(
-        matches!(life.phase, Phase::Live { hold_out: false, until_ms, .. } if until_ms == 7 + none.window_ms)
-    );
+    assert_eq!(life.exposure(&none), belay_govern::Exposure::ALL);
+    assert!(matches!(life.phase, Phase::Live { until_ms, .. } if until_ms == 7 + none.window_ms));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Harm that comes to everybody after a step of the ramp.
 
-use belay_govern::Event;
+use belay_govern::{Among, Event};
 use belay_model::{CanaryPolicy, Decimal, Dependents};
 
 use crate::support::{MAX, MIN, Script, Seen, policy};
 
 fn alarm() -> Event {
-    Event::Alarm { what: "failures of f".to_owned() }
+    Event::Alarm { what: "failures of f".to_owned(), among: Among::Others }
 }
 
 fn seen(subsided: Option<bool>) -> Seen<'static> {
@@ -102,6 +102,7 @@ fn people_are_asked_where_the_policy_says_so() {
 #[test]
 fn without_a_hold_out_half_of_the_requests_go_back_instead() {
     let none = CanaryPolicy { ramp: Vec::new(), hold_out: Decimal::default(), ..policy() };
-    let script = Script::new(&["f"], none).after(MIN).hears(alarm());
+    let alarm = Event::Alarm { what: "failures of f".to_owned(), among: Among::Change };
+    let script = Script::new(&["f"], none).after(MIN).hears(alarm);
     assert!(script.life.is_suspected() && !script.life.is_withdrawn());
 }

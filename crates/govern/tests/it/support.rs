@@ -121,6 +121,13 @@ impl Script {
         self.hears(Event::Judged(evidence))
     }
 
+    /// The policy is changed.
+    pub(crate) fn sets(mut self, set: impl FnOnce(&mut CanaryPolicy)) -> Self {
+        let from_percent = self.life.percent(&self.policy);
+        set(&mut self.policy);
+        self.hears(Event::PolicyChanged { from_percent })
+    }
+
     /// Nothing but that time passed.
     pub(crate) fn waits(self, ms: u64) -> Self {
         self.after(ms).sees(&Seen::default())

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use belay_govern::{Command, Effect, Event, Life, Phase};
+use belay_govern::{Among, Command, Effect, Event, Life, Phase};
 use belay_model::{Arm, CanaryPolicy, PartId};
 use proptest::prelude::*;
 
 use crate::support::{MAX, MIN, Script, Seen, evidence, policy};
 
-fn alarm() -> Event {
-    Event::Alarm { what: "failures of f".to_owned() }
+fn alarm(among: Among) -> Event {
+    Event::Alarm { what: "failures of f".to_owned(), among }
 }
 
 fn seen(whole: &'static str, groups: &'static str) -> Seen<'static> {
@@ -27,14 +27,14 @@ fn states() -> Vec<(&'static str, Script)> {
         ("canary", new()),
         ("canary, slowed", new().sees(&seen("S", ""))),
         ("canary, naming", new().sees(&seen("T", ""))),
-        ("canary, waits to be withdrawn", new().hears(alarm())),
-        ("canary, withdrawn", new().hears(alarm()).sees(&turn)),
+        ("canary, waits to be withdrawn", new().hears(alarm(Among::Others))),
+        ("canary, withdrawn", new().hears(alarm(Among::Others)).sees(&turn)),
         ("canary, one part left", one),
         ("live, with a hold-out", live()),
         ("live, naming", live().sees(&seen("T", ""))),
-        ("live, withdrawn", live().hears(alarm()).sees(&turn)),
+        ("live, withdrawn", live().hears(alarm(Among::Others)).sees(&turn)),
         ("live at once", Script::at_once(&["f", "g"])),
-        ("live at once, alarmed", Script::at_once(&["f", "g"]).hears(alarm())),
+        ("live at once, alarmed", Script::at_once(&["f", "g"]).hears(alarm(Among::Change))),
         ("all taken back", none),
     ]
 }
@@ -59,12 +59,13 @@ fn events(life: &Life) -> Vec<(&'static str, Event)> {
         ("subsided", judged(&subsided(true))),
         ("not subsided", judged(&subsided(false))),
         ("late evidence", Event::Judged(late)),
-        ("alarm", alarm()),
+        ("alarm", alarm(Among::Change)),
+        ("alarm among others", alarm(Among::Others)),
         ("promote", Event::Asked(Command::Promote)),
         ("take a back", flip(&[0], Arm::Before)),
         ("take both back", flip(&[0, 1], Arm::Before)),
         ("restore a", flip(&[0], Arm::After)),
-        ("another policy", Event::PolicyChanged),
+        ("another policy", Event::PolicyChanged { from_percent: life.percent(&policy()) }),
     ]
 }
 

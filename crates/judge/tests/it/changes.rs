@@ -220,7 +220,10 @@ fn seven_of_ten_points_far_off_do_not_pass() {
     assert_eq!(verdict.findings[0].counts, [0, 7]);
     assert!(!test.is_harmless());
     assert!(verdict.findings[0].evidence.is_enough(alpha(0.05)), "{verdict:#?}");
-    assert!(verdict.findings[0].expected.is_some_and(|more| more < 20), "{verdict:#?}");
+    assert!(
+        verdict.findings[0].expected.is_some_and(|more| (1..60).contains(&more)),
+        "{verdict:#?}"
+    );
 }
 
 /// Errors per interval [0,1,2,1,0,0] against none, at equal traffic: Kayenta's judge passes this.

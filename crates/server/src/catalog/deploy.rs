@@ -46,6 +46,8 @@ pub struct Consent {
     pub bring_back: BTreeSet<String>,
     /// That all requests run it from the beginning.
     pub now: bool,
+    /// That what is decided of it is told and not done.
+    pub dry_run: bool,
     /// What the app's own tests say of it.
     pub tests: OwnTests,
 }

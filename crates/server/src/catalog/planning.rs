@@ -31,6 +31,8 @@ pub(super) struct Seen {
     pub(super) routes: Option<Arc<AppRoutes>>,
     pub(super) record: Option<AppRecord>,
     revision: Option<Revision>,
+    /// Others wait for their turn meanwhile.
+    pub(super) in_turn: bool,
 }
 
 impl Catalog {
@@ -55,7 +57,8 @@ impl Planning<'_> {
         // In this order: what is taken back is published first.
         let routes = self.catalog.app(self.app).ok();
         let (record, revision) = self.catalog.app_record(self.app).await?.unzip();
-        self.seen = Seen { routes, record, revision };
+        let in_turn = self.turn.is_some();
+        self.seen = Seen { routes, record, revision, in_turn };
         Ok(self.seen.clone())
     }
 

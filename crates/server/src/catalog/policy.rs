@@ -59,7 +59,9 @@ impl Catalog {
         if let Some(change) =
             running.filter(|change| change.state == ChangeState::Live && change.life.is_some())
         {
-            self.hear_in_turn(&routes, &change, Event::PolicyChanged).await?;
+            let canary = change.canary(&known.policy);
+            let from_percent = change.life.as_ref().map_or(100.0, |life| life.percent(&canary));
+            self.hear_in_turn(&routes, &change, Event::PolicyChanged { from_percent }).await?;
         }
         Ok(PolicyReport { policy, set })
     }

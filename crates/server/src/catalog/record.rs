@@ -121,6 +121,9 @@ pub struct ChangeRecord {
     /// How many requests it gets, and why. Absent in what an older Belay kept: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub life: Option<Life>,
+    /// What is decided of it is told and not done, whatever the policy says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// What draws are made of: a client with a key stays where it is while this stays.
     #[serde(default)]
     pub seed: u64,

@@ -86,6 +86,9 @@ pub(super) struct DeployQuery {
     /// All requests run it from the beginning, rather than step by step.
     #[serde(default)]
     now: bool,
+    /// What is decided of it is told and not done.
+    #[serde(default)]
+    dry_run: bool,
     /// The command by which the app's own tests were run on it, if they were.
     #[serde(default)]
     test: String,
@@ -109,7 +112,8 @@ impl TryFrom<DeployQuery> for Consent {
             failed: edits(&query.failed)?,
             tied: sets.map(edits).collect::<Result<_, _>>()?,
         };
-        Ok(Self { all: query.yes, lose, bring_back, now: query.now, tests })
+        let DeployQuery { yes: all, now, dry_run, .. } = query;
+        Ok(Self { all, lose, bring_back, now, dry_run, tests })
     }
 }
 

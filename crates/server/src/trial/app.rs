@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use belay_govern::Evidence;
+use belay_govern::{Among, Evidence};
 use belay_judge::Watch;
 use belay_model::FunctionName;
 
@@ -46,8 +46,8 @@ pub(super) struct App {
 pub(super) struct Raised {
     pub(super) function: FunctionName,
     pub(super) alarm: Alarm,
-    /// The change that runs may be the cause.
-    pub(super) concerns_change: bool,
+    /// To whom it happens, if the change that runs may be the cause.
+    pub(super) among: Option<Among>,
 }
 
 /// The catalog acts for an app, until this is dropped.
@@ -85,18 +85,23 @@ impl App {
         }
         watched.pace.note();
         let known = !observation.abandoned;
-        let as_ever = known && drawn.as_ref().is_none_or(|drawn| drawn.side == Side::Out);
         let limits = watched.usual.limits();
-        let alarm = as_ever.then(|| watched.note(sample)).flatten();
+        let alarm = match drawn {
+            _ if !known => None,
+            Some(drawn) if drawn.side != Side::Out => watched
+                .note_live(sample, drawn.trial.is_live())
+                .map(|alarm| (alarm, Some(Among::Change))),
+            _ => watched.note(sample).map(|alarm| (alarm, None)),
+        };
         let withdrawn = self.is_withdrawn();
         if let Some(experiment) = self.experiment.as_mut().filter(|_| known && withdrawn) {
             experiment.note(observation);
             self.news = true;
         }
-        let raised = alarm.map(|alarm| {
+        let raised = alarm.map(|(alarm, among)| {
             let function = function.clone();
-            if self.seen.is_none() {
-                return Raised { function, alarm, concerns_change: true };
+            if self.seen.is_none() || among.is_some() {
+                return Raised { function, alarm, among: Some(Among::Change) };
             }
             // Only those who run nothing of the change tell whether it hurts others, and only by failures: how fast they are
             // answered changes with whatever else the machine does.
@@ -106,7 +111,8 @@ impl App {
             if concerns_change && !withdrawn {
                 self.experiment = experiment;
             }
-            Raised { function, alarm, concerns_change }
+            let among = concerns_change.then_some(Among::Others);
+            Raised { function, alarm, among }
         });
         raised.into_iter().chain(self.note_mix(function)).collect()
     }
@@ -123,7 +129,7 @@ impl App {
             watch.note(name == function);
             found = found.or_else(|| Some((name.clone(), mix_alarm(watch)?)));
         }
-        found.map(|(function, alarm)| Raised { function, alarm, concerns_change: false })
+        found.map(|(function, alarm)| Raised { function, alarm, among: None })
     }
 
     /// Functions that there are not any more are not watched.
@@ -136,7 +142,7 @@ impl App {
     pub(super) fn pass(&mut self, seconds: f64) -> Vec<Raised> {
         let alarm = |(function, watched): (&FunctionName, &mut Watched)| {
             let (function, alarm) = (function.clone(), watched.pass(seconds)?);
-            Some(Raised { function, alarm, concerns_change: false })
+            Some(Raised { function, alarm, among: None })
         };
         self.watched.iter_mut().filter_map(alarm).collect()
     }
@@ -184,6 +190,6 @@ impl App {
             }
         }
         (self.news, self.unkept) = (true, true);
-        self.watched.values_mut().for_each(|watched| watched.usual.begin_step());
+        self.watched.values_mut().for_each(Watched::begin_step);
     }
 }

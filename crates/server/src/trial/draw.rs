@@ -213,6 +213,12 @@ impl Trial {
         all.saturating_mul(self.thresholds.len())
     }
 
+    /// All requests run it but for those that stay to compare with, and nothing is suspected of it.
+    pub(super) fn is_live(&self) -> bool {
+        let life = &self.life;
+        !life.is_canary() && !life.is_suspected() && !life.is_withdrawn()
+    }
+
     /// Of the requests, the share that is admitted. 0 to 1.
     pub fn admitted(&self) -> f64 {
         self.exposure.admitted

@@ -41,7 +41,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// After a change that could not be settled, which takes a build.
 const SETTLE_AGAIN: Duration = Duration::from_mins(5);
 /// Between two times at which what was seen is kept for the next process.
-const KEEP: Duration = Duration::from_secs(10);
+const KEEP: Duration = Duration::from_secs(2);
 /// Requests that are heard before the next look.
 const HEARD_MAX: usize = 4_096;
 
@@ -163,8 +163,8 @@ impl Judge {
 
     /// Tells people, and the change that runs, if it may be that.
     fn alarm(&self, app: &AppName, raised: &Raised) {
-        let Raised { function, alarm, concerns_change } = raised;
-        let concerns_change = *concerns_change;
+        let Raised { function, alarm, among } = raised;
+        let among = *among;
         let what = format!("{} of {function}", alarm.kind.what());
         let routes = self.catalog.routes().load();
         let running = routes.app(app).and_then(|routes| routes.running_change());
@@ -177,8 +177,9 @@ impl Judge {
             let _begun = begun;
             let told = async {
                 catalog.alert(&alert).await?;
-                let Some(change) = change.filter(|_| concerns_change) else { return Ok(()) };
-                let left = catalog.hear(&app, change.version, Event::Alarm { what }).await?;
+                let Some((change, among)) = change.zip(among) else { return Ok(()) };
+                let event = Event::Alarm { what, among };
+                let left = catalog.hear(&app, change.version, event).await?;
                 catalog.finish(&app, change.version, left).await
             };
             let told: Result<(), CatalogError> = told.await;
@@ -295,7 +296,7 @@ impl Judge {
         let Some(known) = &record.life else { return false };
         let mut life = Life::clone(known);
         let (policy, canary) = (&app.policy, record.canary(&app.policy));
-        let code = ChangeCode { change: &record, policy };
+        let code = ChangeCode { parts: &record.parts, policy };
         let around = Around { now_ms, policy: &canary, impact: &policy.impact, code: &code };
         let effects = life.apply(event.clone(), around);
         !effects.is_empty() || life != *known

@@ -37,10 +37,7 @@ impl Thresholds {
                 policy.judge.with(&names.chain(own).collect::<Vec<_>>())
             };
             let runs = parts.iter().filter(|part| part.functions.contains(function));
-            let tolerant = runs.map(of_part).max_by_key(|judge| {
-                (judge.failures_tolerated, judge.costs_tolerated, judge.increase_min)
-            });
-            let Some(judge) = tolerant else { continue };
+            let Some(judge) = runs.map(of_part).reduce(more_tolerant) else { continue };
             let known = new.all.iter().position(|other| *other == judge);
             let class = known.unwrap_or(new.all.len());
             if known.is_none() {
@@ -67,6 +64,18 @@ impl Thresholds {
 
     pub fn of(&self, class: usize) -> Option<&JudgePolicy> {
         self.all.get(class)
+    }
+}
+
+/// Of each threshold the one that tolerates more.
+fn more_tolerant(one: JudgePolicy, other: JudgePolicy) -> JudgePolicy {
+    JudgePolicy {
+        failures_tolerated: one.failures_tolerated.max(other.failures_tolerated),
+        costs_tolerated: one.costs_tolerated.max(other.costs_tolerated),
+        increase_min: one.increase_min.max(other.increase_min),
+        harmless_below: one.harmless_below.max(other.harmless_below),
+        deadline_ms: one.deadline_ms.zip(other.deadline_ms).map(|(one, other)| one.max(other)),
+        ..one
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is usual for a function, and when it is not any more.
 //!
-//! Only requests that run nothing of what is on trial are looked at: the others have somebody to be compared with.
+//! Requests that run nothing of what is on trial say what is usual. Those that run a change which is live are held against
+//! that: they have somebody to be compared with, but where only a few in a hundred stay as before, comparing takes long.
 
 use belay_judge::{Alpha, Limits, Odd, Pace, Usual, Watch};
 use belay_model::Category;
@@ -28,6 +29,19 @@ pub(super) struct Watched {
     failures: Watch,
     slow: Watch,
     pub(super) pace: Pace,
+    live: OfLive,
+}
+
+/// What is held against a change that is live.
+#[derive(Default)]
+enum OfLive {
+    /// What was usual when it began is still to be taken over.
+    #[default]
+    New,
+    /// Failures, and slow requests.
+    On(Box<[Watch; 2]>),
+    /// It was told, and something has to happen first.
+    Told,
 }
 
 /// Something is not as it was.
@@ -89,7 +103,8 @@ impl Default for Watched {
         let watch =
             |tolerated| Watch::new(tolerated).unwrap_or_else(|_| unreachable!("it is a factor"));
         let (failures, slow) = (watch(FAILURES_TOLERATED), watch(SLOW_TOLERATED));
-        Self { usual: Usual::default(), failures, slow, pace: Pace::default() }
+        let live = OfLive::New;
+        Self { usual: Usual::default(), failures, slow, pace: Pace::default(), live }
     }
 }
 
@@ -99,12 +114,31 @@ impl Watched {
         let costs = Seen::costs(sample);
         let limits: Limits = self.usual.limits();
         self.usual.note(costs);
-        for (kind, watch) in [(Kind::Failures, &mut self.failures), (Kind::Slow, &mut self.slow)] {
-            if let Some(happened) = kind.happened(sample, &limits) {
-                watch.note(happened);
-            }
+        note_both([&mut self.failures, &mut self.slow], sample, &limits)
+    }
+
+    /// Notes a request that ran something of a change. Only of one that is live it is asked whether it is as usual, and once in
+    /// a life.
+    pub(super) fn note_live(&mut self, sample: &Sample, live: bool) -> Option<Alarm> {
+        if !live {
+            return None;
         }
-        alarm(Kind::Failures, &mut self.failures).or_else(|| alarm(Kind::Slow, &mut self.slow))
+        if matches!(self.live, OfLive::New) {
+            let mut known = [self.failures.clone(), self.slow.clone()];
+            known.iter_mut().for_each(Watch::begin);
+            self.live = OfLive::On(known.into());
+        }
+        let OfLive::On(watches) = &mut self.live else { return None };
+        let [failures, slow] = &mut **watches;
+        let raised = note_both([failures, slow], sample, &self.usual.limits())?;
+        self.live = OfLive::Told;
+        Some(raised)
+    }
+
+    /// What requests see of the change is otherwise now.
+    pub(super) fn begin_step(&mut self) {
+        self.usual.begin_step();
+        self.live = OfLive::New;
     }
 
     /// Time has passed, in seconds. After an alarm, as many requests as come then are taken for usual.
@@ -117,6 +151,15 @@ impl Watched {
         self.pace.learn_anew();
         Some(Alarm { kind: Kind::Pace(odd), usual, rate: None })
     }
+}
+
+fn note_both([failures, slow]: [&mut Watch; 2], sample: &Sample, limits: &Limits) -> Option<Alarm> {
+    for (kind, watch) in [(Kind::Failures, &mut *failures), (Kind::Slow, &mut *slow)] {
+        if let Some(happened) = kind.happened(sample, limits) {
+            watch.note(happened);
+        }
+    }
+    alarm(Kind::Failures, failures).or_else(|| alarm(Kind::Slow, slow))
 }
 
 /// Watches whether an app's request is one of a function.
@@ -159,6 +202,20 @@ mod tests {
             alarms.extend(watched.note(&sample(ending, 10)).map(|alarm| (request, alarm.kind)));
         }
         assert!(matches!(alarms[..], [(2_001..2_100, Kind::Failures)]), "{alarms:?}");
+    }
+
+    #[test]
+    fn a_live_change_is_held_against_what_was_usual_before_it() {
+        let failed = sample(Ending::Failed(Category::Exception), 10);
+        let mut watched = Watched::default();
+        (0..1_000).for_each(|_| drop(watched.note(&sample(Ending::Ok, 10))));
+        let told = |watched: &mut Watched, live| {
+            (0..200).filter_map(|_| watched.note_live(&failed, live)).count()
+        };
+        assert_eq!(told(&mut watched, false), 0, "in canary there is enough to compare with");
+        assert_eq!(told(&mut watched, true), 1, "once");
+        watched.begin_step();
+        assert_eq!(told(&mut watched, true), 1, "and again when something happened");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use belay_model::{Decimal, Outputs, Tags};
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, Server},
+    support::{App, Server, deploy},
     trial_support::{FAULT, first, quick, requests, shop, state, story, told},
 };
 
@@ -203,5 +203,82 @@ async fn a_promise_alone_is_no_edit() {
     let after = promising("return { status: 'done' };", "@success result.never", None);
     let deployed = server.deploy_in_steps(&after).await;
     assert_eq!((&deployed["version"], &deployed["change"]), (&json!(2), &Value::Null));
+    server.stop().await;
+}
+
+fn is_off(story: &Value) -> bool {
+    story["parts"].as_array().unwrap().iter().all(|part| part["arm"] == "before")
+}
+
+/// `pay` depends on `price`.
+fn depends(price: &str, pay: &str) -> App {
+    let code = format!(
+        "export async function price({{ n }}) {{ {price} }}\n\
+         /** @depends price */\n\
+         export async function pay({{ n }}) {{ {pay} }}\n"
+    );
+    let mut app = App::new("shop").module("main.js", &code, &[]);
+    for name in ["price", "pay"] {
+        app = app.function(name, "main.js");
+    }
+    app.manifest.policy = quick();
+    app
+}
+
+async fn price_fails(second: App, query: &'static str) -> (Server, Value) {
+    let server = Server::start().await;
+    server.deploy(&depends("return n;", "return [n];")).await;
+    let url = format!("http://{}/2015-03-31/functions/shop.price/invocations", server.http);
+    for n in 0..30 {
+        server.client.post(&url).json(&json!({ "n": n })).send().await.unwrap();
+    }
+    let (status, deployed) = deploy(server.client.clone(), server.control, second, query).await;
+    assert!(status.is_success(), "{deployed:#}");
+    (server, deployed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_depends_on_a_part_that_fails_gets_no_request_either() {
+    let fails = depends(FAULT, "return [n, n];");
+    let (server, deployed) = price_fails(fails, "").await;
+    assert_eq!(notes(&deployed, "fails_on_tapes").len(), 1, "{deployed:#}");
+    assert_eq!(notes(&deployed, "goes_with").len(), 1, "{deployed:#}");
+    let story = story(&server, 2).await;
+    let taken = told(&story, "taken_back");
+    assert_eq!(taken.len(), 1, "{story:#}");
+    assert_eq!(taken[0]["dependents"].as_array().unwrap().len(), 1, "{story:#}");
+    assert_eq!(taken[0]["affects"], json!(["pay", "price"]), "{story:#}");
+    assert!(is_off(&story), "{story:#}");
+    // People who want it all the same have it let in step by step.
+    let (status, _) = server.post("apps/shop/changes/2/restore", &json!({})).await;
+    assert_eq!(status.as_u16(), 200);
+    let restored = crate::trial_support::story(&server, 2).await;
+    assert_eq!((state(&restored), &restored["percent"]), ("canary", &json!(20.0)), "{restored:#}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_dry_run_it_is_told_and_let_in() {
+    let fails = depends(FAULT, "return [n, n];");
+    let (server, deployed) = price_fails(fails, "?dry_run=true").await;
+    let failing = notes(&deployed, "fails_on_tapes");
+    assert_eq!((failing.len(), &failing[0]["arm"]), (1, &json!("after")), "{deployed:#}");
+    let story = story(&server, 2).await;
+    assert_eq!(state(&story), "canary", "{story:#}");
+    assert_eq!(told(&story, "taken_back"), Vec::<&Value>::new(), "{story:#}");
+    let would = told(&story, "would_take_back");
+    assert_eq!(would.len(), 1, "{story:#}");
+    assert!(would[0]["reasons"][0].as_str().unwrap().contains("no stock"), "{story:#}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_function_is_left_out_where_the_policy_wants_that() {
+    let mut second = shop("return n * 2;", FAULT, "return `#${n}`;");
+    let whole = json!({ "rollback": "coarse" });
+    second.manifest.policy.places.insert("f".to_owned(), serde_json::from_value(whole).unwrap());
+    let (server, deployed) = deployed_twice(&second).await;
+    assert_eq!(notes(&deployed, "fails_on_tapes").len(), 3, "{deployed:#}");
+    assert!(is_off(&story(&server, 2).await));
     server.stop().await;
 }

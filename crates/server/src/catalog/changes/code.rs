@@ -1,4 +1,4 @@
-//! What the governor has to know of the code of a change: from its record, and from what the policy says of places.
+//! What the governor has to know of the code of a change: from its parts, and from what the policy says of places.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,15 @@ use crate::catalog::{ChangeRecord, PartRecord};
 
 /// The code of a change under a policy.
 pub struct ChangeCode<'a> {
-    pub change: &'a ChangeRecord,
+    pub parts: &'a [PartRecord],
     pub policy: &'a Policy,
 }
 
 impl ChangeRecord {
     /// How it is let in.
     pub fn canary(&self, policy: &Policy) -> CanaryPolicy {
-        canary(&self.parts, policy)
+        let canary = canary(&self.parts, policy);
+        CanaryPolicy { dry_run: canary.dry_run || self.dry_run, ..canary }
     }
 }
 
@@ -47,7 +48,7 @@ impl PartRecord {
 
 impl ChangeCode<'_> {
     fn part(&self, part: PartId) -> Option<&PartRecord> {
-        self.change.parts.get(usize::from(part.0))
+        self.parts.get(usize::from(part.0))
     }
 
     /// What is said of a part, by the narrowest name that says it, for each function that runs the part.

@@ -122,7 +122,11 @@ impl Catalog {
         let range = KeyRange::prefix(decisions_key(app, change)).limit(LIST_MAX);
         let found = self.inner.store.list(&DECISIONS, range).await?;
         let read = |found: &Record| record::decode::<DecisionRecord>(&found.key, &found.value);
-        found.iter().map(|found| read(found).map(|decision| decision.entry)).collect()
+        let all = found.iter().map(|found| read(found).map(|decision| decision.entry));
+        let mut all = all.collect::<Result<Vec<_>, _>>()?;
+        // After a crash numbers begin anew behind the last one that the record has.
+        all.sort_by_key(|entry| entry.at_ms);
+        Ok(all)
     }
 
     /// Only who holds the turn of the app may call this.
@@ -261,7 +265,7 @@ fn heard(app: &AppName, change: &Arc<ChangeRecord>, event: Event, policy: &Polic
     let mut life =
         change.life.clone().unwrap_or_else(|| Life::at_once(Vec::new(), &canary, now_ms));
     let known = life.clone();
-    let code = ChangeCode { change, policy };
+    let code = ChangeCode { parts: &change.parts, policy };
     let around = Around { now_ms, policy: &canary, impact: &policy.impact, code: &code };
     let effects = life.apply(event, around);
     let mut new = ChangeRecord::clone(change);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use belay_govern::{By, Level, Told};
 use belay_model::{EditId, Hash, PartId};
 
 use crate::catalog::PartRecord;
@@ -45,20 +44,8 @@ impl OwnTests {
 }
 
 impl Tested {
-    pub(super) fn told(&self) -> impl Iterator<Item = Told> {
-        let failed = (!self.failed.is_empty()).then(|| Told::TakenBack {
-            parts: self.failed.iter().copied().collect(),
-            by: By::Tests,
-            level: Level::Part,
-            measured: Vec::new(),
-            reasons: vec![format!("`{}` fails with it", self.command)],
-            dependents: Vec::new(),
-            affects: BTreeSet::new(),
-        });
-        let tied = self.tied.iter().map(|parts| Told::Merged {
-            parts: parts.iter().copied().collect(),
-            measured: Vec::new(),
-        });
-        failed.into_iter().chain(tied)
+    /// What they say of parts that they fail with.
+    pub(super) fn reason(&self) -> String {
+        format!("`{}` fails with it", self.command)
     }
 }

@@ -106,6 +106,8 @@ pub enum PartNoteKind {
     FailsOnTapes,
     /// The app's own tests fail with it.
     FailsTests,
+    /// It depends on one that begins taken back.
+    GoesWith,
 }
 
 /// What comes before the new version, and what goes on from there.
@@ -147,8 +149,8 @@ impl Catalog {
             self.first_arms(&after.app, &woven, base.superseded.as_ref(), &taken);
         let policy = effective_policy(seen, after);
         let trial = on_trial(&parts, base.superseded.as_ref());
-        let (way, made) = ((&policy.tapes, &consent.tests), (&woven, &parts[..]));
-        let tried = self.try_out(app, made, &trial, way).await?;
+        let (made, way) = ((&woven, &parts[..]), (&policy, seen.in_turn));
+        let tried = self.try_out(app, made, &trial, way, consent).await?;
         let version = app.latest().next();
         take_out(&mut parts, &mut notes, (&after.app, version), &tried);
         let faces = std::mem::take(&mut woven.faces);
@@ -170,6 +172,7 @@ impl Catalog {
             whole: woven.whole,
             flips: 0,
             life: None,
+            dry_run: consent.dry_run,
             seed: seed(base.superseded.as_ref()),
             told: 0,
             faces: stored,
@@ -178,7 +181,8 @@ impl Catalog {
             history: Vec::new(),
         };
         let canary = record.canary(&policy);
-        let life = first_life(groups, &record, &policy, consent.now, now_ms);
+        let mut life = first_life(groups, &record, &policy, consent.now, now_ms);
+        life.reported = tried.reported();
         let (percent, is_canary) = (life.percent(&canary), life.is_canary());
         let beginning = life.beginning(&canary, now_ms);
         record.life = Some(life);
@@ -190,7 +194,7 @@ impl Catalog {
         let superseded = base.superseded.map(|old| supersede(old, &record));
         told.extend(superseded.iter().map(|old| gone(old, version, now_ms)));
         let old = without_images(app, superseded.as_ref());
-        let guilty = tried.guilty_parts().collect();
+        let guilty = tried.guilty_parts().into_iter().collect();
         let validated = tried.tapes.map(|validation| validation.told);
         Ok(Some(PlannedChange {
             record,
@@ -500,9 +504,7 @@ fn groups(
     superseded: Option<&ChangeRecord>,
     tried: &Tried,
 ) -> Vec<Vec<PartId>> {
-    for part in tried.guilty_parts() {
-        trial.remove(&part);
-    }
+    trial = &trial - &tried.guilty_parts();
     let now = |old: &PartId| {
         let twin = |part: &PartRecord| part.carried_from.is_some_and(|(_, from)| from == *old);
         (0..).map(PartId).zip(parts).find(|(_, part)| twin(part)).map(|(id, _)| id)
@@ -524,18 +526,17 @@ fn groups(
     groups.into_iter().map(|set| set.into_iter().collect()).collect()
 }
 
-/// Parts on which recorded requests do worse, or tests fail, begin taken back.
+/// Parts on which recorded requests do worse, or tests fail, begin taken back, with what depends on them.
 fn take_out(
     parts: &mut [PartRecord],
     notes: &mut Vec<PartNote>,
     (app, version): (&AppName, VersionNumber),
     tried: &Tried,
 ) {
-    for part in tried.guilty_parts() {
+    for (part, kind, arm) in tried.noted() {
         if let Some(record) = parts.get_mut(usize::from(part.0)) {
-            record.arm = Arm::Before;
+            record.arm = arm;
         }
-        let (kind, arm) = (tried.kind(part), Arm::Before);
         notes.retain(|note| note.part != part);
         notes.push(PartNote { part, kind, arm, about: format!("{app}/{version}:{part}") });
     }
@@ -553,7 +554,7 @@ fn first_life(
         return Life::taken_back();
     }
     let begin = if now { Life::at_once } else { Life::new };
-    let groups = tied(&groups, &ChangeCode { change, policy });
+    let groups = tied(&groups, &ChangeCode { parts: &change.parts, policy });
     begin(groups, &change.canary(policy), now_ms)
 }
 

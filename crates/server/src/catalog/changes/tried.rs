@@ -2,18 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use belay_govern::{By, Entry, Level, Told};
-use belay_model::{Arm, PartId, TapePolicy};
+use belay_govern::{By, Code as _, Entry, Level, Told, tied};
+use belay_model::{Arm, Dependents, FunctionName, PartId, Policy, TapePolicy};
 use belay_weave::map_frames;
 
-use super::{
-    hear::places_of,
-    own_tests::{OwnTests, Tested},
-    plan::PartNoteKind,
-};
+use super::{code::ChangeCode, hear::places_of, own_tests::Tested, plan::PartNoteKind};
 use crate::{
     catalog::{
-        Catalog, CatalogError, PartRecord,
+        Catalog, CatalogError, Consent, PartRecord,
         blocking::on_big_stack,
         maps::Maps,
         woven::{FaceWork, WovenWork},
@@ -22,11 +18,28 @@ use crate::{
     tapes::{Did, Face, Program, TAPES_MAX, Validation, validate},
 };
 
+/// So long may it take while everybody else who changes the app waits.
+const IN_TURN_MS: u64 = 250;
+
 /// What is known of a change before it gets a request.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
     tests: Tested,
     pub(super) tapes: Option<Validation>,
+    blamed: Vec<Blamed>,
+    /// What is decided is told and not done.
+    dry_run: bool,
+}
+
+/// Parts that do worse, together.
+#[derive(Debug)]
+struct Blamed {
+    parts: BTreeSet<PartId>,
+    by: By,
+    reasons: Vec<Did>,
+    /// What depends on them. Nobody has it yet, so there is no need to ask anybody before it is not let in.
+    dependents: BTreeSet<PartId>,
+    affects: BTreeSet<FunctionName>,
 }
 
 impl Catalog {
@@ -37,13 +50,21 @@ impl Catalog {
         app: &AppRoutes,
         (woven, parts): (&WovenWork, &[PartRecord]),
         trial: &BTreeSet<PartId>,
-        (policy, tests): (&TapePolicy, &OwnTests),
+        (policy, in_turn): (&Policy, bool),
+        consent: &Consent,
     ) -> Result<Tried, CatalogError> {
-        let tests = tests.on(parts, trial);
+        let tests = consent.tests.on(parts, trial);
         let left = trial - &tests.failed;
         let program = program(woven, parts, (trial, &left));
-        let tapes = self.try_on_tapes(app, program, policy).await?;
-        Ok(Tried { tests, tapes })
+        let mut on_tapes = policy.tapes.clone();
+        if in_turn {
+            on_tapes.budget_ms = on_tapes.budget_ms.min(IN_TURN_MS);
+        }
+        let tapes = self.try_on_tapes(app, program, &on_tapes).await?;
+        let dry_run = policy.canary.dry_run || consent.dry_run;
+        let mut tried = Tried { tests, tapes, blamed: Vec::new(), dry_run };
+        tried.blame(trial, &ChangeCode { parts, policy });
+        Ok(tried)
     }
 
     /// Replays what was recorded of the app on the change. `None` if nothing was, or it must not take any time.
@@ -119,17 +140,52 @@ fn reason(did: &Did, maps: Option<&Maps>) -> String {
 }
 
 impl Tried {
-    /// Parts that begin taken back.
-    pub(super) fn guilty_parts(&self) -> impl Iterator<Item = PartId> {
-        let guilty = self.tapes.iter().flat_map(|it| &it.guilty);
-        let by_tapes = guilty.flat_map(|(parts, _)| parts.iter().copied());
-        self.tests.failed.iter().copied().chain(by_tapes)
+    fn blame(&mut self, trial: &BTreeSet<PartId>, code: &ChangeCode<'_>) {
+        let failed = Some(self.tests.failed.clone()).filter(|parts| !parts.is_empty());
+        let reason = || vec![Did { text: self.tests.reason(), frame: None }];
+        let by_tests = failed.into_iter().map(|parts| (parts, By::Tests, reason()));
+        let by_tapes = self.tapes.iter().flat_map(|it| &it.guilty);
+        let by_tapes = by_tapes.map(|(parts, did)| (parts.clone(), By::Tapes, did.clone()));
+        let alone: Vec<Vec<PartId>> = trial.iter().map(|part| vec![*part]).collect();
+        let groups = tied(&alone, code);
+        let mut blamed = Vec::new();
+        for (parts, by, reasons) in by_tests.chain(by_tapes) {
+            // As much at once as the policy wants.
+            let of_them = groups.iter().filter(|group| group.iter().any(|it| parts.contains(it)));
+            let parts: BTreeSet<PartId> = of_them.flatten().copied().collect();
+            let dependents = dependents(&parts, trial, code);
+            let all = parts.iter().chain(&dependents);
+            let affects = all.flat_map(|part| code.functions(*part)).collect();
+            blamed.push(Blamed { parts, by, reasons, dependents, affects });
+        }
+        self.blamed = blamed;
     }
 
-    /// What they do worse on.
-    pub(super) fn kind(&self, part: PartId) -> PartNoteKind {
-        let by_tests = self.tests.failed.contains(&part);
-        if by_tests { PartNoteKind::FailsTests } else { PartNoteKind::FailsOnTapes }
+    /// Parts that begin taken back.
+    pub(super) fn guilty_parts(&self) -> BTreeSet<PartId> {
+        let blamed = self.blamed.iter().filter(|_| !self.dry_run);
+        blamed.flat_map(|it| it.parts.iter().chain(&it.dependents)).copied().collect()
+    }
+
+    /// Parts that would, if what is decided were done.
+    pub(super) fn reported(&self) -> Vec<PartId> {
+        let blamed = self.blamed.iter().filter(|_| self.dry_run);
+        let parts: BTreeSet<PartId> = blamed.flat_map(|it| it.parts.iter().copied()).collect();
+        parts.into_iter().collect()
+    }
+
+    /// What is said of parts when it is deployed; the arm at which they begin.
+    pub(super) fn noted(&self) -> impl Iterator<Item = (PartId, PartNoteKind, Arm)> {
+        let arm = if self.dry_run { Arm::After } else { Arm::Before };
+        self.blamed.iter().flat_map(move |it| {
+            let kind = match it.by {
+                By::Tests => PartNoteKind::FailsTests,
+                By::Tapes | By::Judge | By::Human => PartNoteKind::FailsOnTapes,
+            };
+            let own = it.parts.iter().map(move |part| (*part, kind, arm));
+            let others = it.dependents.iter().filter(move |_| !self.dry_run);
+            own.chain(others.map(move |part| (*part, PartNoteKind::GoesWith, arm)))
+        })
     }
 
     /// Parts that move together.
@@ -140,28 +196,46 @@ impl Tried {
 
     /// What is told of it. `maps` lead to the user's own lines.
     pub(super) fn entries(&self, at_ms: u64, maps: Option<&Maps>) -> impl Iterator<Item = Entry> {
-        let by_tapes = self.tapes.iter().flat_map(|it| it.told_of(maps));
-        let all: Vec<Told> = self.tests.told().chain(by_tapes).collect();
+        let validated = self.tapes.iter().map(|it| Told::Validated(it.told.clone()));
+        let merged = self.merged().map(|parts| Told::Merged {
+            parts: parts.iter().copied().collect(),
+            measured: Vec::new(),
+        });
+        let blamed = self.blamed.iter().map(|it| it.told(self.dry_run, maps));
+        let all: Vec<Told> = validated.chain(blamed).chain(merged).collect();
         all.into_iter().map(move |told| Entry { at_ms, told })
     }
 }
 
-impl Validation {
-    fn told_of(&self, maps: Option<&Maps>) -> Vec<Told> {
-        let validated = Told::Validated(self.told.clone());
-        let taken = self.guilty.iter().map(|(parts, reasons)| Told::TakenBack {
-            parts: parts.iter().copied().collect(),
-            by: By::Tapes,
-            level: Level::Part,
-            measured: Vec::new(),
-            reasons: reasons.iter().map(|did| reason(did, maps)).collect(),
-            dependents: Vec::new(),
-            affects: BTreeSet::new(),
-        });
-        let merged = self.merged.sets.iter().map(|parts| Told::Merged {
-            parts: parts.iter().copied().collect(),
-            measured: Vec::new(),
-        });
-        [validated].into_iter().chain(taken).chain(merged).collect()
+impl Blamed {
+    fn told(&self, dry_run: bool, maps: Option<&Maps>) -> Told {
+        let parts = self.parts.iter().copied().collect();
+        let (measured, reasons) = (Vec::new(), self.reasons.iter().map(|did| reason(did, maps)));
+        let reasons = reasons.collect();
+        if dry_run {
+            return Told::WouldTakeBack { parts, measured, reasons };
+        }
+        let level = if self.parts.len() == 1 { Level::Part } else { Level::Function };
+        let dependents = self.dependents.iter().copied().collect();
+        let (by, affects) = (self.by, self.affects.clone());
+        Told::TakenBack { parts, by, level, measured, reasons, dependents, affects }
     }
+}
+
+/// The parts on trial that depend on `parts`, directly or not, unless they are to go on without.
+fn dependents(
+    parts: &BTreeSet<PartId>,
+    trial: &BTreeSet<PartId>,
+    code: &ChangeCode<'_>,
+) -> BTreeSet<PartId> {
+    let (mut found, mut next) = (BTreeSet::new(), parts.clone());
+    if parts.iter().all(|part| code.dependents(*part) == Dependents::Keep) {
+        return found;
+    }
+    while let Some(part) = next.pop_first() {
+        let users = code.users(part);
+        let new = users.into_iter().filter(|it| trial.contains(it) && !parts.contains(it));
+        next.extend(new.filter(|it| found.insert(*it)));
+    }
+    found
 }
