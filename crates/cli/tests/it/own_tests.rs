@@ -52,7 +52,7 @@ fn a_part_that_they_fail_with_gets_no_request() {
     let answer = run(&bench, &["invoke", "shop.f", "{\"n\": 1}"]).ok().json();
     assert_eq!(answer, serde_json::json!([2, 2, "#1"]));
     let story = run(&bench, &["explain", "shop/2"]).ok().stdout;
-    let told = "before it got a request: `node check.mjs` fails with it";
+    let told = "before it got a request: the app's own tests fail with it\n            `node check.mjs` fails with it";
     assert!(story.contains(told), "{story}");
 
     // The same edit starts so, and is not asked of them again.
