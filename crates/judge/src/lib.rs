@@ -11,7 +11,6 @@
 //! requests without arms ──▶ watch: does it happen more often than it did?
 //! requests after an alarm ──▶ subsiding: is it rare again?
 //! requests in a time     ──▶ pace: as many as usual?
-//! calls by kind         ──▶ mix: are the shares what they were?
 //! ```
 //! Pure: no clock, no randomness, no I/O. What is counted, and by whom, is told by the caller.
 
@@ -21,7 +20,6 @@ mod comparison;
 mod cost;
 mod evidence;
 mod kept;
-mod mix;
 mod pace;
 mod policy;
 mod rate;
@@ -36,7 +34,6 @@ pub use comparison::{Comparison, Decision, Event, Finding, Sample, Verdict};
 pub use cost::{Cost, Limits, Quantile, Spread, Usual};
 pub use evidence::{Alpha, Evidence};
 pub use kept::Kept;
-pub use mix::MixTest;
 pub use pace::{Odd, Pace};
 pub use policy::Policy;
 pub use rate::{Interval, Rate, difference};
@@ -54,8 +51,6 @@ pub enum Invalid {
     Share(f64),
     #[error("{0} times as often cannot be tolerated: it has to be 1 or more")]
     Tolerated(f64),
-    #[error("{0:?} are no shares: each has to be above 0, and they have to add up to 1")]
-    Shares(Vec<f64>),
     #[error("{0} is no increase of a share: it has to be above 0 and below 1")]
     Increase(f64),
 }

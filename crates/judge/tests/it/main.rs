@@ -6,6 +6,7 @@ mod changes;
 mod delays;
 mod false_alarms;
 mod paces;
+mod published;
 mod reference;
 mod support;
 mod watches;
