@@ -23,7 +23,8 @@ pub enum Event {
     /// The policy is another one, by which so many percent of the requests ran it.
     PolicyChanged { from_percent: f64 },
     /// Something happens more often than is usual for its app, such as `exception of quote`. It may be the change or not.
-    Alarm { what: String, among: Among },
+    /// `failed`: requests with the change that had failed by then, in this round.
+    Alarm { what: String, among: Among, failed: u64 },
 }
 
 /// The requests to which something happens.
@@ -90,8 +91,8 @@ impl Life {
                 turn.tie();
                 turn.follow_policy(from_percent);
             }
-            Event::Alarm { what, among: Among::Change } => turn.alarm(what),
-            Event::Alarm { what, among: Among::Others } => turn.suspect_sharing(&what),
+            Event::Alarm { what, among: Among::Change, failed } => turn.alarm(what, failed),
+            Event::Alarm { what, among: Among::Others, .. } => turn.suspect_sharing(&what),
         }
         let effects = turn.effects;
         if *self != before && self.generation == before.generation {
@@ -198,7 +199,8 @@ impl Turn<'_, '_> {
     /// What was suspected shows no harm: at once where it was by comparing, and after a step's time where it was by an alarm.
     fn clear(&mut self, naming: Naming, evidence: &Evidence) {
         let lasted = self.around.now_ms.saturating_sub(naming.since_ms);
-        let over = lasted >= self.around.policy.step_max_ms || evidence.harmless;
+        let over =
+            lasted >= self.around.policy.step_max_ms || evidence.harmless && evidence.current;
         if naming.cause == Cause::Watch && !over {
             return;
         }
@@ -210,13 +212,13 @@ impl Turn<'_, '_> {
     }
 
     /// Half of the requests go back to what was before, to see whether that is better.
-    fn alarm(&mut self, what: String) {
+    fn alarm(&mut self, what: String, failed: u64) {
         let (policy, now_ms) = (self.around.policy, self.around.now_ms);
         let Phase::Live { naming: None, .. } = self.life.phase else { return };
         if self.is_refused() || self.life.is_withdrawn() || policy.dry_run {
             return;
         }
-        let naming = Naming { since_ms: now_ms, cause: Cause::Watch, failed: 0 };
+        let naming = Naming { since_ms: now_ms, cause: Cause::Watch, failed };
         self.life.phase.set_naming(Some(naming));
         let percent = self.life.percent(policy);
         let groups = self.life.groups.clone();
@@ -236,7 +238,7 @@ impl Turn<'_, '_> {
         let lasted = self.around.now_ms.saturating_sub(since_ms);
         let policy = self.around.policy;
         let late = lasted >= policy.step_max_ms && policy.inconclusive == Inconclusive::Advance;
-        if lasted >= policy.step_min_ms && evidence.harmless {
+        if lasted >= policy.step_min_ms && evidence.harmless && evidence.current {
             Some(Why::Harmless)
         } else {
             late.then_some(Why::Inconclusive)
@@ -346,11 +348,11 @@ impl Turn<'_, '_> {
                 self.take_back(&parts, By::Human, level, Vec::new());
             }
             Arm::After => {
-                let was_off = self.life.phase == Phase::TakenBack;
+                let was_canary = self.life.is_canary();
                 self.add(&parts);
                 self.effects.push(Effect::Flip { parts: parts.clone(), arm });
                 self.tell(Told::Restored { parts });
-                if was_off && self.life.is_canary() {
+                if !was_canary && self.life.is_canary() {
                     self.tell(Told::Began { percent: self.life.percent(self.around.policy) });
                 }
             }
@@ -366,10 +368,12 @@ impl Turn<'_, '_> {
         self.life.reported.retain(|part| !parts.contains(part));
         self.become_another();
         let (policy, now_ms) = (self.around.policy, self.around.now_ms);
-        let in_steps = std::mem::take(&mut self.life.untried) && !policy.ramp.is_empty();
-        if self.life.phase == Phase::TakenBack {
-            self.life.phase =
-                if in_steps { Phase::canary(0, now_ms) } else { live(policy, now_ms, in_steps) };
+        let untried = std::mem::take(&mut self.life.untried);
+        let was_off = self.life.phase == Phase::TakenBack;
+        if untried && !policy.ramp.is_empty() {
+            self.life.phase = Phase::canary(0, now_ms);
+        } else if untried || was_off {
+            self.life.phase = live(policy, now_ms, untried);
         }
     }
 
@@ -389,12 +393,13 @@ impl Turn<'_, '_> {
     /// Ramps and windows are as the policy has them now.
     fn follow_policy(&mut self, from_percent: f64) {
         let policy = self.around.policy;
+        let now_ms = self.around.now_ms;
         match &mut self.life.phase {
-            Phase::Canary { step, .. } if *step >= policy.ramp.len() => {
+            Phase::Canary { step, since_ms, .. } if *step >= policy.ramp.len() => {
                 let Some(last) = policy.ramp.len().checked_sub(1) else {
                     return self.go_live(Why::Policy, &Evidence::default());
                 };
-                *step = last;
+                (*step, *since_ms) = (last, now_ms);
             }
             // An older Belay did not keep when it began.
             Phase::Live { since_ms: 0, .. } | Phase::Canary { .. } | Phase::TakenBack => {}

@@ -22,7 +22,7 @@ pub struct Life {
     /// Parts that are known to do harm, and that people have to decide on: until then it does not go on.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refused: BTreeSet<PartId>,
-    /// It was taken back before all requests ran it.
+    /// What is off of it was taken back before all requests ran it, and nothing else is on trial.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untried: bool,
 }

@@ -9,7 +9,7 @@ use belay_model::PartId;
 use crate::{
     apply::Turn,
     evidence::Evidence,
-    life::{Phase, Stage, Withdrawal},
+    life::{Cause, Phase, Stage, Withdrawal},
     story::{By, Level, Returned, Told},
 };
 
@@ -18,18 +18,21 @@ impl Turn<'_, '_> {
     pub(crate) fn suspect_sharing(&mut self, what: &str) {
         let policy = self.around.policy;
         let since_ms = match self.life.phase {
-            Phase::Canary { since_ms, naming: None, withdrawal: None, .. } => since_ms,
-            Phase::Live { since_ms, hold_out: true, naming: None, withdrawal: None, .. } => {
-                since_ms
-            }
+            Phase::Canary { since_ms, withdrawal: None, .. }
+            | Phase::Live { since_ms, hold_out: true, withdrawal: None, .. } => since_ms,
             Phase::Canary { .. } | Phase::Live { .. } | Phase::TakenBack => return,
         };
+        // An alarm of those who run it came first, as they are more, and nothing is known yet.
+        if self.life.phase.naming().is_some_and(|naming| naming.cause != Cause::Watch) {
+            return;
+        }
         let now_ms = self.around.now_ms;
         let follows = now_ms.saturating_sub(since_ms) <= policy.step_max_ms;
         let is_known = self.life.waits_for_people();
         if !follows || policy.dry_run || is_known || self.life.groups.is_empty() {
             return;
         }
+        self.life.phase.set_naming(None);
         let percent = self.life.percent(policy);
         self.set_stage(now_ms, Stage::Waiting);
         self.tell(Told::Shared { what: what.to_owned(), percent });

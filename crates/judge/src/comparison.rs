@@ -211,6 +211,11 @@ impl Comparison {
         self.more_failures(self.policy.slow).high <= self.policy.least_increase
     }
 
+    /// Whether the last request came at this share: what is said of rates is said of one share alone.
+    pub fn is_of(&self, share: Share) -> bool {
+        self.share == Some(share)
+    }
+
     /// To look for it takes longer than to decide.
     fn quantile(&self, event: Event) -> Option<[(Option<u64>, Option<u64>); 2]> {
         static BAND: LazyLock<Band> =

@@ -157,7 +157,8 @@ fn promoted_and_at_once_differ_in_who_there_is_to_compare_with() {
 
 #[test]
 fn an_alarm_has_half_of_the_requests_go_back_until_it_is_known() {
-    let alarm = || Event::Alarm { what: "exception of f".to_owned(), among: Among::Change };
+    let alarm =
+        || Event::Alarm { what: "exception of f".to_owned(), among: Among::Change, failed: 0 };
     let script = Script::at_once(&["f", "g"]).after(MIN).hears(alarm()).hears(alarm());
     let script = script.waits(1_000).after(1_000).sees(&seen("T", "T", "TU")).after(MIN);
     check!(script.hears(alarm()).waits(MAX - 1).waits(1));
@@ -211,8 +212,11 @@ fn windows_and_hold_outs_are_as_the_policy_has_them_now() {
     let script = Script::new(&["f"], live).after(MIN);
     let none = script.sets(|policy| policy.hold_out = Decimal::default());
     assert_eq!(none.life.exposure(&none.policy), belay_govern::Exposure::ALL);
-    let alarmed =
-        none.hears(Event::Alarm { what: "failures of f".to_owned(), among: Among::Change });
+    let alarmed = none.hears(Event::Alarm {
+        what: "failures of f".to_owned(),
+        among: Among::Change,
+        failed: 0,
+    });
     assert!(alarmed.life.is_suspected(), "who is held against itself is still watched");
     let script = Script::new(&["f"], policy()).after(MIN).hears(Event::Asked(Command::Promote));
     check!(script.sets(|policy| policy.window_ms = 2 * MIN).waits(2 * MIN - 1).waits(1));
@@ -228,7 +232,8 @@ fn what_nobody_has_run_yet_is_let_in_step_by_step() {
 #[test]
 fn a_live_change_is_watched_beside_its_hold_out() {
     let live = CanaryPolicy { ramp: Vec::new(), ..policy() };
-    let alarm = || Event::Alarm { what: "failures of f".to_owned(), among: Among::Change };
+    let alarm =
+        || Event::Alarm { what: "failures of f".to_owned(), among: Among::Change, failed: 0 };
     let script = Script::new(&["f", "g"], live).after(10 * MIN).hears(alarm()).hears(alarm());
     check!(script.after(MIN).sees(&seen("T", "T", "TU")).after(MIN).hears(alarm()).waits(MAX));
 }
@@ -250,4 +255,20 @@ fn a_life_is_read_as_it_was_written() {
     let text = serde_json::to_string(&script.life).unwrap();
     insta::assert_snapshot!(text);
     assert_eq!(serde_json::from_str::<Life>(&text).unwrap(), script.life);
+}
+
+#[test]
+fn what_was_known_of_another_share_clears_nothing() {
+    let past = || Seen { past: true, ..harmless() };
+    let waits = Script::new(&["f"], policy()).after(MIN).sees(&past());
+    assert_eq!(waits.life.percent(&waits.policy), 1.0, "nobody has run it at this step yet");
+    let live = CanaryPolicy { ramp: Vec::new(), ..policy() };
+    let alarm = Event::Alarm { what: "failures of f".to_owned(), among: Among::Change, failed: 70 };
+    let script = Script::new(&["f", "g"], live).after(MIN).hears(alarm).sees(&past());
+    assert!(script.life.is_suspected());
+    // Those that had failed before do not count for how many may.
+    let many = Seen { mixed: "T", failed: 100, ..Seen::default() };
+    let script = script.after(1_000).sees(&many);
+    assert_eq!(script.life.groups.len(), 2, "30 failed since then");
+    assert!(script.life.is_suspected());
 }

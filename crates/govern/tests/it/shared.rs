@@ -6,7 +6,7 @@ use belay_model::{CanaryPolicy, Decimal, Dependents};
 use crate::support::{MAX, MIN, Script, Seen, policy};
 
 fn alarm() -> Event {
-    Event::Alarm { what: "failures of f".to_owned(), among: Among::Others }
+    Event::Alarm { what: "failures of f".to_owned(), among: Among::Others, failed: 0 }
 }
 
 fn seen(subsided: Option<bool>) -> Seen<'static> {
@@ -102,7 +102,17 @@ fn people_are_asked_where_the_policy_says_so() {
 #[test]
 fn without_a_hold_out_half_of_the_requests_go_back_instead() {
     let none = CanaryPolicy { ramp: Vec::new(), hold_out: Decimal::default(), ..policy() };
-    let alarm = Event::Alarm { what: "failures of f".to_owned(), among: Among::Change };
+    let alarm = Event::Alarm { what: "failures of f".to_owned(), among: Among::Change, failed: 0 };
     let script = Script::new(&["f"], none).after(MIN).hears(alarm);
     assert!(script.life.is_suspected() && !script.life.is_withdrawn());
+}
+
+#[test]
+fn those_who_run_it_may_be_the_first_to_notice() {
+    let live = CanaryPolicy { ramp: Vec::new(), ..policy() };
+    let first = Event::Alarm { what: "failures of f".to_owned(), among: Among::Change, failed: 0 };
+    let script = Script::new(&["f", "g"], live).after(MIN).hears(first).hears(alarm());
+    assert!(script.life.is_withdrawn() && !script.life.is_suspected());
+    let script = script.sees(&turn(Some(false))).sees(&turn(Some(true)));
+    assert_eq!(script.life.groups, Vec::<Vec<belay_model::PartId>>::new());
 }

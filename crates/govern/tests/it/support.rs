@@ -68,6 +68,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) mixed: &'a str,
     pub(crate) groups: &'a str,
     pub(crate) harmless: bool,
+    /// It is about another share than that of now.
+    pub(crate) past: bool,
     pub(crate) failed: u64,
     pub(crate) subsided: Option<bool>,
     pub(crate) its_turn: bool,
@@ -221,6 +223,7 @@ pub(crate) fn evidence(life: &Life, seen: &Seen<'_>) -> Evidence {
         mixed: one(seen.mixed),
         groups: (0..life.groups.len()).map(group).collect(),
         harmless: seen.harmless,
+        current: !seen.past,
         failed: seen.failed,
         subsided: seen.subsided,
         its_turn: seen.its_turn,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::support::{MAX, MIN, Script, Seen, evidence, policy};
 
 fn alarm(among: Among) -> Event {
-    Event::Alarm { what: "failures of f".to_owned(), among }
+    Event::Alarm { what: "failures of f".to_owned(), among, failed: 0 }
 }
 
 fn seen(whole: &'static str, groups: &'static str) -> Seen<'static> {

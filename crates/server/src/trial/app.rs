@@ -48,6 +48,8 @@ pub(super) struct Raised {
     pub(super) alarm: Alarm,
     /// To whom it happens, if the change that runs may be the cause.
     pub(super) among: Option<Among>,
+    /// Requests with that change that have failed.
+    pub(super) failed: u64,
 }
 
 /// The catalog acts for an app, until this is dropped.
@@ -88,11 +90,16 @@ impl App {
         let limits = watched.usual.limits();
         let alarm = match drawn {
             _ if !known => None,
-            Some(drawn) if drawn.side != Side::Out => watched
-                .note_live(sample, drawn.trial.is_live())
-                .map(|alarm| (alarm, Some(Among::Change))),
+            Some(drawn) if drawn.side != Side::Out => {
+                // What came by nothing of it says nothing of it; whom it hurts besides, the others tell.
+                let concerned = |seen: &Seen| seen.concerns(observation, drawn);
+                let live = drawn.trial.is_live() && self.seen.as_ref().is_some_and(concerned);
+                let alarm = live.then(|| watched.note_live(sample)).flatten();
+                alarm.map(|alarm| (alarm, Some(Among::Change)))
+            }
             _ => watched.note(sample).map(|alarm| (alarm, None)),
         };
+        let failed = self.seen.as_ref().map_or(0, Seen::failed);
         let withdrawn = self.is_withdrawn();
         if let Some(experiment) = self.experiment.as_mut().filter(|_| known && withdrawn) {
             experiment.note(observation);
@@ -101,7 +108,7 @@ impl App {
         let raised = alarm.map(|(alarm, among)| {
             let function = function.clone();
             if self.seen.is_none() || among.is_some() {
-                return Raised { function, alarm, among: Some(Among::Change) };
+                return Raised { function, alarm, among: Some(Among::Change), failed };
             }
             // Only those who run nothing of the change tell whether it hurts others, and only by failures: how fast they are
             // answered changes with whatever else the machine does.
@@ -112,7 +119,7 @@ impl App {
                 self.experiment = experiment;
             }
             let among = concerns_change.then_some(Among::Others);
-            Raised { function, alarm, among }
+            Raised { function, alarm, among, failed }
         });
         raised.into_iter().chain(self.note_mix(function)).collect()
     }
@@ -129,7 +136,7 @@ impl App {
             watch.note(name == function);
             found = found.or_else(|| Some((name.clone(), mix_alarm(watch)?)));
         }
-        found.map(|(function, alarm)| Raised { function, alarm, among: None })
+        found.map(|(function, alarm)| Raised { function, alarm, among: None, failed: 0 })
     }
 
     /// Functions that there are not any more are not watched.
@@ -142,7 +149,7 @@ impl App {
     pub(super) fn pass(&mut self, seconds: f64) -> Vec<Raised> {
         let alarm = |(function, watched): (&FunctionName, &mut Watched)| {
             let (function, alarm) = (function.clone(), watched.pass(seconds)?);
-            Some(Raised { function, alarm, among: None })
+            Some(Raised { function, alarm, among: None, failed: 0 })
         };
         self.watched.iter_mut().filter_map(alarm).collect()
     }
@@ -181,15 +188,21 @@ impl App {
 
     /// The trial that the routes have.
     pub(super) fn follow_route(&mut self, trial: &Arc<Trial>) {
-        match &mut self.seen {
+        let phase = |trial: &Trial| (trial.change, trial.life.round, trial.life.is_canary());
+        let another = match &mut self.seen {
             Some(seen) if Arc::ptr_eq(seen.trial(), trial) => return,
-            Some(seen) => seen.follow(trial),
+            Some(seen) => {
+                let another = phase(seen.trial()) != phase(trial);
+                seen.follow(trial);
+                another
+            }
             None => {
                 let kept = self.kept.take();
                 self.seen = Some(Seen::resume(trial, kept.as_ref()));
+                true
             }
-        }
+        };
         (self.news, self.unkept) = (true, true);
-        self.watched.values_mut().for_each(Watched::begin_step);
+        self.watched.values_mut().for_each(|watched| watched.begin_step(another));
     }
 }

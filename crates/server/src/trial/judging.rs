@@ -163,8 +163,8 @@ impl Judge {
 
     /// Tells people, and the change that runs, if it may be that.
     fn alarm(&self, app: &AppName, raised: &Raised) {
-        let Raised { function, alarm, among } = raised;
-        let among = *among;
+        let Raised { function, alarm, .. } = raised;
+        let (among, failed) = (raised.among, raised.failed);
         let what = format!("{} of {function}", alarm.kind.what());
         let routes = self.catalog.routes().load();
         let running = routes.app(app).and_then(|routes| routes.running_change());
@@ -178,7 +178,7 @@ impl Judge {
             let told = async {
                 catalog.alert(&alert).await?;
                 let Some((change, among)) = change.zip(among) else { return Ok(()) };
-                let event = Event::Alarm { what, among };
+                let event = Event::Alarm { what, among, failed };
                 let left = catalog.hear(&app, change.version, event).await?;
                 catalog.finish(&app, change.version, left).await
             };

@@ -65,6 +65,11 @@ impl Split {
         !self.0.is_empty() && self.0.values().all(Comparison::is_harmless)
     }
 
+    /// Whether all of it is of requests at this share.
+    fn is_of(&self, share: Option<Share>) -> bool {
+        share.is_some_and(|share| self.0.values().all(|it| it.is_of(share)))
+    }
+
     /// Requests with the change that failed.
     fn failed(&self) -> u64 {
         self.0.values().map(|it| it.failed()[1]).sum()
@@ -227,20 +232,34 @@ impl Seen {
             let tests = self.trial.comparisons();
             let group = |identity: &u64| self.groups.get(identity).map(|it| it.verdict(tests));
             let groups = self.trial.groups.iter().map(|coin| &coin.identity);
-            let failed = self.whole.failed() + self.mixed.failed();
             Evidence {
                 generation: self.trial.life.generation,
                 whole: self.whole.verdict(tests),
                 mixed: self.mixed.verdict(tests),
                 groups: groups.map(|identity| group(identity).unwrap_or_default()).collect(),
                 harmless: self.whole.is_harmless(),
-                failed,
+                current: self.whole.is_of(self.trial.share_whole()),
+                failed: self.failed(),
                 subsided: None,
                 its_turn: false,
             }
         });
         self.evidence = Some(evidence.clone());
         evidence
+    }
+
+    /// Requests with the change, all of it or some, that failed in this round.
+    pub(super) fn failed(&self) -> u64 {
+        self.whole.failed() + self.mixed.failed()
+    }
+
+    /// Whether a request came by something of the round that goes on.
+    pub(super) fn concerns(&self, observation: &Observation, drawn: &Drawn) -> bool {
+        let same = |trial: &Trial| (trial.change, trial.life.round);
+        let reached =
+            |part: &PartId| drawn.trial.is_everywhere(*part) || observation.reached.has(*part);
+        same(&drawn.trial) == same(&self.trial)
+            && self.trial.groups.iter().flat_map(|coin| &coin.parts).any(reached)
     }
 
     /// For people.

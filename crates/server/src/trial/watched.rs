@@ -29,19 +29,8 @@ pub(super) struct Watched {
     failures: Watch,
     slow: Watch,
     pub(super) pace: Pace,
-    live: OfLive,
-}
-
-/// What is held against a change that is live.
-#[derive(Default)]
-enum OfLive {
-    /// What was usual when it began is still to be taken over.
-    #[default]
-    New,
-    /// Failures, and slow requests.
-    On(Box<[Watch; 2]>),
-    /// It was told, and something has to happen first.
-    Told,
+    /// Failures, and slow requests, of those who run a change that is live, against what was usual when it was let in.
+    live: Option<Box<[Watch; 2]>>,
 }
 
 /// Something is not as it was.
@@ -103,8 +92,7 @@ impl Default for Watched {
         let watch =
             |tolerated| Watch::new(tolerated).unwrap_or_else(|_| unreachable!("it is a factor"));
         let (failures, slow) = (watch(FAILURES_TOLERATED), watch(SLOW_TOLERATED));
-        let live = OfLive::New;
-        Self { usual: Usual::default(), failures, slow, pace: Pace::default(), live }
+        Self { usual: Usual::default(), failures, slow, pace: Pace::default(), live: None }
     }
 }
 
@@ -117,28 +105,15 @@ impl Watched {
         note_both([&mut self.failures, &mut self.slow], sample, &limits)
     }
 
-    /// Notes a request that ran something of a change. Only of one that is live it is asked whether it is as usual, and once in
-    /// a life.
-    pub(super) fn note_live(&mut self, sample: &Sample, live: bool) -> Option<Alarm> {
-        if !live {
-            return None;
-        }
-        if matches!(self.live, OfLive::New) {
+    /// Notes a request that ran something of a change which is live. After an alarm, what comes is taken for usual.
+    pub(super) fn note_live(&mut self, sample: &Sample) -> Option<Alarm> {
+        let known = || {
             let mut known = [self.failures.clone(), self.slow.clone()];
             known.iter_mut().for_each(Watch::begin);
-            self.live = OfLive::On(known.into());
-        }
-        let OfLive::On(watches) = &mut self.live else { return None };
-        let [failures, slow] = &mut **watches;
-        let raised = note_both([failures, slow], sample, &self.usual.limits())?;
-        self.live = OfLive::Told;
-        Some(raised)
-    }
-
-    /// What requests see of the change is otherwise now.
-    pub(super) fn begin_step(&mut self) {
-        self.usual.begin_step();
-        self.live = OfLive::New;
+            known.into()
+        };
+        let [failures, slow] = &mut **self.live.get_or_insert_with(known);
+        note_both([failures, slow], sample, &self.usual.limits())
     }
 
     /// Time has passed, in seconds. After an alarm, as many requests as come then are taken for usual.
@@ -150,6 +125,14 @@ impl Watched {
         let usual = self.pace.usual().unwrap_or_default();
         self.pace.learn_anew();
         Some(Alarm { kind: Kind::Pace(odd), usual, rate: None })
+    }
+
+    /// What requests see of the change is otherwise now; `another`: and it is another change, or another phase of its life.
+    pub(super) fn begin_step(&mut self, another: bool) {
+        self.usual.begin_step();
+        if another {
+            self.live = None;
+        }
     }
 }
 
@@ -208,14 +191,16 @@ mod tests {
     fn a_live_change_is_held_against_what_was_usual_before_it() {
         let failed = sample(Ending::Failed(Category::Exception), 10);
         let mut watched = Watched::default();
-        (0..1_000).for_each(|_| drop(watched.note(&sample(Ending::Ok, 10))));
-        let told = |watched: &mut Watched, live| {
-            (0..200).filter_map(|_| watched.note_live(&failed, live)).count()
-        };
-        assert_eq!(told(&mut watched, false), 0, "in canary there is enough to compare with");
-        assert_eq!(told(&mut watched, true), 1, "once");
-        watched.begin_step();
-        assert_eq!(told(&mut watched, true), 1, "and again when something happened");
+        for _ in 0..1_000 {
+            watched.note(&sample(Ending::Ok, 10));
+        }
+        let told =
+            |watched: &mut Watched| (0..5_000).filter_map(|_| watched.note_live(&failed)).count();
+        assert_eq!(told(&mut watched), 1, "once");
+        watched.begin_step(false);
+        assert_eq!(told(&mut watched), 0, "what was looked into is usual from then on");
+        watched.begin_step(true);
+        assert_eq!(told(&mut watched), 1, "but not of another change");
     }
 
     #[test]

@@ -280,6 +280,8 @@ async fn harm_that_comes_when_nearly_all_run_it_is_seen_at_once() {
         assert_eq!(status, StatusCode::OK);
         let set = json!({ "canary": { "hold_out": hold_out } });
         assert_eq!(server.put("apps/shop/policy", &set).await.0, StatusCode::OK);
+        // By then it looks harmless.
+        requests(&server, LEARNED).await;
         let (story, hurt) = hurt_until_taken_back(&server).await;
         let alarmed = told(&story, "alarmed");
         assert_eq!(alarmed.len(), 1, "{story:#}");

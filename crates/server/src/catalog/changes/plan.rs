@@ -183,6 +183,7 @@ impl Catalog {
         let canary = record.canary(&policy);
         let mut life = first_life(groups, &record, &policy, consent.now, now_ms);
         life.reported = tried.reported();
+        life.untried |= life.groups.is_empty() && !tried.guilty_parts().is_empty();
         let (percent, is_canary) = (life.percent(&canary), life.is_canary());
         let beginning = life.beginning(&canary, now_ms);
         record.life = Some(life);

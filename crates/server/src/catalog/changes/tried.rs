@@ -147,16 +147,32 @@ impl Tried {
         let by_tapes = self.tapes.iter().flat_map(|it| &it.guilty);
         let by_tapes = by_tapes.map(|(parts, did)| (parts.clone(), By::Tapes, did.clone()));
         let alone: Vec<Vec<PartId>> = trial.iter().map(|part| vec![*part]).collect();
-        let groups = tied(&alone, code);
-        let mut blamed = Vec::new();
-        for (parts, by, reasons) in by_tests.chain(by_tapes) {
-            // As much at once as the policy wants.
-            let of_them = groups.iter().filter(|group| group.iter().any(|it| parts.contains(it)));
-            let parts: BTreeSet<PartId> = of_them.flatten().copied().collect();
-            let dependents = dependents(&parts, trial, code);
-            let all = parts.iter().chain(&dependents);
-            let affects = all.flat_map(|part| code.functions(*part)).collect();
-            blamed.push(Blamed { parts, by, reasons, dependents, affects });
+        // As much at once as the policy wants; and nothing that is known to do worse without the rest.
+        let together: Vec<BTreeSet<PartId>> = tied(&alone, code)
+            .into_iter()
+            .map(BTreeSet::from_iter)
+            .chain(self.merged().map(|set| set & trial))
+            .collect();
+        let mut blamed: Vec<Blamed> = Vec::new();
+        for (guilty, by, mut reasons) in by_tests.chain(by_tapes) {
+            let mut parts = with_those_beside(guilty, &together);
+            if let Some(same) = blamed.iter_mut().find(|it| !it.parts.is_disjoint(&parts)) {
+                parts.extend(same.parts.iter().copied());
+                (same.parts, parts) = (parts, BTreeSet::new());
+                same.reasons.append(&mut reasons);
+            }
+            if !parts.is_empty() {
+                let (dependents, affects) = (BTreeSet::new(), BTreeSet::new());
+                blamed.push(Blamed { parts, by, reasons, dependents, affects });
+            }
+        }
+        let mut known: BTreeSet<PartId> = blamed.iter().flat_map(|it| &it.parts).copied().collect();
+        for it in &mut blamed {
+            let found = dependents(&it.parts, trial, &together, code);
+            it.dependents = &found - &known;
+            known.extend(&it.dependents);
+            let all = it.parts.iter().chain(&it.dependents);
+            it.affects = all.flat_map(|part| code.functions(*part)).collect();
         }
         self.blamed = blamed;
     }
@@ -222,20 +238,40 @@ impl Blamed {
     }
 }
 
-/// The parts on trial that depend on `parts`, directly or not, unless they are to go on without.
+/// The parts with all that move together with some of them.
+fn with_those_beside(
+    mut parts: BTreeSet<PartId>,
+    together: &[BTreeSet<PartId>],
+) -> BTreeSet<PartId> {
+    loop {
+        let touching = together.iter().filter(|set| !set.is_disjoint(&parts));
+        let more: BTreeSet<PartId> = touching.flatten().copied().collect();
+        if more.is_subset(&parts) {
+            return parts;
+        }
+        parts.extend(more);
+    }
+}
+
+/// The parts on trial that depend on `parts`, directly or not, with what moves together with those; unless they are to go on
+/// without.
 fn dependents(
     parts: &BTreeSet<PartId>,
     trial: &BTreeSet<PartId>,
+    together: &[BTreeSet<PartId>],
     code: &ChangeCode<'_>,
 ) -> BTreeSet<PartId> {
-    let (mut found, mut next) = (BTreeSet::new(), parts.clone());
+    let mut all = parts.clone();
     if parts.iter().all(|part| code.dependents(*part) == Dependents::Keep) {
-        return found;
+        return BTreeSet::new();
     }
-    while let Some(part) = next.pop_first() {
-        let users = code.users(part);
-        let new = users.into_iter().filter(|it| trial.contains(it) && !parts.contains(it));
-        next.extend(new.filter(|it| found.insert(*it)));
+    loop {
+        let users = all.iter().flat_map(|part| code.users(*part));
+        let users = users.filter(|part| trial.contains(part)).collect::<BTreeSet<_>>();
+        let more = with_those_beside(&all | &users, together);
+        if more == all {
+            return &all - parts;
+        }
+        all = more;
     }
-    found
 }
