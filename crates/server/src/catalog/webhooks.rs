@@ -2,28 +2,32 @@
 //!
 //! What is to be told is committed with what it is about. Delivered at least once: a receiver may get one twice, with the same
 //! `x-belay-delivery`.
+//!
+//! Apps take turns, and of each app one delivery is under way at a time: a receiver that is dead, or slow to answer, holds up
+//! nobody else. The key of a record begins with its app and the time when it is due, so that the first one of an app is the
+//! next: what waits for another attempt is not even read.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use belay_fabric::{KeyRange, Record, Transaction};
 use belay_govern::Entry;
 use belay_model::{AlertPolicy, AppName, Call, CallId, Outcome, VersionNumber};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{
-    Catalog, CatalogError,
+    Catalog,
     record::{self, FORMAT, WEBHOOKS},
 };
 use crate::telemetry::Timestamp;
 
 /// Pauses before a delivery is tried again; after the last one it is given up. Seconds.
 const PAUSES_S: [u64; 8] = [1, 5, 30, 120, 600, 3_600, 4 * 3_600, 12 * 3_600];
-/// Deliveries at a time.
-const PARALLEL: usize = 8;
+/// Deliveries at a time, each of another app.
+const PARALLEL: usize = 64;
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(500);
 /// Longest that a receiver may take. Milliseconds.
@@ -38,8 +42,17 @@ struct WebhookRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     body: Value,
+    /// What it is called towards the receiver, whenever it is tried.
+    delivery: String,
     attempts: usize,
     due_ms: u64,
+}
+
+impl WebhookRecord {
+    /// Of all records of an app, the one that is due first has the first key.
+    fn key(&self) -> String {
+        format!("{}/{:015}-{}", self.app, self.due_ms, self.delivery)
+    }
 }
 
 /// Adds what is to be told of a decision.
@@ -64,56 +77,100 @@ pub(super) fn put(
     body: Value,
 ) -> Transaction {
     let Some(url) = alerts.webhook.clone() else { return transaction };
-    let (app, secret) = (app.clone(), alerts.secret.clone());
-    let record =
-        WebhookRecord { format: FORMAT, app, url, secret, body, attempts: 0, due_ms: at_ms };
-    transaction.put(&WEBHOOKS, format!("{at_ms:015}-{name}"), record::encode(&record))
+    let record = WebhookRecord {
+        format: FORMAT,
+        app: app.clone(),
+        url,
+        secret: alerts.secret.clone(),
+        body,
+        delivery: format!("{at_ms:015}-{name}"),
+        attempts: 0,
+        due_ms: at_ms,
+    };
+    transaction.put(&WEBHOOKS, record.key(), record::encode(&record))
+}
+
+/// The last key that any record of the same app may have: `0` follows on `/`.
+fn behind_its_app(key: &str) -> String {
+    let app = key.split_once('/').map(|(app, _)| format!("{app}0"));
+    app.unwrap_or_else(|| key.to_owned())
 }
 
 impl Catalog {
     /// Delivers what is due, on and on.
     pub async fn deliver_webhooks(self) {
+        let (mut under_way, mut busy) = (FuturesUnordered::new(), BTreeSet::new());
+        // Apps up to here had their turn in this round.
+        let mut asked = String::new();
         loop {
-            if let Err(error) = self.deliver_due().await {
-                tracing::warn!(%error, "webhooks cannot be read");
+            let room = under_way.len() < PARALLEL;
+            let next = if room { self.next_webhook(&mut asked).await } else { None };
+            if let Some((found, webhook)) = next {
+                let is_due = webhook.due_ms <= Timestamp::now().0;
+                if is_due && busy.insert(webhook.app.clone()) {
+                    under_way.push(self.deliver(found, webhook));
+                }
+                continue;
             }
-            tokio::time::sleep(LOOK).await;
+            if room {
+                asked.clear();
+            }
+            tokio::select! {
+                Some(app) = under_way.next() => drop(busy.remove(&app)),
+                () = tokio::time::sleep(LOOK) => {}
+            }
         }
     }
 
-    async fn deliver_due(&self) -> Result<(), CatalogError> {
-        let found = self.inner.store.list(&WEBHOOKS, KeyRange::all().limit(100)).await?;
-        let now_ms = Timestamp::now().0;
-        let due = found.into_iter().filter_map(|found| {
-            let read = record::decode::<WebhookRecord>(&found.key, &found.value).ok()?;
-            (read.due_ms <= now_ms).then_some((found, read))
-        });
-        let deliver = |(found, webhook)| async move { self.deliver(found, webhook).await };
-        stream::iter(due).for_each_concurrent(PARALLEL, deliver).await;
-        Ok(())
+    /// What is due first of the next app behind those that were `asked`.
+    async fn next_webhook(&self, asked: &mut String) -> Option<(Record, WebhookRecord)> {
+        loop {
+            let range = KeyRange { after: Some(asked.clone()), ..KeyRange::all().limit(1) };
+            let listed = self.inner.store.list(&WEBHOOKS, range).await;
+            let found =
+                listed.inspect_err(|error| tracing::warn!(%error, "webhooks cannot be read"));
+            let found = found.ok()?.pop()?;
+            *asked = behind_its_app(&found.key);
+            match record::decode::<WebhookRecord>(&found.key, &found.value) {
+                Ok(webhook) => return Some((found, webhook)),
+                Err(error) => {
+                    tracing::error!(%error, "a webhook is given up");
+                    self.note_delivery(Transaction::new().delete(&WEBHOOKS, &found.key)).await;
+                }
+            }
+        }
     }
 
-    async fn deliver(&self, found: Record, mut webhook: WebhookRecord) {
-        let delivered = self.post(&found.key, &webhook).await;
+    /// Tries it once, and says whose it was.
+    async fn deliver(&self, found: Record, mut webhook: WebhookRecord) -> AppName {
+        let delivered = self.post(&webhook).await;
+        let done = Transaction::new().delete(&WEBHOOKS, &found.key);
         let transaction = match (delivered, PAUSES_S.get(webhook.attempts)) {
             (Err(reason), Some(pause)) => {
                 tracing::info!(app = %webhook.app, url = webhook.url, reason, "a webhook is tried again");
                 webhook.attempts += 1;
                 webhook.due_ms = Timestamp::now().0.saturating_add(pause * 1_000);
-                Transaction::new().put(&WEBHOOKS, &found.key, record::encode(&webhook))
+                done.put(&WEBHOOKS, webhook.key(), record::encode(&webhook))
             }
             (Err(reason), None) => {
                 tracing::error!(app = %webhook.app, url = webhook.url, reason, "a webhook is given up");
-                Transaction::new().delete(&WEBHOOKS, &found.key)
+                done
             }
-            (Ok(()), _) => Transaction::new().delete(&WEBHOOKS, &found.key),
+            (Ok(()), _) => done,
         };
+        self.note_delivery(transaction).await;
+        webhook.app
+    }
+
+    async fn note_delivery(&self, transaction: Transaction) {
         if let Err(error) = self.inner.store.commit(transaction).await {
             tracing::warn!(%error, "what became of a webhook cannot be kept");
+            // It is still the next one of its app, and must not be sent as fast as that fails.
+            tokio::time::sleep(LOOK).await;
         }
     }
 
-    async fn post(&self, key: &str, webhook: &WebhookRecord) -> Result<(), String> {
+    async fn post(&self, webhook: &WebhookRecord) -> Result<(), String> {
         // Of an app that is gone nobody wants to hear.
         let Ok(app) = self.app(&webhook.app) else { return Ok(()) };
         let live = app.live().ok_or("the app has no live version")?;
@@ -121,7 +178,7 @@ impl Catalog {
         let body = webhook.body.to_string();
         let mut headers = vec![
             ["content-type", "application/json"].map(str::to_owned),
-            ["x-belay-delivery", key].map(str::to_owned),
+            ["x-belay-delivery", &webhook.delivery].map(str::to_owned),
         ];
         if let Some(name) = &webhook.secret {
             let secret =

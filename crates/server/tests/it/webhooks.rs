@@ -67,3 +67,33 @@ async fn a_decision_is_told_until_it_is_heard() {
     assert_eq!(next["decision"]["told"], "live", "{next:#}");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_never_answers_holds_up_nobody_else() {
+    let (silent, web) = (
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    );
+    let server = Server::start().await;
+    for (name, receiver) in [("dead", &silent), ("shop", &web)] {
+        let address = receiver.local_addr().unwrap().to_string();
+        for mut app in [first(), shop("return n * 2;", "return n;", "return '';")] {
+            app.manifest.app = name.parse().unwrap();
+            app.manifest.egress.allow_internal = vec![address.clone()];
+            app.manifest.policy.alerts.webhook = Some(format!("http://{address}/belay"));
+            server.deploy(&app).await;
+        }
+        // More than are looked at together.
+        for flip in
+            ["take-back", "restore"].iter().cycle().take(if name == "dead" { 120 } else { 0 })
+        {
+            let (status, flipped) = server
+                .post(&format!("apps/dead/changes/2/{flip}"), &json!({ "parts": ["a"] }))
+                .await;
+            assert!(status.is_success(), "{flipped:#}");
+        }
+    }
+    let (_, told) = hear(&web, "200 OK").await;
+    assert_eq!(told["change"], "shop/2", "{told:#}");
+    server.stop().await;
+}
