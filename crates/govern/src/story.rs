@@ -189,9 +189,17 @@ pub struct Validated {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
     pub took_ms: u64,
-    /// What it does otherwise, such as `quote: result.total was "18.63 EUR", now "1.86 EUR"`; the first ones.
+    /// What it does otherwise, by field, such as `quote: result.total was "18.63 EUR", now "1.86 EUR" (82 requests)`: an example, and
+    /// how many requests show it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
+    /// So many more fields differ than are named.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub differences_more: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Who decided.

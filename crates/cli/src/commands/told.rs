@@ -252,6 +252,11 @@ pub(super) fn tried(entry: &Value) -> String {
     for line in show::items(entry, "differences").iter().filter_map(Value::as_str) {
         text.push_str(&format!("\n  {line}"));
     }
+    match number("differences_more") {
+        0 => {}
+        1 => text.push_str("\n  … and 1 more field"),
+        more => text.push_str(&format!("\n  … and {more} more fields")),
+    }
     text
 }
 

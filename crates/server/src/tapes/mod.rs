@@ -2,11 +2,12 @@
 //!
 //! - [`shelves`]: what is kept of the requests of an app, in memory;
 //! - [`trier`]: replays them on one program at some arms; [`ties`]: which parts have to do with each other;
-//! - [`validate`]: all of it, within a budget.
+//! - [`validate`]: all of it, within a budget; [`otherwise`]: what it does otherwise, for people.
 //!
 //! Invariants: a replay performs nothing; what a tape cannot tell is held against nobody; what was recorded stays on this
 //! node.
 
+mod otherwise;
 mod shelves;
 mod ties;
 mod trier;

@@ -8,11 +8,12 @@ use std::{
 
 use belay_engine::{EngineError, FunctionImage};
 use belay_govern::Validated;
-use belay_host::tape::{Criteria, Difference, Reason, Replayed, Tape, Verdict};
+use belay_host::tape::{Criteria, Reason, Replayed, Tape, Verdict};
 use belay_model::{Arm, FunctionName, PartId, TapePolicy};
 use belay_weave::{Bound, group_check, smallest};
 
 use super::{
+    otherwise::{Line, Otherwise, TOLD_MAX, lines},
     ties::{covering, most_tied_first},
     trier::{Stop, Trier},
 };
@@ -26,8 +27,6 @@ const ASKED_MAX: usize = 4;
 const COVERING_MAX: usize = 6;
 /// The share of the budget in which each tape is tried once.
 const FIRST_RUN: f64 = 0.6;
-/// Differences that are told.
-const TOLD_MAX: usize = 12;
 
 /// Two versions in one program, as it is about to be deployed.
 pub struct Program {
@@ -95,7 +94,12 @@ pub fn validate(
 ) -> Result<Validation, EngineError> {
     let (began, budget) = (Instant::now(), Duration::from_millis(policy.budget_ms));
     let trier = Trier::new(program, policy, began + budget);
-    let mut trial = Trial { trier, tried: Vec::new(), found: Validation::default() };
+    let mut trial = Trial {
+        trier,
+        tried: Vec::new(),
+        otherwise: Otherwise::default(),
+        found: Validation::default(),
+    };
     // What is left is for the search.
     let steps = [
         trial.first_run(tapes, began + budget.mul_f64(FIRST_RUN)),
@@ -103,6 +107,7 @@ pub fn validate(
         trial.mixtures(),
     ];
     let mut found = trial.found;
+    (found.told.differences, found.told.differences_more) = trial.otherwise.told();
     for step in steps {
         match step {
             Ok(()) => {}
@@ -117,6 +122,7 @@ pub fn validate(
 struct Trial<'p> {
     trier: Trier<'p>,
     tried: Vec<Tried>,
+    otherwise: Otherwise,
     found: Validation,
 }
 
@@ -125,7 +131,13 @@ struct Tried {
     function: FunctionName,
     tape: Tape,
     reached: BTreeSet<PartId>,
-    worse: Vec<Did>,
+    worse: Vec<Reasoned>,
+}
+
+/// What was done worse, with the name of what is told once, whatever the tape.
+struct Reasoned {
+    name: String,
+    did: Did,
 }
 
 impl Trial<'_> {
@@ -231,9 +243,10 @@ impl Trial<'_> {
     }
 
     fn blame(&mut self, parts: BTreeSet<PartId>, tapes: &[usize]) {
-        let mut reasons: Vec<Did> =
-            tapes.iter().flat_map(|at| self.tried[*at].worse.iter().cloned()).collect();
-        reasons.dedup();
+        let mut names = BTreeSet::new();
+        let all = tapes.iter().flat_map(|at| &self.tried[*at].worse);
+        let first = all.filter(|reasoned| names.insert(&reasoned.name));
+        let mut reasons: Vec<Did> = first.map(|reasoned| reasoned.did.clone()).collect();
         reasons.truncate(TOLD_MAX);
         self.found.guilty.push((parts, reasons));
     }
@@ -256,12 +269,7 @@ impl Trial<'_> {
         if replayed.verdict != Verdict::Changed {
             return;
         }
-        for line in replayed.differences.iter().flat_map(lines) {
-            let line = format!("{function}: {line}");
-            if told.differences.len() < TOLD_MAX && !told.differences.contains(&line) {
-                told.differences.push(line);
-            }
-        }
+        self.otherwise.note(function, &replayed.differences);
     }
 
     fn is_worse(&self, tapes: &[usize], on: &BTreeSet<PartId>) -> Result<bool, Stop> {
@@ -296,7 +304,7 @@ impl Trial<'_> {
 }
 
 /// What a candidate did worse.
-fn worse(function: &FunctionName, replayed: &Replayed) -> Vec<Did> {
+fn worse(function: &FunctionName, replayed: &Replayed) -> Vec<Reasoned> {
     match &replayed.verdict {
         Verdict::Worse(reasons) => {
             reasons.iter().flat_map(|reason| did(function, reason)).collect()
@@ -305,12 +313,16 @@ fn worse(function: &FunctionName, replayed: &Replayed) -> Vec<Did> {
     }
 }
 
-fn did(function: &FunctionName, reason: &Reason) -> Vec<Did> {
+fn did(function: &FunctionName, reason: &Reason) -> Vec<Reasoned> {
     let named = |text: String| format!("{function}: {text}");
     let (text, frame) = match reason {
         Reason::Otherwise { differences } => {
             let lines = differences.iter().flat_map(lines);
-            return lines.map(|line| Did { text: named(line), frame: None }).collect();
+            let did = |line: Line| Reasoned {
+                name: named(line.name),
+                did: Did { text: named(line.text), frame: None },
+            };
+            return lines.map(did).collect();
         }
         Reason::Failed { now, error_type, message, stack, .. } => {
             let text = format!("{}: {error_type}: {message}", now.as_str());
@@ -329,28 +341,10 @@ fn did(function: &FunctionName, reason: &Reason) -> Vec<Did> {
             (format!("{} kB of memory, not {} kB", now_bytes >> 10, was_bytes >> 10), None)
         }
     };
-    vec![Did { text: named(text), frame }]
+    let text = named(text);
+    vec![Reasoned { name: text.clone(), did: Did { text, frame } }]
 }
 
 fn on_one_line(expression: &str) -> String {
     expression.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn lines(difference: &Difference) -> Vec<String> {
-    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-    let fields = |of: &str, fields: &[belay_host::tape::Field]| {
-        let line = |field: &belay_host::tape::Field| {
-            format!("{of}{} was {}, now {}", field.path, shown(&field.was), shown(&field.now))
-        };
-        fields.iter().map(line).collect()
-    };
-    match difference {
-        Difference::Result { fields: all } => fields("", all),
-        Difference::Ending { was, now } => vec![format!("ended with {was}, now with {now}")],
-        Difference::Changed { op, subject, fields: all } => {
-            fields(&format!("{op} {subject} "), all)
-        }
-        Difference::Missing { op, subject } => vec![format!("{op} {subject} is not made any more")],
-        Difference::Additional { op, subject } => vec![format!("{op} {subject} is new")],
-    }
 }
