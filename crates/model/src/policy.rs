@@ -453,6 +453,10 @@ impl JudgePolicy {
             .or_else(|| factor("costs_tolerated", self.costs_tolerated))
             .or_else(|| percent("increase_min", self.increase_min, Decimal::default()))
             .or_else(|| percent("harmless_below", self.harmless_below, Decimal::thousandths(1)))
+            .or_else(|| {
+                let none = self.deadline_ms == Some(0);
+                none.then(|| "judge.deadline is nothing: no request would be in time".to_owned())
+            })
     }
 }
 
@@ -565,6 +569,8 @@ mod tests {
             r#"{"judge":{"failures_tolerated":0.5}}"#,
             r#"{"judge":{"increase_min":100}}"#,
             r#"{"judge":{"harmless_below":0}}"#,
+            r#"{"judge":{"deadline_ms":0}}"#,
+            r#"{"for":{"pay":{"deadline_ms":0}}}"#,
             r#"{"alerts":{"webhook":"mailto:me"}}"#,
             r#"{"tapes":{"rate":101}}"#,
             r#"{"tapes":{"bytes_max":9999999999}}"#,

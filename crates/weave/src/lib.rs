@@ -29,6 +29,7 @@ pub use dependencies::{Detail, Packages, Reach, dependencies, reach};
 pub use fs::{FileKind, Meta, SourceFs};
 pub use graph::{EntryPoint, GraphResult, ResolvedEntry, exported_functions, resolve_graph};
 pub use limits::SourceLimits;
+pub use linking::nearest;
 pub use map::{MapError, PositionMap, map_frame, map_frames, map_stack};
 pub use mixing::{Bound, NODE_ARMS, NODE_PRELUDE, group_check, node_arms, smallest};
 pub use tags::{app_tags, same_tags, tags};

@@ -1,10 +1,11 @@
 //! `belay policy`: how changes of an app are let in and judged.
 
+use belay_model::Diagnostic;
 use serde_json::{Map, Value};
 
 use crate::{
     args::PolicyArgs,
-    client::Client,
+    client::{Client, read},
     config::policy,
     exit::{CliError, CliResult, Exit},
     output::Output,
@@ -26,6 +27,10 @@ pub(crate) async fn run(args: &PolicyArgs, output: Output) -> CliResult {
     };
     let rows: Vec<_> = policy::list(&report["policy"]).into_iter().map(row).collect();
     output.table(&["SETTING", "VALUE", ""], &rows);
+    if !output.is_json() {
+        let diagnostics: Vec<Diagnostic> = read(report["diagnostics"].clone()).unwrap_or_default();
+        output.diagnostics(&diagnostics);
+    }
     Ok(())
 }
 

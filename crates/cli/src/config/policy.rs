@@ -1,6 +1,8 @@
 //! `[canary]`, `[judge]` and the like: how changes are let in, and what is harm; `[for.NAME]`: what differs for some code.
 //! `belay policy` sets the same keys on a server.
 
+use std::ops::Range;
+
 use belay_model::Policy;
 use serde_json::{Map, Value as Json, json};
 use toml::{
@@ -176,34 +178,104 @@ fn plain(number: f64) -> Value {
     if number.fract() == 0.0 { Value::Integer(number as i64) } else { Value::Float(number) }
 }
 
+/// A value that a file says, and where.
+struct Said<'a> {
+    setting: &'static Setting,
+    place: Option<&'a str>,
+    value: Json,
+    span: Range<usize>,
+}
+
 /// The policy that a file says.
 pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Policy {
-    let mut policy = Policy::default();
+    let mut said = Vec::new();
     for table in TABLES.into_iter().filter(|table| *table != PLACES) {
         if let Some(value) = root.get(table) {
-            read_table(reader, (table, None), value, &mut policy);
+            read_table(reader, (table, None), value, &mut said);
         }
     }
     if let Some(value) = root.get(PLACES)
         && let Some(places) = reader.table(PLACES, value)
     {
         for (name, value) in places {
-            read_table(reader, (PLACES, Some(name.get_ref())), value, &mut policy);
+            read_table(reader, (PLACES, Some(name.get_ref())), value, &mut said);
         }
+        names(reader, root, places, &said);
     }
-    if let (Some(problem), Some(place)) = (policy.problem(), place(root)) {
+    fitting(reader, said)
+}
+
+/// The policy of all values that make sense together; each of the others is a mistake.
+fn fitting(reader: &mut Reader<'_>, mut said: Vec<Said<'_>>) -> Policy {
+    loop {
+        let policy = policy_of(said.iter());
+        let Some(problem) = policy.problem() else { return policy };
+        // A value without which there is no such problem; a name that makes no sense goes with all that is said of it.
+        let mends = |left: &dyn Fn(usize, &Said<'_>) -> bool| {
+            let left = said.iter().enumerate().filter(|(at, said)| left(*at, said));
+            policy_of(left.map(|(_, said)| said)).problem().as_ref() != Some(&problem)
+        };
+        let alone = |culprit: &usize| mends(&|at, _| at != *culprit);
+        let with_its_place =
+            |culprit: &usize| mends(&|_, other| other.place != said[*culprit].place);
+        let found = (0..said.len()).rev().find(alone);
+        let found = found.or_else(|| (0..said.len()).find(with_its_place));
+        let span = found.map_or(0..0, |culprit| said[culprit].span.clone());
         let help = "docs/belay-toml.md says what each key may be";
-        reader.mistake(&place, "out-of-range", problem, help);
+        reader.mistake(&span, "out-of-range", problem.clone(), help);
+        let Some(culprit) = found else { return policy };
+        let whole = !alone(&culprit);
+        let Said { place, .. } = said.remove(culprit);
+        said.retain(|other| !whole || other.place != place);
     }
-    policy
+}
+
+/// Each value has been tried by itself.
+fn policy_of<'s>(said: impl Iterator<Item = &'s Said<'s>>) -> Policy {
+    let mut all = serde_json::to_value(Policy::default()).unwrap_or_default();
+    for Said { setting, place, value, .. } in said {
+        put(&mut all, (setting, *place), value.clone());
+    }
+    serde_json::from_value(all).unwrap_or_default()
+}
+
+fn put(policy: &mut Json, (setting, place): (&Setting, Option<&str>), value: Json) {
+    let table = &mut policy[setting.table];
+    match place {
+        Some(place) => table[place][setting.field] = value,
+        None => table[setting.field] = value,
+    }
+}
+
+/// Functions of the app that places name have to be there. Whether code is there is known to who reads it.
+fn names(reader: &mut Reader<'_>, root: &DeTable<'_>, places: &DeTable<'_>, said: &[Said<'_>]) {
+    let Some(functions) = root.get("functions").and_then(|value| value.get_ref().as_table()) else {
+        return;
+    };
+    let known: Vec<&str> = functions.keys().map(|key| &**key.get_ref()).collect();
+    let places = places.keys().map(|key| (&**key.get_ref(), key.span()));
+    let named = places.filter(|(name, _)| !name.contains('#'));
+    let fallbacks = said.iter().filter(|said| said.setting.field == "fallback");
+    let fallbacks = fallbacks.filter_map(|said| Some((said.value.as_str()?, said.span.clone())));
+    for (name, span) in named.chain(fallbacks).filter(|(name, _)| !known.contains(name)) {
+        let help = match nearest(name, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "the app has: {}; code is named as in \"src/pay.ts#total\"",
+                known.join(", ")
+            ),
+        };
+        let message = format!("the app has no function `{name}`");
+        reader.mistake(&span, "unknown-function", message, &help);
+    }
 }
 
 /// One table: of the app, or of the place that is named.
-fn read_table(
+fn read_table<'a>(
     reader: &mut Reader<'_>,
-    (table, place): (&'static str, Option<&str>),
+    (table, place): (&'static str, Option<&'a str>),
     value: &Spanned<DeValue<'_>>,
-    policy: &mut Policy,
+    said: &mut Vec<Said<'a>>,
 ) {
     let shown = place.map_or_else(|| table.to_owned(), |place| format!("{table}.{place}"));
     let Some(entries) = reader.table(&shown, value) else { return };
@@ -212,49 +284,35 @@ fn read_table(
     for (key, value) in entries {
         let name = &**key.get_ref();
         match all().find(|it| it.key == name) {
-            Some(setting) => apply(reader, (setting, place), value, policy),
+            Some(setting) => said.extend(read_value(reader, (setting, place), value)),
             None => reader.unknown_key(key, &known, &format!("[{shown}]")),
         }
     }
 }
 
-fn place(root: &DeTable<'_>) -> Option<std::ops::Range<usize>> {
-    TABLES.iter().find_map(|table| root.get(*table)).map(Spanned::span)
-}
-
-fn apply(
+fn read_value<'a>(
     reader: &mut Reader<'_>,
-    (setting, place): (&Setting, Option<&str>),
+    (setting, place): (&'static Setting, Option<&'a str>),
     value: &Spanned<DeValue<'_>>,
-    policy: &mut Policy,
-) {
-    let text = reader.source.get(value.span()).unwrap_or_default();
+) -> Option<Said<'a>> {
+    let span = value.span();
+    let text = reader.source.get(span.clone()).unwrap_or_default();
     let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok();
     let found = parsed.as_ref().and_then(|table| table.get("value"));
     let Some(json) = found.and_then(|value| setting.kind.read(value)) else {
-        return reader.wrong_type(setting.key, value, setting.kind.expected());
+        reader.wrong_type(setting.key, value, setting.kind.expected());
+        return None;
     };
-    match with(policy, (setting, place), json) {
-        Ok(changed) => *policy = changed,
+    let mut alone = serde_json::json!({});
+    put(&mut alone, (setting, place), json.clone());
+    match serde_json::from_value::<Policy>(alone) {
+        Ok(_) => Some(Said { setting, place, value: json, span }),
         Err(message) => {
             let message = format!("`{}`: {message}", setting.key);
-            reader.mistake(&value.span(), "bad-policy", message, setting.kind.expected());
+            reader.mistake(&span, "bad-policy", message, setting.kind.expected());
+            None
         }
     }
-}
-
-fn with(
-    policy: &Policy,
-    (setting, place): (&Setting, Option<&str>),
-    value: Json,
-) -> Result<Policy, String> {
-    let mut all = serde_json::to_value(policy).map_err(|error| error.to_string())?;
-    let table = &mut all[setting.table];
-    match place {
-        Some(place) => table[place][setting.field] = value,
-        None => table[setting.field] = value,
-    }
-    serde_json::from_value(all).map_err(|error| error.to_string())
 }
 
 /// The tables of a policy, without what is as usual.

@@ -118,6 +118,9 @@ fn a_policy_is_listed_set_and_refused() {
     assert_eq!(row(&listed, "canary.window"), ["canary.window", "\"60m\"", "set", "here"]);
     assert_eq!(row(&listed, "for.price.harm_max"), ["for.price.harm_max", "7", "set", "here"]);
     assert_eq!(row(&listed, "for.price.ramp"), ["for.price.ramp", "[2]", "set", "here"]);
+    let unsigned = bench.run(&["policy", "shop", "alerts.secret=NOPE"]).ok().stderr;
+    assert!(unsigned.contains("the app has no secret `NOPE`"), "{unsigned}");
+    bench.run(&["policy", "shop", "alerts.secret="]).ok();
     let told = deployed(&bench, "return n + 1;", "return n;");
     assert!(told.contains("2 % of the requests run it now"), "{told}");
     let listed = bench.run(&["policy", "shop", "for.price.ramp="]).ok().stdout;
@@ -128,6 +131,10 @@ fn a_policy_is_listed_set_and_refused() {
         &["policy", "shop", "canary.ramp=often"],
         &["policy", "shop", "canary.ramp=[9, 3]"],
         &["policy", "shop", "for.price.rollback=never"],
+        &["policy", "shop", "for.nosuch.window=1h"],
+        &["policy", "shop", "for.price.fallback=shp"],
+        &["policy", "shop", "for.shop.js#priec.window=1h"],
+        &["policy", "shop", "judge.deadline=0s"],
         &["policy", "shop", "nothing"],
     ];
     let refused: Vec<String> = refused.iter().map(|args| bench.run(args).shown()).collect();

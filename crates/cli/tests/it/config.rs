@@ -285,6 +285,21 @@ deadline = "soon"
 }
 
 #[test]
+fn policies_that_are_out_of_range_are_shown_where_they_are() {
+    let policies = "app = \"a\"\nfunctions = { pay = \"a.ts\" }\n\n[judge]\nslow = 0.1\n\n\
+        [alerts]\nwebhook = \"ftp://x\"\n\n[canary]\nstep_min = \"10m\"\n\n\
+        [for.pay]\nharm_max = 3\ndeadline = \"0s\"\n\n[for.\"src/a b.ts#x\"]\nwindow = \"1h\"\nramp = [1]\n";
+    insta::assert_snapshot!(check(policies));
+}
+
+#[test]
+fn functions_that_a_policy_names_have_to_be_there() {
+    let policies = "app = \"a\"\nfunctions = { price = \"a.ts\", pay = \"a.ts#pay\" }\n\n\
+        [for.priec]\nwindow = \"1h\"\n\n[for.pay]\nfallback = \"nosuch\"\n\n[for.\"a.ts#total\"]\nramp = [1]\n";
+    insta::assert_snapshot!(check(policies));
+}
+
+#[test]
 fn nothing_to_deploy() {
     insta::assert_snapshot!("empty", check(""));
     insta::assert_snapshot!("no-function", check("app = \"a\"\n[functions]\n"));

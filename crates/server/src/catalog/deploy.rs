@@ -157,7 +157,8 @@ impl Catalog {
         if let Some(unchanged) = self.rewritten(&manifest).await? {
             return Ok(unchanged);
         }
-        let work = self.inner.builder.build(&manifest, Purpose::Deploy).await?;
+        let mut work = self.inner.builder.build(&manifest, Purpose::Deploy).await?;
+        work.diagnostics.extend(self.doubts(&manifest, &work.tags).await?);
         let started = Instant::now();
         let stored = self.store_blobs((&manifest, &encoded), &work).await?;
 

@@ -7,7 +7,11 @@ use belay_fabric::Blobs;
 use belay_host::Egress;
 use belay_model::{AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash};
 
-use super::{CatalogError, tags};
+use super::{
+    CatalogError,
+    named::{Unknown, unknown_functions},
+    tags,
+};
 
 /// Limits on a manifest beyond what its size allows. Far above what real apps have.
 const FUNCTIONS_MAX: usize = 1_000;
@@ -27,6 +31,7 @@ pub(super) fn check(manifest: &AppManifest) -> Result<(), CatalogError> {
     .flatten()
     .chain(limits)
     .chain(tags::check(manifest))
+    .chain(unknown_functions(manifest, &manifest.policy.places).into_iter().map(Unknown::error))
     .collect();
     if found.is_empty() { Ok(()) } else { Err(CatalogError::Refused(found)) }
 }

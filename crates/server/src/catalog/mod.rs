@@ -5,7 +5,7 @@
 //!
 //! - [`record`]: the durable records and their keys; [`load`]: from the store to routes, at start;
 //! - [`deploy`]: a manifest becomes a version; [`replay`]: what would become of one; [`compared`]: with what; [`build`]: compile and evaluate; [`diagnose`]: say what was wrong;
-//! - [`changes`]: what a deploy changes, and which arms of it run; [`policy`]: how much of it, and who is asked;
+//! - [`changes`]: what a deploy changes, and which arms of it run; [`policy`]: how much of it, and who is asked; [`named`]: is there what a policy names;
 //!   [`planning`]: what takes long is not done in turn;
 //! - [`disabled`]: functions that are off for a time; [`alerts`]: what happens more often than it did; [`webhooks`]: who is told; [`change`]: aliases, secrets, removal; [`garbage`]: blobs that nothing refers to any more; [`pieces`]: sources that
 //!   share what they have in common, [`stored`] and [`across`]: and what that saves, within an app and between apps;
@@ -34,6 +34,7 @@ mod images;
 mod load;
 mod manifest;
 mod maps;
+mod named;
 mod pieces;
 mod planning;
 mod policy;

@@ -5,7 +5,7 @@
 
 use belay_fabric::Transaction;
 use belay_govern::Event;
-use belay_model::{AppName, Policy};
+use belay_model::{AppName, Diagnostic, Policy};
 use serde_json::{Map, Value};
 
 use super::{
@@ -22,13 +22,21 @@ pub struct PolicyReport {
     /// What was set on the server, of it.
     #[schema(value_type = Object)]
     pub set: Map<String, Value>,
+    /// What does not fit the app as it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Catalog {
     pub async fn policy(&self, app: &AppName) -> Result<PolicyReport, CatalogError> {
         let policy = Policy::clone(&self.app(app)?.policy);
         let set = self.app_record(app).await?.map(|(record, _)| record.policy).unwrap_or_default();
-        Ok(PolicyReport { policy, set })
+        Ok(self.report(app, policy, set))
+    }
+
+    fn report(&self, app: &AppName, policy: Policy, set: Map<String, Value>) -> PolicyReport {
+        let diagnostics = self.unsigned(app, &policy).into_iter().collect();
+        PolicyReport { policy, set, diagnostics }
     }
 
     /// Merges `patch` into what is set. It holds from the next request on, also for the change that is on trial.
@@ -41,6 +49,7 @@ impl Catalog {
         let _turn = self.turn(app).await;
         let known = self.app(app)?;
         let live = known.live().map(|live| live.record.policy.clone()).unwrap_or_default();
+        self.check_patch(app, &live, &patch).await?;
         let (set, policy) = self
             .change_record(app, |old| {
                 let mut record =
@@ -63,7 +72,26 @@ impl Catalog {
             let from_percent = change.life.as_ref().map_or(100.0, |life| life.percent(&canary));
             self.hear_in_turn(&routes, &change, Event::PolicyChanged { from_percent }).await?;
         }
-        Ok(PolicyReport { policy, set })
+        Ok(self.report(app, policy, set))
+    }
+
+    /// Refuses names in `patch` that lead nowhere. What was set before is let be: it may be of a version that comes back.
+    async fn check_patch(
+        &self,
+        app: &AppName,
+        said: &Policy,
+        patch: &Map<String, Value>,
+    ) -> Result<(), CatalogError> {
+        let record = self.app_record(app).await?;
+        let mut set = record.map(|(record, _)| record.policy).unwrap_or_default();
+        merge(&mut set, patch.clone());
+        let mut places = merged(said, &set)?.places;
+        let sets = |name: &str| {
+            let place = patch.get("for").and_then(|places| places.get(name)?.as_object());
+            place.is_some_and(|place| place.values().any(|value| !value.is_null()))
+        };
+        places.retain(|name, _| sets(name));
+        self.check_names(app, &places).await
     }
 }
 

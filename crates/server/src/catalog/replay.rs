@@ -30,7 +30,8 @@ impl Catalog {
         self.app(&manifest.app)?;
         check(&manifest)?;
         let manifest = Arc::new(manifest);
-        let work = self.inner.builder.build(&manifest, Purpose::Deploy).await?;
+        let mut work = self.inner.builder.build(&manifest, Purpose::Deploy).await?;
+        work.diagnostics.extend(self.doubts(&manifest, &work.tags).await?);
         let seen = self.planning(&manifest.app).begin().await?;
         let consent = Consent { all: true, ..Consent::default() };
         let change = self.plan_change(&seen, &manifest, &work, &consent).await?;

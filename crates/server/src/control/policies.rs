@@ -24,7 +24,7 @@ pub(super) async fn get(
 #[utoipa::path(put, path = "/apps/{app}/policy", tag = "changes", params(("app" = String, Path)),
     request_body = Object,
     responses((status = 200, body = PolicyReport), (status = 404, body = ErrorBody),
-        (status = 422, body = ErrorBody, description = "Refused; nothing has changed")))]
+        (status = 400, body = ErrorBody, description = "Refused; nothing has changed")))]
 pub(super) async fn patch(
     State(control): State<Control>,
     InPath(app): InPath<AppName>,

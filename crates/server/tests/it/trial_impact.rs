@@ -33,6 +33,12 @@ fn without_tapes(dependents: Dependents) -> Policy {
     let mut policy = quick();
     policy.impact.dependents = dependents;
     policy.tapes.rate = Decimal::default();
+    policy
+}
+
+/// That of [`dependent`], whose `pay` has a fallback.
+fn with_fallback(dependents: Dependents) -> Policy {
+    let mut policy = without_tapes(dependents);
     let later = json!({ "fallback": "later" });
     policy.places.insert("pay".to_owned(), serde_json::from_value(later).unwrap());
     policy
@@ -74,7 +80,7 @@ async fn parts(server: &Server) -> [String; 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_depends_on_it_goes_with_it() {
-    let (server, story) = decided(&without_tapes(Dependents::Cascade), "taken_back").await;
+    let (server, story) = decided(&with_fallback(Dependents::Cascade), "taken_back").await;
     let [price, pay] = parts(&server).await;
     let taken = told(&story, "taken_back")[0];
     assert_eq!(taken["parts"], json!([price]), "{story:#}");
@@ -87,7 +93,7 @@ async fn what_depends_on_it_goes_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_may_be_off_for_a_time_instead() {
-    let (server, story) = decided(&without_tapes(Dependents::Disable), "disabled").await;
+    let (server, story) = decided(&with_fallback(Dependents::Disable), "disabled").await;
     let [price, pay] = parts(&server).await;
     assert_eq!(told(&story, "taken_back")[0]["parts"], json!([price]), "{story:#}");
     let disabled = told(&story, "disabled")[0];
@@ -108,7 +114,7 @@ async fn it_may_be_off_for_a_time_instead() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_are_asked_where_the_policy_says_so() {
-    let (server, story) = decided(&without_tapes(Dependents::Refuse), "refused").await;
+    let (server, story) = decided(&with_fallback(Dependents::Refuse), "refused").await;
     let [price, _] = parts(&server).await;
     assert_eq!(told(&story, "refused")[0]["parts"], json!([price]), "{story:#}");
     for n in 0..200 {

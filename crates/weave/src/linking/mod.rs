@@ -16,7 +16,8 @@ use belay_model::{ImportEdge, ImportKind, ImportTarget, Label, ModuleKind};
 
 pub(crate) use handlers::check_handlers;
 pub(crate) use names::{declared_names, erased_names};
-pub(crate) use suggest::{distance, nearest};
+pub(crate) use suggest::distance;
+pub use suggest::nearest;
 pub(crate) use wants::check_wants;
 
 use crate::{

@@ -1,10 +1,7 @@
 //! "Did you mean …?": the candidate that differs least from what was written.
 
 /// The candidate nearest to `wanted`, if it is near enough to be a slip of the pen.
-pub(crate) fn nearest<'c>(
-    wanted: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(wanted: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let allowed = wanted.chars().count().div_ceil(3).min(3);
     let near = candidates.into_iter().filter(|c| c.len().abs_diff(wanted.len()) <= 12);
     let ranked = near.map(|candidate| (distance(wanted, candidate), candidate));
