@@ -45,6 +45,10 @@ impl Evidence {
 pub struct Measured {
     /// Such as `exception`, `latency > p99`, or `deadline`.
     pub what: String,
+    /// The functions of the app whose requests these are, where those of functions with other thresholds are compared apart
+    /// from them; absent if it is about all, or all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<String>,
     /// How often in either arm.
     pub before: u64,
     pub after: u64,
@@ -81,6 +85,7 @@ impl Measured {
         let [of_before, of_after] = finding.units;
         Self {
             what: name(finding.event),
+            functions: finding.whose.to_vec(),
             before,
             after,
             of_before,

@@ -3,7 +3,10 @@
 //! Each kind of failure and each limit of a cost is a kind of event, and has a test of its own. Only requests that reached
 //! what is compared are noted, in both arms alike.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use belay_model::{Arm, Category};
 use serde::{Deserialize, Serialize};
@@ -248,6 +251,7 @@ impl Comparison {
             };
             Finding {
                 event: *event,
+                whose: Arc::default(),
                 units: self.all.units,
                 counts,
                 times: test.ratio.interval(slow),
@@ -289,9 +293,10 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// What several comparisons of the same two arms come to, each of other requests.
-    pub fn together(verdicts: impl IntoIterator<Item = Self>) -> Self {
-        let join = |mut all: Self, one: Self| {
+    /// What several comparisons of the same two arms come to, each of other requests, with whose these are.
+    pub fn together(verdicts: impl IntoIterator<Item = (Arc<[String]>, Self)>) -> Self {
+        let join = |mut all: Self, (whose, mut one): (Arc<[String]>, Self)| {
+            one.findings.iter_mut().for_each(|finding| finding.whose = whose.clone());
             all.decision = all.decision.max(one.decision);
             all.units = [all.units[0] + one.units[0], all.units[1] + one.units[1]];
             all.needed = one.needed;
@@ -305,9 +310,11 @@ impl Verdict {
 }
 
 /// What is known of one kind of event.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     pub event: Event,
+    /// Whose requests it is about, where those of others are compared apart from them; empty if it is about all, or all others.
+    pub whose: Arc<[String]>,
     /// Requests, or keys that had one, of *before* and *after*, among which it was counted.
     pub units: [u64; 2],
     /// Events of *before* and *after*; of a client that stays at one arm, the first.

@@ -119,10 +119,15 @@ fn measured(entry: &Value, output: Output) {
         let e = format!("e = 10^{evidence:.1} of 10^{:.1}", needed.unwrap_or(0.0));
         let more = item["expected"].as_u64().filter(|more| *more > 0);
         let more = more.map(|more| format!(", {more} more requests to decide")).unwrap_or_default();
+        // Where functions have other thresholds, each has its own line.
+        let whose = match show::words(item, "functions") {
+            names if names.is_empty() => names,
+            names => format!(" in {names}"),
+        };
         output.line(styled(
             DIM,
             format!(
-                "            {}: before {}, after {}; {times}; {e}{more}",
+                "            {}{whose}: before {}, after {}; {times}; {e}{more}",
                 show::text(item, "what"),
                 rate("before", "of_before"),
                 rate("after", "of_after"),

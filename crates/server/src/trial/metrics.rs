@@ -8,6 +8,9 @@ use super::{
 };
 use crate::{routes::Routes, telemetry::prometheus::escape};
 
+/// Functions that a label names; of more, it says how many more there are.
+const NAMED_MAX: usize = 8;
+
 /// Series with their heads.
 pub fn metrics(routes: &Routes, reports: &Reports) -> String {
     let mut text = head(
@@ -53,9 +56,21 @@ fn series(text: &mut String, name: &str, labels: &str, of: &ComparisonReport, ne
     };
     for measured in &of.measured {
         let value = if needed { measured.log10_needed } else { measured.log10_e };
-        let event = escape(&measured.what);
-        let _ =
-            writeln!(text, "{name}{{{labels},comparison=\"{what}\",event=\"{event}\"}} {value}");
+        let (event, functions) = (escape(&measured.what), functions(&measured.functions));
+        let _ = writeln!(
+            text,
+            "{name}{{{labels},comparison=\"{what}\",event=\"{event}\"{functions}}} {value}"
+        );
+    }
+}
+
+/// A label that tells series apart whose functions have other thresholds; where all have the same, there is none.
+fn functions(names: &[String]) -> String {
+    let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(",");
+    match names.len() {
+        0 => String::new(),
+        all if all > NAMED_MAX => format!(",functions=\"{named}+{}\"", all - NAMED_MAX),
+        _ => format!(",functions=\"{named}\""),
     }
 }
 

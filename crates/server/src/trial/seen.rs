@@ -57,8 +57,10 @@ impl Split {
         Self(kept.iter().filter_map(resumed).collect())
     }
 
-    fn verdict(&self, tests: usize) -> Verdict {
-        Verdict::together(self.0.values().map(|it| it.verdict(tests)))
+    fn verdict(&self, thresholds: &Thresholds, tests: usize) -> Verdict {
+        let one =
+            |(class, it): (&usize, &Comparison)| (thresholds.whose(*class), it.verdict(tests));
+        Verdict::together(self.0.iter().map(one))
     }
 
     fn is_harmless(&self) -> bool {
@@ -229,13 +231,14 @@ impl Seen {
     pub(super) fn evidence(&mut self) -> Evidence {
         let known = self.evidence.take();
         let evidence = known.unwrap_or_else(|| {
-            let tests = self.trial.comparisons();
-            let group = |identity: &u64| self.groups.get(identity).map(|it| it.verdict(tests));
+            let (tests, thresholds) = (self.trial.comparisons(), &self.trial.thresholds);
+            let verdict = |split: &Split| split.verdict(thresholds, tests);
+            let group = |identity: &u64| self.groups.get(identity).map(verdict);
             let groups = self.trial.groups.iter().map(|coin| &coin.identity);
             Evidence {
                 generation: self.trial.life.generation,
-                whole: self.whole.verdict(tests),
-                mixed: self.mixed.verdict(tests),
+                whole: verdict(&self.whole),
+                mixed: verdict(&self.mixed),
                 groups: groups.map(|identity| group(identity).unwrap_or_default()).collect(),
                 harmless: self.whole.is_harmless(),
                 current: self.whole.is_of(self.trial.share_whole()),

@@ -4,7 +4,10 @@
 //! one does. They are known before a request is drawn: what a request comes by depends on its arms, and thresholds that did,
 //! too, would sort the requests of the arms into different comparisons.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use belay_model::{FunctionName, JudgePolicy, Policy};
 
@@ -62,6 +65,15 @@ impl Thresholds {
         self.by_function.get(function).copied().unwrap_or(0)
     }
 
+    /// The functions that have them, of those that run code of the change; none where there are no others to tell them from.
+    pub fn whose(&self, class: usize) -> Arc<[String]> {
+        if self.len() == 1 {
+            return Arc::default();
+        }
+        let own = self.by_function.iter().filter(|(_, other)| **other == class);
+        own.map(|(function, _)| function.to_string()).collect()
+    }
+
     pub fn of(&self, class: usize) -> Option<&JudgePolicy> {
         self.all.get(class)
     }
@@ -116,5 +128,14 @@ mod tests {
         let two = [part(&["pay"], &["b.js#g.inner", "b.js#g"]), part(&["pay"], &["a.js#f/1"])];
         assert_eq!(found(&two, "pay"), (whole(4), Some(9)));
         assert_eq!(found(&two, "other"), (whole(1), Some(9)));
+        let whose = |parts: &[PartRecord], function: &str| {
+            let thresholds = Thresholds::of_parts(parts, &policy);
+            thresholds.whose(thresholds.class(&function.parse().unwrap())).join(" ")
+        };
+        assert_eq!(whose(&block, "pay"), "pay");
+        assert_eq!(whose(&block, "log"), "log");
+        assert_eq!(whose(&two, "pay"), "pay");
+        assert_eq!(whose(&two, "other"), "", "all that are not named");
+        assert_eq!(whose(&log, "log"), "", "there are no others");
     }
 }

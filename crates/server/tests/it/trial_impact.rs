@@ -221,6 +221,81 @@ async fn thresholds_and_ramps_differ_by_code() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_names_what_is_there() {
+    let server = Server::start().await;
+    let place = |json: Value| serde_json::from_value(json).unwrap();
+    let of = |name: &str, said: Value| {
+        let mut app = dependent("return n;", "return [n];", &Policy::default());
+        app.manifest.policy.places.insert(name.to_owned(), place(said));
+        app
+    };
+    for (name, said) in [("nosuch", json!({})), ("pay", json!({ "fallback": "latr" }))] {
+        let (status, refused) = server.try_deploy(&of(name, said)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:#}");
+        assert_eq!(refused["error"]["diagnostics"][0]["code"], "unknown-name", "{refused:#}");
+    }
+    // Code comes and goes.
+    let mut app = of("main.js#priec", json!({ "window_ms": 5 }));
+    app.manifest.policy.places.insert("main.js#pay/99".to_owned(), place(json!({ "ramp": [1] })));
+    app.manifest.policy.places.insert("main.js#pay".to_owned(), place(json!({ "ramp": [1] })));
+    app.manifest.policy.alerts.secret = Some("NOPE".to_owned());
+    let deployed = server.deploy(&app).await;
+    let warnings = deployed["diagnostics"].as_array().unwrap();
+    let told = |warning: &Value| {
+        let text = |key: &str| warning[key].as_str().unwrap_or_default().to_owned();
+        format!("{}: {}\n  {}", text("severity"), text("message"), text("help"))
+    };
+    let told: Vec<String> = warnings.iter().map(told).collect();
+    insta::assert_snapshot!(told.join("\n"));
+
+    // What is set has to be there; what is taken away need not.
+    let set = async |said: Value| server.put("apps/shop/policy", &json!({ "for": said })).await;
+    for name in ["nosuch", "main.js#priec", "main.js#pay/99"] {
+        let (status, refused) = set(json!({ name: { "window_ms": 7 } })).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{refused:#}");
+        assert_eq!(set(json!({ name: { "window_ms": null } })).await.0, StatusCode::OK);
+    }
+    let (status, report) = set(json!({ "main.js#price": { "window_ms": 7 } })).await;
+    assert_eq!(status, StatusCode::OK, "{report:#}");
+    assert_eq!(report["diagnostics"][0]["code"], "unknown-secret", "{report:#}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_says_of_whose_requests_it_is_where_thresholds_differ() {
+    let server = Server::start().await;
+    let mut policy = with_fallback(Dependents::Keep);
+    policy.canary.dry_run = true;
+    let tolerant = policy.places.get_mut("pay").unwrap();
+    tolerant.failures_tolerated = Some(Decimal::whole(2));
+    server.deploy(&dependent("return n;", "return [n];", &policy)).await;
+    server.deploy_in_steps(&dependent(FAULT, FAULT, &policy)).await;
+    for n in 0..600 {
+        invoke(&server, "shop.price", n).await;
+        invoke(&server, "shop.pay", n).await;
+    }
+    let whole = |story: &Value| {
+        let measured = story["trial"]["comparisons"][0]["measured"].as_array();
+        let exceptions = measured.into_iter().flatten().filter(|it| it["what"] == "exception");
+        exceptions.map(|it| it["functions"].clone()).collect::<Vec<_>>()
+    };
+    let story = on_trial(&server, 2, |story| whole(story).len() == 2).await;
+    let whole = whole(&story);
+    assert!(whole.contains(&json!(["pay"])) && whole.contains(&json!(["price"])), "{story:#}");
+
+    let url = format!("http://{}/metrics", server.control);
+    let metrics = server.client.get(url).send().await.unwrap().text().await.unwrap();
+    let series = metrics.lines().filter(|line| !line.starts_with('#'));
+    let mut series: Vec<&str> = series.map(|line| line.rsplit_once(' ').unwrap().0).collect();
+    let all = series.len();
+    series.sort_unstable();
+    series.dedup();
+    assert_eq!(series.len(), all, "a series is there twice: {metrics}");
+    assert!(metrics.contains(r#"event="exception",functions="pay""#), "{metrics}");
+    server.stop().await;
+}
+
 /// Each request has a number. Those fail that have one of the last three before them that ran `jam`, in whatever arm they are.
 fn jammed(jam: &str, policy: &Policy) -> App {
     let code = format!(
