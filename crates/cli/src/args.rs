@@ -310,7 +310,7 @@ Examples:
 #[derive(Debug, Args)]
 pub struct Changes {
     pub app: AppName,
-    /// Go on, and tell what is decided of the change that runs as it is decided.
+    /// Go on, and tell what is decided of any of them as it is decided; with `--json` a document each.
     #[arg(long)]
     pub watch: bool,
     #[command(flatten)]

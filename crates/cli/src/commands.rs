@@ -24,6 +24,7 @@ mod stats;
 mod told;
 mod up;
 mod versions;
+mod watch;
 
 pub(crate) use self::{
     alerts::run as alerts,

@@ -10,7 +10,7 @@ use crate::{
     args::{Changes, Flip, Settle, Show},
     change_named::ChangeParts,
     client::{Client, read},
-    commands::{explain, show},
+    commands::{explain, show, watch::watch},
     exit::{CliError, CliResult, Exit},
     output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled},
 };
@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &Changes, output: Output) -> CliResult {
     let now = show::now_ms();
     let rows: Vec<_> = show::items(&report, "changes").iter().map(|item| row(item, now)).collect();
     output.table(&["CHANGE", "FROM", "RUNS", "STATE", "CREATED", "PARTS"], &rows);
-    if args.watch { explain::watch(&client, &args.app, output).await } else { Ok(()) }
+    if args.watch { watch(&client, &args.app, &report, output).await } else { Ok(()) }
 }
 
 fn row(change: &Value, now: u64) -> Vec<String> {

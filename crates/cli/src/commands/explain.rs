@@ -1,6 +1,5 @@
 //! `belay explain`: the story of a change, decision by decision, and what is known of it now.
 
-use belay_model::AppName;
 use serde_json::Value;
 
 use crate::{
@@ -38,40 +37,6 @@ pub(super) fn entry(story: &Value, entry: &Value, output: Output) {
     told(story, entry).lines().for_each(|line| output.line(format!("  {line}")));
 }
 
-/// Between two looks.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(300);
-
-/// Tells what is decided of the newest change of an app, until the command is ended.
-pub(super) async fn watch(client: &Client, app: &AppName, output: Output) -> CliResult {
-    let (mut watched, mut told_of) = (String::new(), 0);
-    loop {
-        let newest = client.get(&["apps", app.as_str(), "changes"], &[("limit", "1")]).await?;
-        let newest =
-            show::items(&newest, "changes").first().map(|change| change["version"].to_string());
-        if let Some(version) = newest {
-            let path = ["apps", app.as_str(), "changes", &version, "story"];
-            let story = client.get(&path, &[]).await?;
-            let entries = show::items(&story, "decisions");
-            if watched != version {
-                // What was decided before is for `belay explain`; of a new change all is new.
-                told_of = if watched.is_empty() { entries.len() } else { 0 };
-                watched = version;
-            }
-            for entry in entries.iter().skip(told_of) {
-                output.json(entry);
-                output.line(format!(
-                    "{}  {}",
-                    styled(BOLD, show::text(&story, "id")),
-                    told(&story, entry)
-                ));
-                measured(entry, output);
-            }
-            told_of = entries.len().max(told_of);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
 /// What changed, a line for each part.
 fn changed(story: &Value, output: Output) {
     output.line(changes::headline(story));
@@ -105,7 +70,7 @@ fn decisions(story: &Value, output: Output) {
 }
 
 /// What a decision rests on, or what is known, a line for each kind of event.
-fn measured(entry: &Value, output: Output) {
+pub(super) fn measured(entry: &Value, output: Output) {
     for item in show::items(entry, "measured") {
         let number = |key: &str| item[key].as_u64().unwrap_or(0);
         let real = |key: &str| item[key].as_f64();

@@ -102,6 +102,35 @@ fn the_story_of_a_change_as_it_goes_and_afterwards() {
 }
 
 #[test]
+fn decisions_of_all_changes_are_told_also_across_a_restart() {
+    let mut server = Server::start();
+    let bench = server.bench();
+    for price in ["return n;", "return n + 1;", "return n + 2;"] {
+        bench.write("belay.toml", SETTINGS).write("shop.js", &shop(price, "return n;"));
+        bench.run(&["deploy", ".", "--now", "--yes"]).ok();
+    }
+    bench.run(&["alias", "shop", "live", "2"]).ok();
+    let mut watch = bench.command(&["changes", "shop", "--watch", "--json"]);
+    watch.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watch = watch.spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut notes = BufReader::new(watch.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut told = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap()).unwrap();
+    assert_eq!(told()["changes"].as_array().unwrap().len(), 2);
+
+    bench.run(&["take-back", "shop/2"]).ok();
+    let entry = told();
+    assert_eq!((&entry["change"], &entry["told"]), (&"shop/2".into(), &"taken_back".into()));
+    server.restart(|| assert!(notes.next().unwrap().ends_with("; waiting for it")));
+    assert_eq!(notes.next().unwrap(), "the server answers again");
+    bench.run(&["restore", "shop/2"]).ok();
+    let entry = told();
+    assert_eq!((&entry["change"], &entry["told"]), (&"shop/2".into(), &"restored".into()));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
 fn a_policy_is_listed_set_and_refused() {
     let server = Server::start();
     let bench = server.bench();

@@ -114,12 +114,17 @@ impl Server {
 
     pub(crate) fn start_with(more: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut child = up(data.path(), more).spawn().unwrap();
-        let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-        let told: Value = serde_json::from_str(&first).expect("the first line tells the addresses");
-        let address = |key: &str| told[key].as_str().unwrap().to_owned();
-        Self { http: address("http"), control: address("control"), child, data }
+        let (child, [http, control]) = started(up(data.path(), more));
+        Self { http, control, child, data }
+    }
+
+    /// Kills it, and once it is gone, which `then` may wait for others to see, starts it at the same control address.
+    pub(crate) fn restart(&mut self, then: impl FnOnce()) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        then();
+        let control = self.control.trim_start_matches("http://");
+        (self.child, [self.http, _]) = started(up_at(control, self.data.path(), &[]));
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -169,12 +174,25 @@ pub(crate) fn answering(status: &str, body: &str) -> String {
     address
 }
 
+/// A server that answers, with its addresses.
+fn started(mut up: Command) -> (Child, [String; 2]) {
+    let mut child = up.spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let told: Value = serde_json::from_str(&first).expect("the first line tells the addresses");
+    (child, ["http", "control"].map(|key| told[key].as_str().unwrap().to_owned()))
+}
+
 /// `belay up` on ports that the system chooses. Machine code is cached for all tests: making it takes seconds.
 pub(crate) fn up(data: &Path, more: &[&str]) -> Command {
+    up_at("127.0.0.1:0", data, more)
+}
+
+fn up_at(control: &str, data: &Path, more: &[&str]) -> Command {
     let cache: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     fs::create_dir_all(&cache).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_belay"));
-    command.args(["up", "--json", "--http", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+    command.args(["up", "--json", "--http", "127.0.0.1:0", "--control", control]);
     command.arg("--data").arg(data).arg("--cache").arg(cache).args(more);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command

@@ -39,6 +39,8 @@ pub(super) struct ChangeInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     percent: Option<f64>,
     parts: Vec<PartArm>,
+    /// How many decisions its story has.
+    told: u32,
     /// How many edits are in no part, because they stay whatever is taken back (`@rollback never`).
     staying: usize,
     /// Why nothing finer than the whole can be switched, if so.
@@ -223,6 +225,7 @@ impl ChangeInfo {
             created_ms: change.created_ms,
             percent: admitted.filter(|share| *share < 1.0).map(|share| (share * 1e6).round() / 1e4),
             parts: parts.collect(),
+            told: change.told,
             staying: change.staying,
             whole: change.whole.clone(),
         }
