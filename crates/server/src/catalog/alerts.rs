@@ -1,6 +1,7 @@
-//! Alerts: what happens more often than it did, for people. The newest are kept.
+//! Alerts: what happens more often than it did, for people. The newest of each app are kept: one that is noisy makes nobody forget
+//! what another one told.
 
-use belay_fabric::{KeyRange, LIST_MAX, Transaction};
+use belay_fabric::{KeyRange, Transaction};
 use belay_model::{AppName, FunctionName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,8 +13,12 @@ use super::{
 };
 use crate::telemetry::Timestamp;
 
-/// Older ones are forgotten.
-const KEPT: usize = 500;
+/// Older ones of an app are forgotten.
+const KEPT: usize = 100;
+/// The newest of all apps, which are told at once.
+const TOLD_MAX: usize = 1_000;
+/// Records that are read at once.
+const PAGE: u32 = 1_000;
 
 /// Something is not as it was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -76,8 +81,9 @@ impl Catalog {
             usual_percent = alert.usual_percent, usual_per_second = alert.usual_per_second,
             "something is not as usual"
         );
-        let key = format!("{:015}-{}", alert.at_ms, Uuid::new_v4().simple());
-        let known = self.inner.store.list(&ALERTS, KeyRange::all().limit(LIST_MAX)).await?;
+        let key = format!("{}/{:015}-{}", alert.app, alert.at_ms, Uuid::new_v4().simple());
+        let own = KeyRange::prefix(format!("{}/", alert.app));
+        let known = self.inner.store.list(&ALERTS, own).await?;
         let old = known.len().saturating_sub(KEPT - 1);
         let transaction = Transaction::new().put(&ALERTS, key, record::encode(alert));
         let alerts = self.app(&alert.app).map(|app| app.policy.alerts.clone()).unwrap_or_default();
@@ -89,10 +95,18 @@ impl Catalog {
         self.inner.store.commit(transaction).await.map(drop).map_err(CatalogError::commit)
     }
 
-    /// The newest first.
+    /// The newest of all apps, the newest first.
     pub async fn alerts(&self) -> Result<Vec<AlertRecord>, CatalogError> {
-        let found = self.inner.store.list(&ALERTS, KeyRange::all().limit(LIST_MAX)).await?;
-        let read = |found: &belay_fabric::Record| record::decode(&found.key, &found.value);
-        found.iter().rev().map(read).collect()
+        let (mut newest, mut range) = (Vec::new(), KeyRange::all().limit(PAGE));
+        loop {
+            let page = self.inner.store.list(&ALERTS, range.clone()).await?;
+            let Some(last) = page.last() else { return Ok(newest) };
+            range = range.after(&last.key);
+            for found in &page {
+                newest.push(record::decode::<AlertRecord>(&found.key, &found.value)?);
+            }
+            newest.sort_by_key(|alert| std::cmp::Reverse(alert.at_ms));
+            newest.truncate(TOLD_MAX);
+        }
     }
 }

@@ -10,8 +10,8 @@ use super::{
     AppRecord, Catalog, CatalogError, Happening, What,
     load::all,
     record::{
-        self, APPS, CHANGES, DECISIONS, DEPLOYS, EVIDENCE, FLIPS, FORMAT, SECRETS, SecretRecord,
-        VERSIONS, secret_key,
+        self, ALERTS, APPS, CHANGES, DECISIONS, DEPLOYS, EVIDENCE, FLIPS, FORMAT, SECRETS,
+        SecretRecord, VERSIONS, WEBHOOKS, secret_key,
     },
 };
 use crate::{routes::AppRoutes, telemetry::Timestamp};
@@ -112,7 +112,7 @@ impl Catalog {
         let evidence = Transaction::new().delete(&EVIDENCE, app.as_str());
         self.inner.store.commit(evidence).await.map_err(CatalogError::commit)?;
         // Flips before changes: nobody looks for flips without one.
-        for collection in [&VERSIONS, &SECRETS, &FLIPS, &DECISIONS, &CHANGES] {
+        for collection in [&WEBHOOKS, &ALERTS, &VERSIONS, &SECRETS, &FLIPS, &DECISIONS, &CHANGES] {
             loop {
                 let range = KeyRange::prefix(format!("{app}/")).limit(REMOVE_BATCH);
                 let records = self.inner.store.list(collection, range).await?;

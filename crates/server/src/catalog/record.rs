@@ -8,7 +8,7 @@
 //! | `changes` | `app/number`, ten digits | [`ChangeRecord`] |
 //! | `flips` | `app/number/flip`, ten digits each | [`FlipRecord`] |
 //! | `webhooks` | app, time when it is due, and a name | what is to be told, see [`super::webhooks`] |
-//! | `alerts` | time and a random number | [`super::AlertRecord`] |
+//! | `alerts` | app, time, and a random number | [`super::AlertRecord`] |
 //! | `evidence` | app | what was seen of the change on trial, see [`crate::trial`] |
 //! | `decisions` | `app/number/decision`, ten digits each | [`DecisionRecord`] |
 //!

@@ -8,7 +8,7 @@ use crate::catalog::AlertRecord;
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct AlertList {
-    /// Newest first.
+    /// Newest first, at most 1000; of each app the newest 100 are kept.
     alerts: Vec<AlertRecord>,
 }
 

@@ -1,6 +1,7 @@
 //! Changes on trial: let in step by step, judged by what becomes of real requests, taken back part by part.
 
 use belay_model::Decimal;
+use belay_server::catalog::{AlertRecord, Usually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -318,5 +319,26 @@ async fn ramps_and_windows_may_be_shortened_at_any_time() {
         looks += 1;
         assert!(looks < 20_000, "{:#}", story(&server, 2).await);
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_of_a_noisy_app_leave_those_of_others() {
+    let server = Server::start().await;
+    let (function, usual) = ("f".parse().unwrap(), Usually::PerSecond(2.0));
+    let alert = async |app: &str, what: &str| {
+        let app = app.parse().unwrap();
+        let alert = AlertRecord::new(&app, &function, what, usual, None);
+        server.parts.catalog.alert(&alert).await.unwrap();
+    };
+    alert("quiet", "failures").await;
+    for _ in 0..120 {
+        alert("noisy", "latency > p99").await;
+    }
+    let (_, told) = server.get("alerts").await;
+    let told = told["alerts"].as_array().unwrap();
+    let of = |app: &str| told.iter().filter(|alert| alert["app"] == app).count();
+    assert_eq!((of("quiet"), of("noisy")), (1, 100));
+    assert_eq!(told.last().unwrap()["app"], "quiet", "the newest first");
     server.stop().await;
 }
