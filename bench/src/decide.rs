@@ -1,10 +1,11 @@
 //! Faults in a canary: how many requests, and how many of them hurt, until the part that does harm is taken back.
 //!
 //! A server, clients that call on and on, and a deploy of which one part is bad; what the server decides is read from its
-//! own story. Beside it, what the rules of Flagger and of Argo Rollouts would do with requests that come as fast and fail as often.
+//! own story. Beside it, what the rules of Flagger and of Argo Rollouts do with what the same requests came to.
 
 mod fault;
 mod peers;
+mod typical;
 mod watch;
 
 use std::time::Duration;
@@ -72,6 +73,11 @@ fn conditions(repeats: usize) -> serde_json::Value {
         "repeats": repeats,
         "ramp": [1, 5, 25, 50],
         "step": "1 s to 60 s, where the default is 30 s to 5 min",
+        "peers": format!(
+            "their rules, each {} s, on {} % of the requests; these come to what was seen here of those that ran the change, over and over at the same rate",
+            peers::INTERVAL_S,
+            peers::SHARE * 100.0,
+        ),
     })
 }
 
@@ -109,20 +115,28 @@ fn cell(
     } else {
         figure("after_arm.p50", after, "requests");
     }
-    let rate = of(|outcome| outcome.requests / outcome.seconds.max(1e-3));
     for (peer, rule) in peers::RULES {
-        match peers::decide(rule, fault.fails, rate) {
-            Some(seen) => {
-                figure(&format!("{peer}.seconds"), seen.seconds, "s");
-                figure(&format!("{peer}.hurt"), seen.hurt, "requests");
-            }
-            None => report.skipped(
-                &format!("{name}.{peer}"),
-                "its rule (success rate of 99 %, answers within 500 ms) does not see this fault",
-            ),
-        }
+        beside(report, &format!("{name}.{peer}"), rule, &outcomes);
     }
     Ok(())
+}
+
+/// What a rule of others makes of the same runs.
+fn beside(report: &Report, name: &str, rule: peers::Rule, outcomes: &[Outcome]) {
+    let verdict = |outcome: &Outcome| {
+        let rate = outcome.requests / outcome.seconds.max(1e-3);
+        peers::decide(rule, &outcome.seen, rate)
+    };
+    let right = outcomes.iter().filter(|outcome| outcome.right);
+    let found: Vec<_> = right.filter_map(verdict).collect();
+    if found.is_empty() {
+        let why = "its rule (success rate of 99 %, answers within 500 ms) does not see this fault";
+        return report.skipped(name, why);
+    }
+    let of = |value: fn(&peers::Verdict) -> f64| median(found.iter().map(value));
+    report.figure(&format!("{name}.found"), float(found.len()), "runs");
+    report.figure(&format!("{name}.seconds"), of(|verdict| verdict.seconds), "s");
+    report.figure(&format!("{name}.hurt"), of(|verdict| verdict.hurt), "requests");
 }
 
 /// Changes that do no harm: how often something is taken back all the same.
@@ -172,5 +186,7 @@ pub(crate) fn taped(length: Length) -> anyhow::Result<()> {
     }
     let share = float(found) / float(runs);
     report.promise("tapes.found_before_traffic", share, "of runs", Bar::AtLeast(0.95));
+    let took = typical::replayed(&belay, length.pick(5, 1))?;
+    report.promise("tapes.200_on_one_core", took, "ms", Bar::AtMost(300.0));
     belay.stop()
 }

@@ -141,6 +141,14 @@ impl Belay {
         Ok(())
     }
 
+    /// What `belay replay --json` tells of a candidate.
+    pub(crate) fn replay(&self, app: &str, candidate: &Path) -> anyhow::Result<String> {
+        let control = format!("http://{}", self.control);
+        let mut command = belay()?;
+        command.args(["replay", app, "--json", "--control", &control]);
+        process::run(command.arg("--candidate").arg(candidate))
+    }
+
     pub(crate) fn stop(self) -> anyhow::Result<()> {
         let status = self.guard.stop()?;
         ensure!(status.success(), "the server ended with {status}");

@@ -2,7 +2,10 @@
 
 use std::{
     panic::resume_unwind,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -35,6 +38,15 @@ pub(crate) struct Outcome {
     pub(crate) after: f64,
     /// From the decision to the start of the last request that ran the bad part.
     pub(crate) effect_ms: Option<f64>,
+    /// What the requests that ran the bad part came to, in the order of their answers.
+    pub(crate) seen: Vec<Seen>,
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) took: Duration,
+    pub(crate) failed: bool,
 }
 
 /// What the clients have seen.
@@ -47,6 +59,13 @@ struct Traffic {
     failed: AtomicU64,
     /// When the last of them began, in milliseconds since 1970.
     last_ms: AtomicU64,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl Traffic {
+    fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Looks at the story after a change is not in canary any more.
@@ -151,6 +170,7 @@ impl Outcome {
         let fails = subject.fault.is_some_and(|fault| fault.fails > 0.0);
         let hurt = if fails { &traffic.failed } else { &traffic.ran };
         self.hurt = hurt.load(Relaxed) as f64;
+        self.seen = traffic.seen().clone();
         let path = format!("/api/v1/apps/{}/changes/2", subject.app);
         let change: Value = serde_json::from_str(&belay.control_client()?.get(&path)?)?;
         let contents = change["contents"].as_array().context("no contents")?;
@@ -190,14 +210,16 @@ fn call(belay: &Belay, subject: &Subject, seed: u64, traffic: &Traffic) -> anyho
     let mut random = Sequence(seed + 1);
     while !traffic.stop.load(Relaxed) {
         let event = format!("{{\"u\":{}}}", random.next());
-        let began = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let (began, clock) = (SystemTime::now().duration_since(UNIX_EPOCH)?, Instant::now());
         let answer = client.ask(&path, &event)?;
+        let took = clock.elapsed();
         let failed = answer.contains("errorType");
         traffic.requests.fetch_add(1, Relaxed);
         if failed || answer.contains("\"bad\":true") {
             traffic.ran.fetch_add(1, Relaxed);
             traffic.failed.fetch_add(u64::from(failed), Relaxed);
             traffic.last_ms.fetch_max(u64::try_from(began.as_millis())?, Relaxed);
+            traffic.seen().push(Seen { took, failed });
         }
     }
     Ok(())
