@@ -118,7 +118,7 @@ impl Trial {
     /// What a request runs.
     pub fn draw_for(self: &Arc<Self>, headers: Option<&HeaderMap>, event: &str) -> Drawn {
         let key = self.policy.canary.key.as_ref();
-        let key = key.and_then(|source| key_of(source, headers, event));
+        let key = key.and_then(|source| key_of(source, headers, event, self.seed));
         self.draw(key, rand::random())
     }
 

@@ -9,14 +9,24 @@ use serde_json::value::RawValue;
 
 use super::draw::number;
 
-/// The key of a request, as a hash.
-pub(super) fn key_of(source: &KeySource, headers: Option<&HeaderMap>, event: &str) -> Option<u64> {
+/// The key of a request, as a hash. It is kept with what was seen of a change; with another `seed` it is another one, so that it
+/// cannot be looked up in a table that somebody has made, nor tell of a client what it did in other changes.
+pub(super) fn key_of(
+    source: &KeySource,
+    headers: Option<&HeaderMap>,
+    event: &str,
+    seed: u64,
+) -> Option<u64> {
     let text = match source {
         KeySource::Header(name) => headers?.get(name)?.to_str().ok()?.to_owned(),
         KeySource::Cookie(name) => cookie(headers?, name)?.to_owned(),
         KeySource::Event(path) => in_event(event, path)?,
     };
-    Some(number(&Hash::of(text.as_bytes())))
+    Some(hashed(&text, seed))
+}
+
+fn hashed(key: &str, seed: u64) -> u64 {
+    number(&Hash::of(&[&seed.to_le_bytes()[..], key.as_bytes()].concat()))
 }
 
 fn cookie<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
@@ -62,12 +72,13 @@ mod tests {
         let headers = headers
             .iter()
             .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
-        key_of(&source.parse().unwrap(), Some(&headers.collect()), event)
+        key_of(&source.parse().unwrap(), Some(&headers.collect()), event, 7)
     }
 
     #[test]
     fn a_key_is_what_it_says_wherever_it_is_found() {
-        let ann = Some(number(&Hash::of(b"ann")));
+        let ann = Some(hashed("ann", 7));
+        assert_ne!(ann, Some(hashed("ann", 8)), "in another trial it is another one");
         assert_eq!(key("header:X-User", &[("x-user", "ann")], "{}"), ann);
         assert_eq!(key("cookie:user", &[("cookie", "a=b; user=ann ;c=d")], "{}"), ann);
         assert_eq!(key("event:user.id", &[], r#"{"user":{"id":"ann"}}"#), ann);

@@ -75,6 +75,11 @@ async fn metrics_are_counted_per_version_and_outcome() {
     let reply = Reply::of(server.client.get(url)).await;
     assert!(reply.header("content-type").starts_with("text/plain; version=0.0.4"));
 
+    let documented = include_str!("../../../../docs/metrics.md");
+    let names = reply.text().lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    for name in names.filter_map(|line| line.split(' ').next()) {
+        assert!(documented.contains(&format!("`{name}`")), "docs/metrics.md lacks {name}");
+    }
     let samples: Vec<_> = reply.text().lines().filter(|line| !line.starts_with('#')).collect();
     for sample in &samples {
         let (series, value) = sample.rsplit_once(' ').unwrap();
