@@ -45,11 +45,11 @@ impl Catalog {
         app: &AppName,
         patch: Map<String, Value>,
     ) -> Result<PolicyReport, CatalogError> {
-        self.app(app)?;
+        // Code is looked at before the turn, which nobody is to wait for.
+        self.check_patch(app, &patch).await?;
         let _turn = self.turn(app).await;
         let known = self.app(app)?;
         let live = known.live().map(|live| live.record.policy.clone()).unwrap_or_default();
-        self.check_patch(app, &live, &patch).await?;
         let (set, policy) = self
             .change_record(app, |old| {
                 let mut record =
@@ -79,13 +79,14 @@ impl Catalog {
     async fn check_patch(
         &self,
         app: &AppName,
-        said: &Policy,
         patch: &Map<String, Value>,
     ) -> Result<(), CatalogError> {
+        let known = self.app(app)?;
+        let said = known.live().map(|live| live.record.policy.clone()).unwrap_or_default();
         let record = self.app_record(app).await?;
         let mut set = record.map(|(record, _)| record.policy).unwrap_or_default();
         merge(&mut set, patch.clone());
-        let mut places = merged(said, &set)?.places;
+        let mut places = merged(&said, &set)?.places;
         let sets = |name: &str| {
             let place = patch.get("for").and_then(|places| places.get(name)?.as_object());
             place.is_some_and(|place| place.values().any(|value| !value.is_null()))
