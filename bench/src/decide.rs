@@ -151,6 +151,7 @@ pub(crate) fn innocent(length: Length) -> anyhow::Result<()> {
         let subject = Subject { app, parts: PARTS[run % PARTS.len()], guilty: 0, fault: None };
         let outcome = watch(&belay, &subject, CONNECTIONS, STEPS, patience(length))?;
         alarms += usize::from(outcome.wrong > 0);
+        eprintln!("bench: {} of {} innocent changes taken back", alarms, run + 1);
     }
     report.promise("innocent.taken_back", float(alarms), "runs", Bar::AtMost(0.0));
     // Clopper and Pearson's, for no hit: 1 - 0.05^(1/n).

@@ -95,6 +95,24 @@ impl Catalog {
         self.inner.store.commit(transaction).await.map(drop).map_err(CatalogError::commit)
     }
 
+    /// Forgets alerts of apps that are not there, and those that an older Belay kept under no app.
+    pub(super) async fn forget_orphaned_alerts(&self) -> Result<(), CatalogError> {
+        let mut range = KeyRange::all().limit(PAGE);
+        loop {
+            let page = self.inner.store.list(&ALERTS, range.clone()).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            range = range.after(&last.key);
+            let is_there = |key: &str| {
+                let app = key.split_once('/').and_then(|(app, _)| app.parse::<AppName>().ok());
+                app.is_some_and(|app| self.app(&app).is_ok())
+            };
+            let orphans = page.iter().filter(|found| !is_there(&found.key));
+            let transaction =
+                orphans.fold(Transaction::new(), |t, found| t.delete(&ALERTS, found.key.clone()));
+            self.commit(transaction).await?;
+        }
+    }
+
     /// The newest of all apps, the newest first.
     pub async fn alerts(&self) -> Result<Vec<AlertRecord>, CatalogError> {
         let (mut newest, mut range) = (Vec::new(), KeyRange::all().limit(PAGE));

@@ -140,6 +140,7 @@ impl Catalog {
         for app in &loaded.orphans {
             catalog.delete_remains(app).await?;
         }
+        catalog.forget_orphaned_alerts().await?;
         Ok(catalog)
     }
 

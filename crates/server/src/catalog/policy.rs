@@ -92,6 +92,12 @@ impl Catalog {
             place.is_some_and(|place| place.values().any(|value| !value.is_null()))
         };
         places.retain(|name, _| sets(name));
+        for (name, place) in &mut places {
+            let own = patch.get("for").and_then(|places| places.get(name)?.get("fallback"));
+            if own.is_none() {
+                place.fallback = None;
+            }
+        }
         self.check_names(app, &places).await
     }
 }

@@ -42,7 +42,8 @@ struct WebhookRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     body: Value,
-    /// What it is called towards the receiver, whenever it is tried.
+    /// What it is called towards the receiver, whenever it is tried. An older Belay kept it in the key alone.
+    #[serde(default)]
     delivery: String,
     attempts: usize,
     due_ms: u64,
@@ -132,7 +133,12 @@ impl Catalog {
             let found = found.ok()?.pop()?;
             *asked = behind_its_app(&found.key);
             match record::decode::<WebhookRecord>(&found.key, &found.value) {
-                Ok(webhook) => return Some((found, webhook)),
+                Ok(mut webhook) => {
+                    if webhook.delivery.is_empty() {
+                        webhook.delivery.clone_from(&found.key);
+                    }
+                    return Some((found, webhook));
+                }
                 Err(error) => {
                     tracing::error!(%error, "a webhook is given up");
                     self.note_delivery(Transaction::new().delete(&WEBHOOKS, &found.key)).await;
