@@ -260,32 +260,6 @@ async fn what_depends_on_a_part_that_fails_gets_no_request_either() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_moves_together_is_left_out_together() {
-    let server = Server::start().await;
-    let packed = |read: &str, pack: &str, price: &str| {
-        let code = format!(
-            "function pack(n) {{ {pack} }}\nfunction price(n) {{ {price} }}\n\
-             /** @depends price */\nfunction read(text) {{ {read} }}\n\
-             export async function f({{ n }}) {{ return [read(pack(n)), price(n)]; }}\n"
-        );
-        let mut app = App::new("shop").module("main.js", &code, &[]).function("f", "main.js");
-        app.manifest.policy = quick();
-        app
-    };
-    server.deploy(&packed("return Number(text);", "return String(n);", "return n;")).await;
-    requests(&server, 30).await;
-    let read =
-        "if (!text.startsWith('v2:')) throw new Error('format'); return Number(text.slice(3));";
-    let broken = "if (n % 3 === 0) throw new Error('no price'); return n;";
-    let deployed = server.deploy_in_steps(&packed(read, "return `v2:${n}`;", broken)).await;
-    assert_eq!(notes(&deployed, "fails_on_tapes").len(), 1, "{deployed:#}");
-    // What reads depends on the price; and what packs does worse without what reads.
-    assert_eq!(notes(&deployed, "goes_with").len(), 2, "{deployed:#}");
-    assert!(is_off(&story(&server, 2).await));
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn in_a_dry_run_it_is_told_and_let_in() {
     let fails = depends(FAULT, "return [n, n];");
     let (server, deployed) = price_fails(fails, "?dry_run=true").await;

@@ -110,6 +110,13 @@ pub(crate) async fn requests_until(
             return story;
         }
     }
+    // On a busy machine the judge hears of them later.
+    for _ in 0..REQUESTS_MAX {
+        let story = story(server, change).await;
+        if wanted(&story) {
+            return story;
+        }
+    }
     panic!("{:#}", story(server, change).await);
 }
 

@@ -142,15 +142,14 @@ impl Catalog {
         let Some((base, pair, mut woven)) = self.weave_on(app, after, plain, consent).await? else {
             return Ok(None);
         };
-        let taken: Vec<TakenBack> =
-            seen.record.iter().flat_map(|it| held(&it.taken_back)).cloned().collect();
+        let taken = taken_back(seen);
         self.check_staying(app, &woven.staying, &taken, consent).await?;
         let (mut parts, mut notes) =
             self.first_arms(&after.app, &woven, base.superseded.as_ref(), &taken);
         let policy = effective_policy(seen, after);
         let trial = on_trial(&parts, base.superseded.as_ref());
-        let (made, way) = ((&woven, &parts[..]), (&policy, seen.in_turn));
-        let tried = self.try_out(app, made, &trial, way, consent).await?;
+        let way = (&policy, seen.in_turn);
+        let tried = self.try_out(app, (&woven, &parts), &trial, way, consent).await?;
         let version = app.latest().next();
         take_out(&mut parts, &mut notes, (&after.app, version), &tried);
         let faces = std::mem::take(&mut woven.faces);
@@ -181,21 +180,19 @@ impl Catalog {
             history: Vec::new(),
         };
         let canary = record.canary(&policy);
-        let mut life = first_life(groups, &record, &policy, consent.now, now_ms);
-        life.reported = tried.reported();
-        life.untried |= life.groups.is_empty() && !tried.guilty_parts().is_empty();
+        let life = first_life(groups, &record, &policy, &tried, (consent.now, now_ms));
         let (percent, is_canary) = (life.percent(&canary), life.is_canary());
         let beginning = life.beginning(&canary, now_ms);
         record.life = Some(life);
         let maps = faces.first().map(|face| &face.maps);
         let entries = tried.entries(now_ms, maps).chain(beginning);
-        let mut told: Vec<_> =
-            (1..).zip(entries).map(|(number, entry)| (version, number, entry)).collect();
+        let told = (1..).zip(entries).map(|(number, entry)| (version, number, entry));
+        let mut told: Vec<_> = told.collect();
         record.told = u32::try_from(told.len()).unwrap_or(u32::MAX);
         let superseded = base.superseded.map(|old| supersede(old, &record));
         told.extend(superseded.iter().map(|old| gone(old, version, now_ms)));
         let old = without_images(app, superseded.as_ref());
-        let guilty = tried.guilty_parts().into_iter().collect();
+        let guilty = Vec::from_iter(tried.guilty_parts());
         let validated = tried.tapes.map(|validation| validation.told);
         Ok(Some(PlannedChange {
             record,
@@ -466,6 +463,11 @@ fn in_canary(change: &ChangeRecord, part: PartId) -> bool {
     change.life.as_ref().is_some_and(|life| life.is_canary() && life.is_on_trial(part))
 }
 
+/// What was taken back of the app, and stays so.
+fn taken_back(seen: &Seen) -> Vec<TakenBack> {
+    seen.record.iter().flat_map(|it| held(&it.taken_back)).cloned().collect()
+}
+
 /// The policy that will hold.
 fn effective_policy(seen: &Seen, after: &AppManifest) -> Policy {
     let set = seen.record.as_ref().map(|record| &record.policy);
@@ -548,15 +550,18 @@ fn first_life(
     groups: Vec<Vec<PartId>>,
     change: &ChangeRecord,
     policy: &Policy,
-    now: bool,
-    now_ms: u64,
+    tried: &Tried,
+    (now, now_ms): (bool, u64),
 ) -> Life {
     if change.parts.iter().all(|part| part.arm == Arm::Before) {
         return Life::taken_back();
     }
     let begin = if now { Life::at_once } else { Life::new };
     let groups = tied(&groups, &ChangeCode { parts: &change.parts, policy });
-    begin(groups, &change.canary(policy), now_ms)
+    let mut life = begin(groups, &change.canary(policy), now_ms);
+    life.reported = tried.reported();
+    life.untried = life.groups.is_empty() && !tried.guilty_parts().is_empty();
+    life
 }
 
 fn with_reach(parts: &mut [PartRecord], all: &[Reach]) {

@@ -275,3 +275,31 @@ fn dependents(
         all = more;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(parts: &[u8]) -> BTreeSet<PartId> {
+        parts.iter().copied().map(PartId).collect()
+    }
+
+    #[test]
+    fn what_moves_together_is_left_out_together() {
+        let users = [&[1_u8][..], &[], &[], &[4], &[]];
+        let parts: Vec<PartRecord> =
+            users.map(|users| PartRecord { users: set(users), ..PartRecord::default() }).into();
+        let mut policy = Policy::default();
+        let found = |policy: &Policy, together: &[BTreeSet<PartId>]| {
+            let code = ChangeCode { parts: &parts, policy };
+            dependents(&set(&[0]), &set(&[0, 1, 2, 3, 4]), together, &code)
+        };
+        assert_eq!(found(&policy, &[]), set(&[1]));
+        // What depends on it does worse without 3, and 4 depends on that.
+        assert_eq!(found(&policy, &[set(&[1, 3])]), set(&[1, 3, 4]));
+        assert_eq!(found(&policy, &[set(&[2, 4])]), set(&[1]), "nothing of these is concerned");
+        policy.impact.dependents = Dependents::Keep;
+        assert_eq!(found(&policy, &[set(&[1, 3])]), set(&[]));
+        assert_eq!(with_those_beside(set(&[0]), &[set(&[2, 3]), set(&[0, 2])]), set(&[0, 2, 3]));
+    }
+}
