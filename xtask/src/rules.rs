@@ -39,6 +39,8 @@ pub const ROWS: &[Row] = &[
         owns: &[],
         pure: false,
     },
+    // Its drivers will use the host; what is there so far is pure.
+    Row { package: "belay-mirror", may_use: &["belay-model"], owns: &[], pure: true },
     Row {
         package: "belay-server",
         may_use: &[

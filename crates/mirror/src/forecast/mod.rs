@@ -1,0 +1,83 @@
+//! Will this transaction fail, and what is to be done about it?
+//!
+//! ```text
+//! what was seen ──▶ signs ──▶ model ──▶ forecast ──▶ options ──▶ the cheapest action
+//!                               ▲  └──▶ quality: is it better than knowing how often it fails?
+//!                               └────── what became of it
+//! ```
+//! There is one [`Forecaster`] for each transaction id. It begins with what experience says of the four classes of signs,
+//! and learns from each outcome that is known: of a transaction that was diverted nobody knows what it would have come to,
+//! so some that look bad have to be let go on.
+
+mod model;
+mod options;
+mod quality;
+mod sign;
+
+pub use options::{Action, Choice, Options};
+pub use quality::Quality;
+pub use sign::{Class, Rule, Sign};
+
+use model::Model;
+use serde::{Deserialize, Serialize};
+
+/// What is expected of a transaction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// That it fails. 0 to 1.
+    pub probability: f64,
+    /// What speaks for that, with the share that each sign has in it; what weighs most first.
+    pub reasons: Vec<(Sign, f64)>,
+    /// Whether one acts on it: not so where it is no better than knowing how often the transaction fails.
+    pub trusted: bool,
+}
+
+impl Forecast {
+    /// From here on it is called a failure.
+    pub const CALLED: f64 = 0.5;
+
+    pub fn is_called(&self) -> bool {
+        self.probability >= Self::CALLED
+    }
+}
+
+/// What is known of one transaction id.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Forecaster {
+    model: Model,
+    quality: Quality,
+}
+
+impl Forecaster {
+    pub fn forecast(&self, signs: &[Sign]) -> Forecast {
+        let probability = self.model.probability(&strengths(signs));
+        let weights: Vec<f64> = signs.iter().map(|sign| self.model.weight(sign)).collect();
+        let total: f64 = weights.iter().sum();
+        let share = |weight: f64| if total > 0.0 { weight / total } else { 0.0 };
+        let mut reasons: Vec<(Sign, f64)> =
+            signs.iter().cloned().zip(weights.into_iter().map(share)).collect();
+        reasons.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        Forecast { probability, reasons, trusted: self.quality.is_trusted() }
+    }
+
+    /// What became of a transaction that was not diverted. `lead_ms`: from the forecast to the failure, if it failed.
+    pub fn learn(&mut self, signs: &[Sign], failed: bool, lead_ms: f64) {
+        let strengths = strengths(signs);
+        self.quality.note(self.model.probability(&strengths), failed, lead_ms);
+        self.model.learn(&strengths, failed);
+    }
+
+    pub fn quality(&self) -> &Quality {
+        &self.quality
+    }
+}
+
+/// How strongly each rule speaks: of several signs of a rule the strongest.
+fn strengths(signs: &[Sign]) -> [f64; Rule::COUNT] {
+    let mut all = [0.0; Rule::COUNT];
+    for sign in signs {
+        let own = &mut all[sign.rule.index()];
+        *own = sign.strength.max(*own);
+    }
+    all
+}

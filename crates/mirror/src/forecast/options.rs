@@ -1,0 +1,99 @@
+//! What is to be done about a forecast: what costs least, as far as one can tell.
+//!
+//! Costs are milliseconds: the time that is lost, and what a failure is worth in time. There is no threshold of the
+//! probability: a likely failure that costs nothing is let happen, and an unlikely one that costs much is not.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Forecast, sign::Class};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// As if there were no forecast.
+    GoOn,
+    /// Until what it needs is free.
+    Wait,
+    /// With more time for its calls, or another isolation.
+    Adjust,
+    /// With more memory.
+    Allocate,
+    /// The next alternative, from the snapshot.
+    Divert,
+}
+
+/// What may be done, and what each costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Options {
+    /// What an attempt takes until it fails. Milliseconds, as all of these.
+    pub wasted_ms: f64,
+    /// What it is worth not to fail in the end.
+    pub failure_ms: f64,
+    /// Attempts after this one.
+    pub retries: u32,
+    /// What waiting takes, where something is known to be free by then.
+    pub wait_ms: Option<f64>,
+    /// What more time for its calls takes, and the probability that it is not enough.
+    pub adjust: Option<(f64, f64)>,
+    /// What more memory costs, where it is known to be too little.
+    pub allocate_ms: Option<f64>,
+    /// What the alternative takes more, or is worth less; and the probability that it fails.
+    pub divert: Option<(f64, f64)>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    pub action: Action,
+    /// What it is expected to cost.
+    pub cost_ms: f64,
+}
+
+impl Options {
+    /// All that may be done, the cheapest first. What is not trusted leaves nothing but to go on.
+    pub fn weighed(&self, forecast: &Forecast) -> Vec<Choice> {
+        let fails = forecast.probability;
+        let go_on = fails * self.wasted_ms + self.in_the_end(forecast) * self.failure_ms;
+        let mut all = vec![Choice { action: Action::GoOn, cost_ms: go_on }];
+        if forecast.trusted {
+            let without = |class: Class| fails * (1.0 - share_of(forecast, class));
+            let then = |fails: f64| fails * (self.wasted_ms + self.failure_ms);
+            let wait = self.wait_ms.map(|ms| (Action::Wait, ms + then(without(Class::Contention))));
+            let adjust = self.adjust.map(|(ms, still)| {
+                let fails =
+                    without(Class::External) + fails * share_of(forecast, Class::External) * still;
+                (Action::Adjust, ms + then(fails))
+            });
+            let allocate =
+                self.allocate_ms.map(|ms| (Action::Allocate, ms + then(without(Class::Deviation))));
+            let divert =
+                self.divert.map(|(ms, still)| (Action::Divert, ms + still * self.failure_ms));
+            let more = [wait, adjust, allocate, divert].into_iter().flatten();
+            all.extend(more.map(|(action, cost_ms)| Choice { action, cost_ms }));
+        }
+        // Of equal ones the one that changes least.
+        all.sort_by(|one, other| {
+            one.cost_ms.total_cmp(&other.cost_ms).then(one.action.cmp(&other.action))
+        });
+        all
+    }
+
+    /// That it fails with all its retries: what lasts is met by each of them, and chance is not.
+    fn in_the_end(&self, forecast: &Forecast) -> f64 {
+        let fails = forecast.probability;
+        let lasting: f64 = forecast
+            .reasons
+            .iter()
+            .filter(|(sign, _)| sign.rule.class().lasts())
+            .map(|(_, share)| share)
+            .sum();
+        let attempts = i32::try_from(self.retries).unwrap_or(i32::MAX - 1).saturating_add(1);
+        lasting * fails + (1.0 - lasting) * fails.powi(attempts)
+    }
+}
+
+/// The share of the odds that comes from a class.
+fn share_of(forecast: &Forecast, class: Class) -> f64 {
+    let own = forecast.reasons.iter().filter(|(sign, _)| sign.rule.class() == class);
+    own.map(|(_, share)| share).sum()
+}

@@ -1,0 +1,77 @@
+//! What is known of services that transactions call.
+
+use belay_mirror::{Breaker, BreakerState, Dependency};
+
+#[test]
+fn a_service_that_turns_slow_is_known_as_slow_soon_and_as_fast_again() {
+    let mut payments = Dependency::default();
+    assert!(payments.is_late(0.0) == 0.0 && payments.usual_ms().is_none(), "nothing was seen");
+    (0..200).for_each(|_| payments.note(20.0, false));
+    assert!(payments.is_late(250.0) < 0.01);
+    let usual = payments.usual_ms().unwrap();
+    assert!((20.0..24.1).contains(&usual), "{usual}");
+    let calls = (1..100).find(|_| {
+        payments.note(800.0, true);
+        payments.is_late(250.0) > 0.5
+    });
+    assert!(calls.unwrap() <= 21, "{calls:?}");
+    assert!(payments.failing() > 0.4);
+    (0..60).for_each(|_| payments.note(20.0, false));
+    assert!(payments.is_late(250.0) < 0.15 && payments.failing() < 0.15);
+}
+
+#[test]
+fn any_time_has_its_bin() {
+    let mut any = Dependency::default();
+    [0.0, -1.0, 1e-9, 1e9, f64::INFINITY, f64::NAN].into_iter().for_each(|ms| any.note(ms, false));
+    assert!(any.is_late(1e12) == 0.0 && any.is_late(10.0) > 0.0);
+}
+
+fn opened(breaker: &mut Breaker, now_ms: u64) -> u32 {
+    let calls = (1..100).find(|_| {
+        breaker.note(true, now_ms);
+        breaker.state() == BreakerState::Open
+    });
+    calls.unwrap()
+}
+
+#[test]
+fn a_breaker_opens_tries_and_closes() {
+    let mut breaker = Breaker::default();
+    (0..100).for_each(|at| breaker.note(at % 4 == 0, 0));
+    assert_eq!(breaker.state(), BreakerState::Closed, "a quarter fails");
+    assert!(opened(&mut breaker, 1_000) <= 15);
+    assert!(!breaker.admit(1_999));
+    assert!(breaker.admit(2_000), "one is let through");
+    assert!(!breaker.admit(2_000), "and no other before it is back");
+    breaker.note(false, 2_010);
+    for _ in 0..2 {
+        assert!(breaker.admit(2_010));
+        breaker.note(false, 2_010);
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[test]
+fn it_stays_open_longer_each_time_that_nothing_got_better() {
+    let mut breaker = Breaker::default();
+    assert_eq!(opened(&mut breaker, 0), 10, "fewer calls say nothing");
+    let mut now_ms = 0;
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let wait = (0..100_000).step_by(500).find(|ms| breaker.admit(now_ms + ms)).unwrap();
+        waits.push(wait);
+        now_ms += wait;
+        breaker.note(true, now_ms);
+    }
+    assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+}
+
+#[test]
+fn one_of_which_nothing_is_heard_is_not_waited_for() {
+    let mut breaker = Breaker::default();
+    opened(&mut breaker, 0);
+    assert!(breaker.admit(1_000));
+    assert!(!breaker.admit(1_500));
+    assert!(breaker.admit(2_000));
+}

@@ -1,0 +1,121 @@
+//! What is learned of a transaction id, in seeded simulations.
+
+use belay_mirror::{Class, Forecast, Forecaster, Rule, Sign};
+use proptest::prelude::*;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+fn random() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(7)
+}
+
+fn said(forecaster: &Forecaster, signs: &[Sign]) -> f64 {
+    forecaster.forecast(signs).probability
+}
+
+#[test]
+fn before_anything_was_learned_the_classes_have_their_weights() {
+    let new = Forecaster::default();
+    assert!(said(&new, &[]) < 0.03);
+    let all = [
+        Sign::unusual(1.0),
+        Sign::conflicts("stock/1", 1.0),
+        Sign::failing("payments", 1.0),
+        Sign::violation("amount_positive", "accounts"),
+    ];
+    let each: Vec<f64> = all.iter().map(|sign| said(&new, std::slice::from_ref(sign))).collect();
+    assert!(each.is_sorted(), "{each:?}");
+    assert!(each[3] > 0.89 && each[2] > 0.5 && each[0] < 0.1, "{each:?}");
+    let forecast = new.forecast(&all);
+    let weights: Vec<f64> = forecast.reasons.iter().map(|(_, share)| *share).collect();
+    let expected = [0.4, 0.3, 0.2, 0.1];
+    assert!(weights.iter().zip(expected).all(|(own, it)| (own - it).abs() < 1e-9), "{weights:?}");
+    assert_eq!(forecast.reasons[0].0.rule, Rule::Violation);
+}
+
+/// A service that is late in half of the cases, and then always fails; and locks, which never matter.
+fn transaction(random: &mut ChaCha8Rng) -> (Vec<Sign>, bool) {
+    let late = random.random_bool(0.3);
+    let mut signs = vec![Sign::conflicts("k", random.random_range(0.0..1.0))];
+    signs.extend(late.then(|| Sign::late("payments", 0.9, 800.0, 250.0)));
+    let failed = if late { random.random_bool(0.97) } else { random.random_bool(0.01) };
+    (signs, failed)
+}
+
+#[test]
+fn it_learns_which_signs_tell() {
+    let (mut random, mut forecaster) = (random(), Forecaster::default());
+    for _ in 0..3_000 {
+        let (signs, failed) = transaction(&mut random);
+        forecaster.learn(&signs, failed, 12.0);
+    }
+    let late = Sign::late("payments", 0.9, 800.0, 250.0);
+    let locks = Sign::conflicts("k", 1.0);
+    assert!(said(&forecaster, std::slice::from_ref(&late)) > 0.85);
+    assert!(said(&forecaster, std::slice::from_ref(&locks)) < 0.1);
+    let quality = forecaster.quality();
+    assert!(quality.precision().unwrap() > 0.9 && quality.recall().unwrap() > 0.9, "{quality:?}");
+    let [own, of_rate] = quality.brier().unwrap();
+    assert!(own < of_rate / 3.0, "{own} {of_rate}");
+    assert!((quality.lead_ms().unwrap() - 12.0).abs() < 1e-6);
+    for (said, came) in quality.calibration() {
+        assert!((said - came).abs() < 0.2, "said {said}, came {came}");
+    }
+    assert!(forecaster.forecast(&[late]).trusted);
+}
+
+#[test]
+fn signs_that_tell_nothing_are_not_acted_on_until_they_do() {
+    let (mut random, mut forecaster) = (random(), Forecaster::default());
+    let misleading = [Sign::own(Class::Validation, 1.0, "a rule of the app".to_owned())];
+    for _ in 0..120 {
+        // It is said of each, and none fails.
+        let failed = random.random_bool(0.02);
+        forecaster.learn(&misleading, failed, 0.0);
+    }
+    let forecast = forecaster.forecast(&misleading);
+    assert!(!forecast.trusted, "{:?}", forecaster.quality());
+    // By then it has learned better, which shows with time.
+    for _ in 0..3_000 {
+        let (signs, failed) = transaction(&mut random);
+        forecaster.learn(&signs, failed, 0.0);
+    }
+    assert!(forecaster.forecast(&[]).trusted, "{:?}", forecaster.quality());
+}
+
+#[test]
+fn what_is_learned_can_be_kept() {
+    let mut forecaster = Forecaster::default();
+    forecaster.learn(&[Sign::load(0.95)], true, 3.0);
+    let text = serde_json::to_string(&forecaster).unwrap();
+    let again: Forecaster = serde_json::from_str(&text).unwrap();
+    let signs = [Sign::load(0.9)];
+    assert_eq!(forecaster.forecast(&signs), again.forecast(&signs));
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_seen_is_a_probability(
+        strengths in proptest::collection::vec((0_u8..6, proptest::num::f64::ANY), 0..20),
+        outcomes in proptest::collection::vec(any::<bool>(), 0..40),
+    ) {
+        let sign = |(kind, number): &(u8, f64)| match kind {
+            0 => Sign::blocked("t", 2, *number, 100.0),
+            1 => Sign::conflicts("k", *number),
+            2 => Sign::load(*number),
+            3 => Sign::late("d", *number, 1.0, 1.0),
+            4 => Sign::failing("d", *number),
+            _ => Sign::unusual(*number),
+        };
+        let signs: Vec<Sign> = strengths.iter().map(sign).collect();
+        let mut forecaster = Forecaster::default();
+        for failed in outcomes {
+            forecaster.learn(&signs, failed, 1.0);
+        }
+        let Forecast { probability, reasons, .. } = forecaster.forecast(&signs);
+        prop_assert!((0.0..=1.0).contains(&probability));
+        prop_assert_eq!(reasons.len(), signs.len());
+        let all: f64 = reasons.iter().map(|(_, share)| share).sum();
+        prop_assert!(all < 1.0 + 1e-9);
+    }
+}

@@ -1,0 +1,73 @@
+//! What costs least.
+
+use belay_mirror::{Action, Forecast, Options, Sign};
+
+fn forecast(probability: f64, signs: &[Sign]) -> Forecast {
+    let share = 1.0 / signs.len().max(1) as f64;
+    let reasons = signs.iter().map(|sign| (sign.clone(), share)).collect();
+    Forecast { probability, reasons, trusted: true }
+}
+
+fn cheapest(options: &Options, forecast: &Forecast) -> Action {
+    options.weighed(forecast)[0].action
+}
+
+fn slow() -> Forecast {
+    forecast(0.9, &[Sign::late("payments", 0.9, 800.0, 250.0)])
+}
+
+fn locked() -> Forecast {
+    forecast(0.6, &[Sign::blocked("accounts", 1, 20.0, 5.0)])
+}
+
+const PAYMENT: Options = Options {
+    wasted_ms: 250.0,
+    failure_ms: 1_000.0,
+    retries: 3,
+    wait_ms: None,
+    adjust: None,
+    allocate_ms: None,
+    divert: Some((100.0, 0.01)),
+};
+
+#[test]
+fn what_will_likely_fail_again_and_again_is_diverted() {
+    assert_eq!(cheapest(&PAYMENT, &slow()), Action::Divert);
+    assert_eq!(cheapest(&PAYMENT, &forecast(0.01, &[])), Action::GoOn);
+}
+
+#[test]
+fn what_a_retry_cures_is_retried() {
+    // Three retries of a conflict at 60 % fail in 13 %, each of which costs little.
+    let cheap = Options { wasted_ms: 2.0, divert: Some((400.0, 0.01)), ..PAYMENT };
+    assert_eq!(cheapest(&cheap, &locked()), Action::GoOn);
+    let never = Options { retries: 0, ..cheap };
+    assert_eq!(cheapest(&never, &locked()), Action::Divert, "there is no second attempt");
+}
+
+#[test]
+fn contention_that_clears_is_waited_for() {
+    let clears = Options { wait_ms: Some(5.0), ..PAYMENT };
+    assert_eq!(cheapest(&clears, &locked()), Action::Wait);
+    assert_ne!(cheapest(&clears, &slow()), Action::Wait, "a slow service does not clear");
+}
+
+#[test]
+fn more_time_may_be_enough() {
+    let patient = Options { adjust: Some((60.0, 0.02)), divert: Some((500.0, 0.01)), ..PAYMENT };
+    assert_eq!(cheapest(&patient, &slow()), Action::Adjust);
+}
+
+#[test]
+fn who_is_not_trusted_is_not_heard() {
+    let all = Options { wait_ms: Some(0.0), allocate_ms: Some(0.0), ..PAYMENT };
+    let distrusted = Forecast { trusted: false, ..slow() };
+    let weighed = all.weighed(&distrusted);
+    assert_eq!((weighed.len(), weighed[0].action), (1, Action::GoOn));
+}
+
+#[test]
+fn of_equal_ones_the_one_that_changes_least() {
+    let free = Options { divert: Some((0.0, 0.0)), ..Options::default() };
+    assert_eq!(cheapest(&free, &forecast(0.5, &[])), Action::GoOn);
+}
