@@ -196,11 +196,12 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// What was suspected shows no harm: at once where it was by comparing, and after a step's time where it was by an alarm.
+    /// What was suspected shows no harm: at once where it was by comparing, and after the time of a step where it was by an alarm.
     fn clear(&mut self, naming: Naming, evidence: &Evidence) {
         let lasted = self.around.now_ms.saturating_sub(naming.since_ms);
-        let over =
-            lasted >= self.around.policy.step_max_ms || evidence.harmless && evidence.current;
+        let policy = self.around.policy;
+        let soon = evidence.harmless_now && lasted >= policy.step_min_ms;
+        let over = soon || lasted >= policy.step_max_ms;
         if naming.cause == Cause::Watch && !over {
             return;
         }
@@ -238,7 +239,7 @@ impl Turn<'_, '_> {
         let lasted = self.around.now_ms.saturating_sub(since_ms);
         let policy = self.around.policy;
         let late = lasted >= policy.step_max_ms && policy.inconclusive == Inconclusive::Advance;
-        if lasted >= policy.step_min_ms && evidence.harmless && evidence.current {
+        if lasted >= policy.step_min_ms && evidence.harmless_now {
             Some(Why::Harmless)
         } else {
             late.then_some(Why::Inconclusive)

@@ -16,8 +16,8 @@ pub struct Evidence {
     pub groups: Vec<Verdict>,
     /// A rise of failures that is worth looking for is excluded for the change as a whole.
     pub harmless: bool,
-    /// That is said of as many requests as run it now.
-    pub current: bool,
+    /// It is, for as many requests as run it now: for the change as a whole, or where all of those toss coins, for what they run.
+    pub harmless_now: bool,
     /// Requests with the change, all of it or some, that failed in this round.
     pub failed: u64,
     /// While something happens more often also to those who run nothing of the change: whether it has become rare again.

@@ -223,7 +223,7 @@ pub(crate) fn evidence(life: &Life, seen: &Seen<'_>) -> Evidence {
         mixed: one(seen.mixed),
         groups: (0..life.groups.len()).map(group).collect(),
         harmless: seen.harmless,
-        current: !seen.past,
+        harmless_now: seen.harmless && !seen.past,
         failed: seen.failed,
         subsided: seen.subsided,
         its_turn: seen.its_turn,

@@ -241,7 +241,7 @@ impl Seen {
                 mixed: verdict(&self.mixed),
                 groups: groups.map(|identity| group(identity).unwrap_or_default()).collect(),
                 harmless: self.whole.is_harmless(),
-                current: self.whole.is_of(self.trial.share_whole()),
+                harmless_now: self.is_harmless_now(),
                 failed: self.failed(),
                 subsided: None,
                 its_turn: false,
@@ -249,6 +249,13 @@ impl Seen {
         });
         self.evidence = Some(evidence.clone());
         evidence
+    }
+
+    fn is_harmless_now(&self) -> bool {
+        let (whole, mixed) = (self.trial.share_whole(), self.trial.share_mixed());
+        let (compared, share) =
+            if whole.is_some() { (&self.whole, whole) } else { (&self.mixed, mixed) };
+        compared.is_of(share) && compared.is_harmless()
     }
 
     /// Requests with the change, all of it or some, that failed in this round.

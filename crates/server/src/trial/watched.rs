@@ -29,8 +29,8 @@ pub(super) struct Watched {
     failures: Watch,
     slow: Watch,
     pub(super) pace: Pace,
-    /// Failures, and slow requests, of those who run a change that is live, against what was usual when it was let in.
-    live: Option<Box<[Watch; 2]>>,
+    /// Failures of those who run a change that is live, against what was usual when it was let in.
+    live: Option<Watch>,
 }
 
 /// Something is not as it was.
@@ -102,18 +102,24 @@ impl Watched {
         let costs = Seen::costs(sample);
         let limits: Limits = self.usual.limits();
         self.usual.note(costs);
-        note_both([&mut self.failures, &mut self.slow], sample, &limits)
+        for (kind, watch) in [(Kind::Failures, &mut self.failures), (Kind::Slow, &mut self.slow)] {
+            if let Some(happened) = kind.happened(sample, &limits) {
+                watch.note(happened);
+            }
+        }
+        alarm(Kind::Failures, &mut self.failures).or_else(|| alarm(Kind::Slow, &mut self.slow))
     }
 
-    /// Notes a request that ran something of a change which is live. After an alarm, what comes is taken for usual.
+    /// Notes a request that ran something of a change which is live. After an alarm, what comes is taken for usual. Only failures
+    /// tell: how fast requests are answered changes with whatever else the machine does.
     pub(super) fn note_live(&mut self, sample: &Sample) -> Option<Alarm> {
-        let known = || {
-            let mut known = [self.failures.clone(), self.slow.clone()];
-            known.iter_mut().for_each(Watch::begin);
-            known.into()
-        };
-        let [failures, slow] = &mut **self.live.get_or_insert_with(known);
-        note_both([failures, slow], sample, &self.usual.limits())
+        let live = self.live.get_or_insert_with(|| {
+            let mut known = self.failures.clone();
+            known.begin();
+            known
+        });
+        live.note(Kind::Failures.happened(sample, &self.usual.limits())?);
+        alarm(Kind::Failures, live)
     }
 
     /// Time has passed, in seconds. After an alarm, as many requests as come then are taken for usual.
@@ -134,15 +140,6 @@ impl Watched {
             self.live = None;
         }
     }
-}
-
-fn note_both([failures, slow]: [&mut Watch; 2], sample: &Sample, limits: &Limits) -> Option<Alarm> {
-    for (kind, watch) in [(Kind::Failures, &mut *failures), (Kind::Slow, &mut *slow)] {
-        if let Some(happened) = kind.happened(sample, limits) {
-            watch.note(happened);
-        }
-    }
-    alarm(Kind::Failures, failures).or_else(|| alarm(Kind::Slow, slow))
 }
 
 /// Watches whether an app's request is one of a function.
