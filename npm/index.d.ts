@@ -75,6 +75,44 @@ export interface Kv {
   transaction<T>(work: (tx: KvTransaction) => T | Promise<T>): Promise<T>;
 }
 
+// --------------------------------------------------------------------------------------------- sql
+
+/**
+ * What a parameter may be. Arrays are arrays of PostgreSQL, or JSON where it expects that; plain objects are JSON; a
+ * `Date` is its ISO text. `undefined` is NULL.
+ */
+export type SqlValue =
+  | null
+  | undefined
+  | boolean
+  | number
+  | bigint
+  | string
+  | Date
+  | ArrayBuffer
+  | ArrayBufferView
+  | SqlValue[]
+  | { [key: string]: unknown };
+
+/** A row: a property for each column. */
+export type SqlRow = Record<string, any>;
+
+/**
+ * A database of `[databases]` in belay.toml. Parameters are `$1`, `$2`, … in both engines. Each call is one statement,
+ * and a transaction of its own. A refusal is a {@link BelayError}, for example of code `SQL_CONSTRAINT`.
+ */
+export interface Sql {
+  /** The rows of sql`SELECT … WHERE id = ${id}`: what is put in becomes a parameter, and never part of the text. */
+  <T = SqlRow>(text: TemplateStringsArray, ...params: SqlValue[]): Promise<T[]>;
+  query<T = SqlRow>(text: string, params?: SqlValue[]): Promise<T[]>;
+  /** The first row, `undefined` where there is none. */
+  one<T = SqlRow>(text: string, params?: SqlValue[]): Promise<T | undefined>;
+  /** How many rows were inserted, updated or deleted. */
+  execute(text: string, params?: SqlValue[]): Promise<{ changed: number }>;
+  /** Another database of the app. `sql` itself is the one named `main`, or the only one. */
+  database(name: string): Sql;
+}
+
 // ------------------------------------------------------------------------------------ http, secrets
 
 export interface HttpInit extends RequestInit {
@@ -131,6 +169,14 @@ export class BelayError extends Error {
     | "KV_VALUE_TOO_LARGE"
     | "KV_FULL"
     | "KV_UNAVAILABLE"
+    | "DATABASE_UNKNOWN"
+    | "SQL_UNAVAILABLE"
+    | "SQL_CONFLICT"
+    | "SQL_CONSTRAINT"
+    | "SQL_FAILED"
+    | "SQL_TIMEOUT"
+    | "SQL_REFUSED"
+    | "SQL_RESULT_TOO_LARGE"
     | "EGRESS_DENIED"
     | "HTTP_TIMEOUT"
     | "HTTP_BODY_TOO_LARGE"
@@ -141,6 +187,7 @@ export class BelayError extends Error {
 }
 
 export const kv: Kv;
+export const sql: Sql;
 export const http: Http;
 export const secrets: Secrets;
 export const env: Env;
@@ -165,10 +212,34 @@ export interface Context {
   readonly traceparent?: string;
   getRemainingTimeInMillis(): number;
   readonly kv: Kv;
+  readonly sql: Sql;
   readonly http: Http;
   readonly secrets: Secrets;
   readonly env: Env;
   readonly log: Log;
+  /** Of the innermost open transaction (`@transaction`): undefined outside of one. */
+  readonly transaction?: TransactionTurn;
+}
+
+/** What a transaction is told when an attempt of it begins. */
+export interface TransactionTurn {
+  readonly id: string;
+  /** From 1. */
+  readonly attempt: number;
+  /** 0 is the function itself, then its alternatives in their order. */
+  readonly way: number;
+  /** Why it is not the first attempt. */
+  readonly reasons: readonly string[];
+}
+
+/**
+ * The final failure of a transaction: a {@link BelayError} named `TransactionError`, of code `TX_FAILED`, `TX_UNKNOWN` or
+ * `DIVERGED_AFTER_EXTERNAL`. Its `cause` is what the last attempt threw.
+ */
+export interface TransactionError extends BelayError {
+  readonly name: "TransactionError";
+  /** How each attempt ended. */
+  readonly attempts: readonly { number: number; way: string; took_ms: number; ended: string; [detail: string]: any }[];
 }
 
 /** An exported function. The event and the result are JSON. */

@@ -1,5 +1,5 @@
 // Stand-ins for Belay's services, so that the code of a function runs in Node: kv in memory, env from process.env,
-// secrets from process.env too, log to the console, http.fetch is the global fetch. Nothing here is used inside Belay,
+// secrets from process.env too, log to the console, http.fetch is the global fetch, sql SQLite in memory. Nothing here is used inside Belay,
 // which answers `import … from "belay"` itself; the answers have the same shapes and the same error codes.
 
 const KEY_BYTES_MAX = 512;
@@ -197,3 +197,72 @@ export const log = Object.assign(line("info"), {
   warn: line("warn"),
   error: line("error"),
 });
+
+const databases = new Map(); // name -> Promise of a DatabaseSync in memory
+const refusedWords = /^\s*(begin|start|commit|end|rollback|abort|savepoint|release|set|reset|attach|detach|vacuum|pragma|copy|listen|load)\b/i;
+
+/** Every database is an SQLite one in memory, where Node has SQLite (from 22.13); its errors are those of SQLite. */
+function opened(name) {
+  if (!databases.has(name)) databases.set(name, open());
+  return databases.get(name);
+}
+
+async function open() {
+  const { DatabaseSync } = await import("node:sqlite").catch(() => {
+    throw new BelayError("SQL_UNAVAILABLE", "outside Belay, databases need Node 22.13 or newer, which has SQLite");
+  });
+  return new DatabaseSync(":memory:");
+}
+
+/** As SQLite stores them. */
+function sqlParam(value) {
+  if (value === undefined) return null;
+  if (typeof value === "boolean") return Number(value);
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  if (value instanceof Date) return value.toISOString();
+  if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value)) return JSON.stringify(value);
+  return value;
+}
+
+function sqlCell(value) {
+  const safe = typeof value === "bigint" && Number.isSafeInteger(Number(value));
+  return safe ? Number(value) : value;
+}
+
+function sqlCode(error) {
+  const primary = (error?.errcode ?? 1) & 255;
+  if (primary === 5 || primary === 6) return "SQL_CONFLICT";
+  return primary === 19 ? "SQL_CONSTRAINT" : "SQL_FAILED";
+}
+
+async function ask(name, text, params, read) {
+  if (refusedWords.test(text)) throw new BelayError("SQL_REFUSED", "transactions and settings are Belay's");
+  const database = await opened(name);
+  try {
+    const statement = database.prepare(text);
+    statement.setReadBigInts(true);
+    const named = Object.fromEntries(params.map((value, index) => [`$${index + 1}`, sqlParam(value)]));
+    return read(statement, params.length === 0 ? [] : [named]);
+  } catch (error) {
+    throw new BelayError(sqlCode(error), error.message);
+  }
+}
+
+const rowOf = (row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, sqlCell(value)]));
+
+function databaseOf(name) {
+  const query = (text, params = []) => ask(name, text, params, (found, args) => found.all(...args).map(rowOf));
+  const tag = async (strings, ...values) =>
+    query(strings.reduce((text, part, index) => `${text}$${index}${part}`), values);
+  return Object.freeze(
+    Object.assign(tag, {
+      query,
+      one: async (text, params) => (await query(text, params))[0],
+      execute: (text, params = []) =>
+        ask(name, text, params, (found, args) => ({ changed: Number(found.run(...args).changes) })),
+      database: (other) => databaseOf(other),
+    }),
+  );
+}
+
+export const sql = databaseOf("main");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { env, kv, log, secrets } from "./index.js";
+import { env, kv, log, secrets, sql } from "./index.js";
 
 test("kv keeps values apart from what the caller holds", async () => {
   const value = { n: 1 };
@@ -72,4 +72,19 @@ test("env is read-only and log has four levels", () => {
   assert.ok(Object.isFrozen(env));
   assert.deepEqual(Object.keys(log), ["debug", "info", "warn", "error"]);
   assert.equal(typeof log, "function");
+});
+
+const hasSqlite = await import("node:sqlite").then(() => true, () => false);
+
+test("sql answers rows, and values are parameters", { skip: !hasSqlite }, async () => {
+  await sql.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)");
+  assert.deepEqual(await sql.execute("INSERT INTO t VALUES ($1, $2), ($3, $4)", [1, "a", 2, "'"]), { changed: 2 });
+  assert.deepEqual(await sql`SELECT name FROM t WHERE id = ${2}`, [{ name: "'" }]);
+  assert.deepEqual(await sql.one("SELECT id FROM t WHERE name = $1", ["a"]), { id: 1 });
+  assert.equal(await sql.one("SELECT id FROM t WHERE id = 9"), undefined);
+  assert.equal((await sql.one("SELECT 9007199254740993 AS n")).n, 9007199254740993n);
+  await assert.rejects(sql.execute("INSERT INTO t VALUES (1, 'b')"), { code: "SQL_CONSTRAINT" });
+  await assert.rejects(sql.query("SELEC"), { code: "SQL_FAILED" });
+  await assert.rejects(sql.query("BEGIN"), { code: "SQL_REFUSED" });
+  await assert.rejects(sql.database("other").query("SELECT * FROM t"), { code: "SQL_FAILED" });
 });

@@ -158,3 +158,47 @@ need_wrk() {
   say "installing wrk: the load generator of the http benchmark"
   apt_install wrk || say "wrk could not be installed"
 }
+
+# The tests of databases run against a real server: the one at the usual address if it lets in whoever connects, else
+# one of our own, on the loopback interface only and at a port of its own.
+OWN_POSTGRES_PORT=54329
+
+need_postgres() {
+  [ -z "${BELAY_TEST_POSTGRES:-}" ] || return 0
+  answers_postgres 5432 && return
+  export BELAY_TEST_POSTGRES=postgres://postgres@127.0.0.1:$OWN_POSTGRES_PORT
+  answers_postgres "$OWN_POSTGRES_PORT" && return
+  if [ -z "$(postgres_bin)" ]; then
+    can_apt || die "PostgreSQL is missing: the tests of databases need one at 127.0.0.1:5432, or BELAY_TEST_POSTGRES."
+    say "installing postgresql: the tests of databases run against a real server"
+    apt_install postgresql || die "postgresql could not be installed"
+  fi
+  say "starting PostgreSQL for the tests at 127.0.0.1:$OWN_POSTGRES_PORT"
+  start_postgres "$(postgres_bin)" || die "PostgreSQL cannot be started"
+}
+
+# As the tests would: as postgres, without a password.
+answers_postgres() {
+  have psql && psql -h 127.0.0.1 -p "$1" -U postgres -w -qc 'SELECT 1' >/dev/null 2>&1
+}
+
+postgres_bin() {
+  local dir
+  for dir in /usr/lib/postgresql/*/bin; do
+    [ ! -x "$dir/initdb" ] || printf '%s\n' "$dir"
+  done | sort -V | tail -n 1
+}
+
+# The server refuses to run as root, and then its directory must not be root's.
+start_postgres() {
+  local bin=$1 dir as=()
+  dir=$(mktemp -d)
+  if [ "$(id -u)" = 0 ]; then
+    chown postgres "$dir"
+    as=(setpriv --reuid postgres --regid postgres --init-groups)
+  fi
+  quietly "${as[@]}" "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale C || return
+  quietly "${as[@]}" "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" \
+    -o "-c listen_addresses=127.0.0.1 -c port=$OWN_POSTGRES_PORT -c unix_socket_directories=$dir" start || return
+  answers_postgres "$OWN_POSTGRES_PORT"
+}

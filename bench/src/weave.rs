@@ -101,6 +101,7 @@ fn manifest(code: &str) -> anyhow::Result<AppManifest> {
         environment: EnvironmentName::default(),
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
+        databases: BTreeMap::new(),
         tags: AppTags::default(),
         policy: belay_model::Policy::default(),
         modules: vec![ModuleEntry {

@@ -2,6 +2,8 @@
 // host. `describe` is the last thing that runs when a function fails, so it must survive whatever was thrown.
 
 const hostErrors = new WeakSet();
+/** The categories of failures that the host has told of, by the errors made of them. */
+const failureKinds = new WeakMap();
 const CAUSE_DEPTH_PRINTED = 5;
 const CAUSE_DEPTH_SEARCHED = 8;
 const MESSAGE_LENGTH_MAX = 64 * 1024;
@@ -111,6 +113,7 @@ function cut(text) {
 
 /** Which limit of the engine this error stands for, if any. */
 function limitKind(error) {
+  if (failureKinds.has(error)) return failureKinds.get(error);
   const message = errorText(error, "message", "");
   // Also `out of memory in regexp execution`.
   if (message.startsWith("out of memory") && errorText(error, "name", "") === "InternalError") return "out_of_memory";
@@ -130,6 +133,15 @@ function isDependency(error) {
     error = peek(error, "cause");
   }
   return false;
+}
+
+/** The code with which the host rejected an effect, if that is why there is this error. */
+function hostCode(error) {
+  for (let depth = 0; depth <= CAUSE_DEPTH_SEARCHED && isObject(error); depth++) {
+    if (hostErrors.has(error)) return error.code;
+    error = peek(error, "cause");
+  }
+  return undefined;
 }
 
 /** The frames of an error, one a line, without a heading. */

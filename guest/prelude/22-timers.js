@@ -7,6 +7,8 @@
 const DELAY_MAX_MS = 2147483647;
 const timers = new Map();
 let timersMade = 0;
+/** Timers up to this one wait until the transaction ends that is open: they were set outside of it. */
+let timersHeld = 0;
 /** The latest deadline that has passed: a host that answers early, such as a replay, moves time on. */
 let reachedMs = 0;
 const resolved = Promise.resolve();
@@ -41,6 +43,7 @@ function fire(deadline) {
   reachedMs = Math.max(reachedMs, deadline);
   let next;
   for (const timer of timers.values()) {
+    if (timer.id <= timersHeld) continue;
     if (timer.deadline <= deadline && (next === undefined || timer.deadline < next.deadline)) next = timer;
   }
   if (next === undefined) return;

@@ -1,5 +1,5 @@
-// The host's services: kv, http, secrets, env, log. They are on `context` and are what `import … from "belay"` gives.
-// Their types are published in npm/index.d.ts.
+// The host's services: kv, http, secrets, env, log; 81-sql.js adds sql. They are on `context` and are what
+// `import … from "belay"` gives. Their types are published in npm/index.d.ts.
 //
 // Every method is one effect, except `kv.update` and `kv.transaction`: their reads, then one conditional write.
 

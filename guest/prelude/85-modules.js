@@ -18,13 +18,15 @@ let kinds = {};
 const commonJsCache = Object.create(null);
 const compiled = new Map();
 const empty = {};
-/** For woven code alone: nothing else leads here, as `graph` has the name only in woven modules. */
+/** For compiled code alone: nothing else leads here, as `graph` has the name only in modules that need it. */
 const woven = Object.freeze({
   cells: new Uint8Array(native.wovenCells),
   arm: native.wovenArm,
   enter: native.wovenEnter,
   leave: native.wovenLeave,
   settable,
+  transaction,
+  transactional,
 });
 
 /**
@@ -141,10 +143,10 @@ function run(module, parent) {
   return module.exports;
 }
 
-/** The wrapper of a woven module has parameters for the cells as well. */
+/** The wrapper of a module that is woven, or has transactions, has parameters for what these need as well. */
 function argumentsFor(wrapper, module) {
   const usual = [module.exports, module.require, module, module.id, module.path];
-  return wrapper.length > usual.length ? [...usual, woven.cells, woven.arm, woven.enter, woven.leave, woven.settable] : usual;
+  return wrapper.length > usual.length ? [...usual, ...Object.values(woven)] : usual;
 }
 
 function loadJson(path, parent) {

@@ -29,11 +29,18 @@ class Context {
   get kv() {
     return kv;
   }
+  get sql() {
+    return sql;
+  }
   get http() {
     return http;
   }
   get secrets() {
     return secrets;
+  }
+  /** What the innermost open transaction was told when it began; undefined outside of one. */
+  get transaction() {
+    return turnNow;
   }
   get env() {
     return env;

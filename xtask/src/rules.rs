@@ -36,11 +36,15 @@ pub const ROWS: &[Row] = &[
     Row {
         package: "belay-host",
         may_use: &["belay-model", "belay-fabric", "belay-engine"],
+        owns: &["tokio-postgres"],
+        pure: false,
+    },
+    Row {
+        package: "belay-mirror",
+        may_use: &["belay-model", "belay-engine", "belay-host"],
         owns: &[],
         pure: false,
     },
-    // Its drivers will use the host; what is there so far is pure.
-    Row { package: "belay-mirror", may_use: &["belay-model"], owns: &[], pure: true },
     Row {
         package: "belay-server",
         may_use: &[
@@ -49,6 +53,7 @@ pub const ROWS: &[Row] = &[
             "belay-judge",
             "belay-govern",
             "belay-fabric",
+            "belay-mirror",
             "belay-engine",
             "belay-host",
         ],

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use belay_model::{AppName, ChangeId, FunctionRef, ProgramName, Qualifier, VersionNumber};
+use belay_model::{
+    AppName, ChangeId, FunctionRef, ProgramName, Qualifier, TransactionName, VersionNumber,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
@@ -64,6 +66,7 @@ pub enum Command {
     Graph(Graph),
     Policy(PolicyArgs),
     Alerts(Alerts),
+    Tx(Tx),
     Disable(Disable),
     Enable(Enable),
     Alias(Alias),
@@ -410,6 +413,49 @@ fn time(text: &str) -> Result<u64, String> {
 pub struct Alerts {
     #[command(flatten)]
     pub server: Server,
+}
+
+/// Show transactions: how they fare, what was foreseen of them, and what was done about it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  belay tx list
+  belay tx show bank/transfer
+  belay tx explain 5f0c9d3e-7a35-4e0b-9b52-0f3f5d1c2a10")]
+pub struct Tx {
+    #[command(subcommand)]
+    pub action: TxAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TxAction {
+    /// List the transactions of all apps, and the services that they call.
+    List {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show one transaction: how good its forecasts are, and what became of the last ones.
+    Show {
+        /// App and transaction, such as bank/transfer.
+        #[arg(value_name = "APP/TRANSACTION", value_parser = tx_named)]
+        id: (AppName, TransactionName),
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Tell what happened in the transactions of one request, side by side with what ran ahead of them.
+    Explain {
+        /// The id of a request, as `belay logs` and `x-amzn-requestid` tell it.
+        request: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+fn tx_named(text: &str) -> Result<(AppName, TransactionName), String> {
+    let (app, id) = text.split_once('/').ok_or("write APP/TRANSACTION, such as bank/transfer")?;
+    let app = app.parse().map_err(|error: belay_model::NameError| error.to_string())?;
+    let id = id.parse().map_err(|error: belay_model::NameError| error.to_string())?;
+    Ok((app, id))
 }
 
 /// A change and what to do with it.

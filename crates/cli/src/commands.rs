@@ -22,6 +22,7 @@ mod secret;
 mod show;
 mod stats;
 mod told;
+mod tx;
 mod up;
 mod versions;
 mod watch;
@@ -47,6 +48,7 @@ pub(crate) use self::{
     remove::run as remove,
     secret::run as secret,
     stats::run as stats,
+    tx::run as tx,
     up::run as up,
     versions::run as versions,
 };

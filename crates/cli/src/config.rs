@@ -3,6 +3,7 @@
 //! All mistakes of a file are reported at once, in the order of the file. The reference is `docs/belay-toml.md`.
 //! This module does not look at the file system: whether a module exists is for the resolver to say.
 
+mod databases;
 mod limits;
 pub mod policy;
 mod read;
@@ -13,7 +14,8 @@ mod write;
 use std::collections::BTreeMap;
 
 use belay_model::{
-    AppName, AppTags, EgressPolicy, EnvironmentName, FunctionName, Label, Limits, Policy, Tags,
+    AppName, AppTags, DatabaseName, DatabaseSpec, EgressPolicy, EnvironmentName, FunctionName,
+    Label, Limits, Policy, Tags,
 };
 
 pub use belay_model::units;
@@ -31,6 +33,7 @@ pub struct BelayToml {
     pub functions: BTreeMap<FunctionName, Function>,
     pub env: BTreeMap<String, String>,
     pub egress: EgressPolicy,
+    pub databases: BTreeMap<DatabaseName, DatabaseSpec>,
     /// Of all functions that say nothing else.
     pub tags: AppTags,
     /// How changes are let in and judged.

@@ -14,8 +14,8 @@ use std::{
 };
 
 use belay_model::{
-    AppName, AppTags, Diagnostic, EgressPolicy, EnvironmentName, FunctionName, FunctionSpec, Hash,
-    Limits, ModuleEntry, Policy, Tags,
+    AppName, AppTags, DatabaseName, DatabaseSpec, Diagnostic, EgressPolicy, EnvironmentName,
+    FunctionName, FunctionSpec, Hash, Limits, ModuleEntry, Policy, Tags,
 };
 use belay_weave::{EntryPoint, SourceFs, resolve_graph};
 
@@ -34,6 +34,7 @@ pub struct Project {
     pub functions: BTreeMap<FunctionName, config::Function>,
     pub env: BTreeMap<String, String>,
     pub egress: EgressPolicy,
+    pub databases: BTreeMap<DatabaseName, DatabaseSpec>,
     pub tags: AppTags,
     /// How changes are let in and judged.
     pub policy: Policy,
@@ -80,6 +81,7 @@ fn from_config(root: &Path, content: BelayToml, name: Option<AppName>) -> Projec
         functions: content.functions,
         env: content.env,
         egress: content.egress,
+        databases: content.databases,
         tags: content.tags,
         policy: content.policy,
         test: content.test,

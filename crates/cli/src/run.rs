@@ -61,6 +61,7 @@ fn dispatch(command: Command, output: Output) -> CliResult {
         Command::Replay(args) => wait(commands::replay(&args, output)),
         Command::Promote(args) => wait(commands::promote(&args, output)),
         Command::Alerts(args) => wait(commands::alerts(&args, output)),
+        Command::Tx(args) => wait(commands::tx(&args.action, output)),
         Command::Disable(args) => wait(commands::disable(&args, output)),
         Command::Enable(args) => wait(commands::enable(&args, output)),
         Command::Policy(args) => wait(commands::policy(&args, output)),

@@ -98,7 +98,12 @@ pub fn decode_failure(bytes: &[u8]) -> Failure {
         );
     };
     let category = match d.kind {
-        Some(kind @ (Category::StackOverflow | Category::OutOfMemory)) => kind,
+        Some(
+            kind @ (Category::StackOverflow
+            | Category::OutOfMemory
+            | Category::Timeout
+            | Category::Deadlock),
+        ) => kind,
         _ if d.dependency => Category::Dependency,
         _ => Category::Exception,
     };

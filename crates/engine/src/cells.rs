@@ -52,6 +52,18 @@ pub(crate) fn reached(guest: &Guest) -> Vec<Reached> {
     parts.map(|(part, arm)| Reached { part, arm, time_ms: time_ms(times, part) }).collect()
 }
 
+/// What two invocations have reached, by part.
+pub(crate) fn both(mut one: Vec<Reached>, other: &[Reached]) -> Vec<Reached> {
+    for more in other {
+        match one.iter_mut().find(|reached| reached.part == more.part) {
+            Some(known) => known.time_ms += more.time_ms,
+            None => one.push(*more),
+        }
+    }
+    one.sort_unstable_by_key(|reached| reached.part);
+    one
+}
+
 fn arm(cell: u8) -> Option<Arm> {
     match cell {
         0 => Some(Arm::Before),

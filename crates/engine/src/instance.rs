@@ -76,6 +76,8 @@ pub struct Instance {
     /// An immutable copy of the memory as it is now, made by the first fork that needed one.
     frozen: Option<Arc<Template>>,
     written_bytes: u64,
+    /// What those reached that ran before it from the same point.
+    earlier: Vec<Reached>,
 }
 
 enum Phase {
@@ -115,6 +117,7 @@ impl Instance {
             aborted: None,
             frozen: None,
             written_bytes: 0,
+            earlier: Vec::new(),
         }
     }
 
@@ -137,6 +140,24 @@ impl Instance {
     /// What it may use.
     pub fn limits(&self) -> &Limits {
         &self.guest.state().limits
+    }
+
+    /// What it may use from now on. That of the stack stays as it is.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.guest.state_mut().limits = limits;
+    }
+
+    /// Goes on in the place of `ended`, which is another fork of the same invocation: what that has logged, used and
+    /// reached counts as this one's.
+    pub fn succeed(&mut self, mut ended: Self) {
+        let mut logs = ended.take_logs();
+        let (cpu, log_bytes) = (ended.guest.state().cpu.total(), ended.guest.state().log_bytes);
+        self.earlier = cells::both(ended.reached(), &self.earlier);
+        let state = self.guest.state_mut();
+        logs.append(&mut state.logs);
+        state.logs = logs;
+        state.log_bytes = log_bytes;
+        state.cpu.succeed(cpu);
     }
 
     /// Address of the memory as it is now; equal to the image's for a request that has not run.
@@ -240,7 +261,7 @@ impl Instance {
 
     /// The parts of a woven program whose guards ran, ascending; also after a failure, until the instance is dropped.
     pub fn reached(&self) -> Vec<Reached> {
-        cells::reached(&self.guest)
+        cells::both(cells::reached(&self.guest), &self.earlier)
     }
 
     pub fn usage(&self) -> Usage {
@@ -277,6 +298,7 @@ impl Instance {
         let guest = self.copy_guest()?;
         let mut fork = Self::waiting(&self.image, guest, self.in_flight.clone());
         fork.outcomes.clone_from(&self.outcomes);
+        fork.earlier.clone_from(&self.earlier);
         if let Seed::New(seed) = seed {
             fork.reseed(seed)?;
         }

@@ -22,8 +22,8 @@ pub struct ProgramModule {
     /// Unique; stacks name the module by it.
     pub path: String,
     pub kind: ModuleKind,
-    /// For CommonJS, the function expression `(function (exports, require, module, __filename, __dirname) {…})`; woven
-    /// code takes `cells, arm, enter, leave, settable` after these.
+    /// For CommonJS, the function expression `(function (exports, require, module, __filename, __dirname) {…})`; what
+    /// imports [`WEAVE`] elsewhere takes its exports after these.
     pub code: String,
     /// Named exports of a CommonJS module, found statically.
     pub export_names: Vec<String>,
@@ -39,9 +39,10 @@ pub struct Entry {
 /// Names that the guest gives to modules which are not files.
 const BUILTIN: &str = "belay";
 const EMPTY: &str = "belay:empty";
-/// Imported by woven code alone, as `ImportTarget::Builtin`.
+/// Imported by woven code and by modules with transactions alone, as `ImportTarget::Builtin`.
 const WEAVE: &str = "belay:weave";
-const WEAVE_EXPORTS: [&str; 5] = ["cells", "arm", "enter", "leave", "settable"];
+const WEAVE_EXPORTS: [&str; 7] =
+    ["cells", "arm", "enter", "leave", "settable", "transaction", "transactional"];
 
 impl Program {
     /// The module graph in the form that the prelude's `setGraph` takes.

@@ -245,6 +245,11 @@ impl CpuMeter {
         self.since = None;
     }
 
+    /// Goes on from what another one has counted.
+    pub(crate) fn succeed(&mut self, counted: Duration) {
+        self.before = self.before.max(counted);
+    }
+
     pub(crate) fn total(&self) -> Duration {
         let running = self.since.map(|since| thread_cpu().saturating_sub(since));
         self.before + running.unwrap_or_default()

@@ -29,5 +29,29 @@ pub const HTTP_BODY_TOO_LARGE: &str = "HTTP_BODY_TOO_LARGE";
 pub const HTTP_FAILED: &str = "HTTP_FAILED";
 /// A redirect that the call forbids, or that leads nowhere, or one too many.
 pub const HTTP_REDIRECT: &str = "HTTP_REDIRECT";
+/// A transaction has failed; its error has the history of its attempts.
+pub const TX_FAILED: &str = "TX_FAILED";
+/// Whether a transaction was committed cannot be known for now.
+pub const TX_UNKNOWN: &str = "TX_UNKNOWN";
+/// A transaction that has to be run again asked for something else than what it had done outside.
+pub const DIVERGED_AFTER_EXTERNAL: &str = "DIVERGED_AFTER_EXTERNAL";
+/// A transaction writes a second resource.
+pub const TX_SECOND_RESOURCE: &str = "TX_SECOND_RESOURCE";
 /// The app has no such secret.
 pub const SECRET_UNKNOWN: &str = "SECRET_UNKNOWN";
+/// The app declares no such database.
+pub const DATABASE_UNKNOWN: &str = "DATABASE_UNKNOWN";
+/// No connection to the database, or none that is free.
+pub const SQL_UNAVAILABLE: &str = "SQL_UNAVAILABLE";
+/// Another transaction is in the way: the same again may succeed.
+pub const SQL_CONFLICT: &str = "SQL_CONFLICT";
+/// A constraint of the schema does not hold.
+pub const SQL_CONSTRAINT: &str = "SQL_CONSTRAINT";
+/// The statement is wrong, or cannot be carried out.
+pub const SQL_FAILED: &str = "SQL_FAILED";
+/// The statement was stopped, by a time limit of the database or by its caller.
+pub const SQL_TIMEOUT: &str = "SQL_TIMEOUT";
+/// A statement that is not a function's to make.
+pub const SQL_REFUSED: &str = "SQL_REFUSED";
+/// More rows or bytes than an answer may have.
+pub const SQL_RESULT_TOO_LARGE: &str = "SQL_RESULT_TOO_LARGE";

@@ -17,10 +17,14 @@ use crate::{AppHost, Trace, code, request::TIMER};
 
 type Answer = (CallId, Outcome);
 
+/// What no call is numbered.
+const COMPANION: CallId = CallId(u32::MAX);
+
 /// Timers of one invocation at a time.
 pub(crate) const TIMERS_MAX: usize = 10_000;
 
-pub(crate) struct Flight<'h> {
+/// See the module's header.
+pub struct Flight<'h> {
     host: &'h AppHost,
     trace: Option<Trace<'h>>,
     calls_max: usize,
@@ -29,6 +33,7 @@ pub(crate) struct Flight<'h> {
     calls: HashMap<CallId, AbortHandle>,
     timers: HashMap<CallId, AbortHandle>,
     landed: Answers,
+    companion: Option<AbortHandle>,
 }
 
 /// Answers that wait for the function: it may be busy for as long as its limits allow.
@@ -38,7 +43,9 @@ struct Answers {
     bytes_max: u64,
 }
 
-pub(crate) enum Landed {
+/// What came of waiting.
+#[derive(Debug)]
+pub enum Landed {
     /// At least one answer.
     Some(Vec<Answer>),
     /// The deadline came first.
@@ -66,18 +73,48 @@ impl<'h> Flight<'h> {
             calls: HashMap::new(),
             timers: HashMap::new(),
             landed: Answers { list: Vec::new(), bytes: 0, bytes_max: limits.memory_bytes },
+            companion: None,
         }
     }
 
     pub(crate) fn start(&mut self, calls: Vec<Call>) {
+        let (host, trace) = (self.host, self.trace);
         for call in calls {
-            let (what, held, max) = self.bound(&call);
-            if held < max {
-                self.perform(call);
-            } else {
-                self.landed.push(call.id, too_many(what, max));
-            }
+            self.start_as(
+                &call.clone(),
+                async move { host.perform_for(&call, trace).await }.boxed(),
+            );
         }
+    }
+
+    /// Has `performing` answer the call, within the bounds.
+    pub fn start_as(&mut self, call: &Call, performing: BoxFuture<'h, Outcome>) {
+        let (what, held, max) = self.bound(call);
+        if held < max {
+            self.perform(call, performing);
+        } else {
+            self.landed.push(call.id, too_many(what, max));
+        }
+    }
+
+    /// Of the invocation.
+    pub fn host(&self) -> &'h AppHost {
+        self.host
+    }
+
+    /// Of the invocation.
+    pub fn trace(&self) -> Option<Trace<'h>> {
+        self.trace
+    }
+
+    /// Whether the call is being performed, and is not just a wait.
+    pub fn performs(&self, id: CallId) -> bool {
+        self.calls.contains_key(&id)
+    }
+
+    /// Whether anything is being performed, or waits to be heard.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.timers.is_empty() && self.landed.list.is_empty()
     }
 
     /// What the call counts as, how many of those are in flight, and how many may be.
@@ -89,16 +126,16 @@ impl<'h> Flight<'h> {
         }
     }
 
-    fn perform(&mut self, call: Call) {
+    fn perform(&mut self, call: &Call, performing: BoxFuture<'h, Outcome>) {
         let (handle, registration) = AbortHandle::new_pair();
         let handles = if call.op == TIMER { &mut self.timers } else { &mut self.calls };
         handles.insert(call.id, handle);
-        let (host, trace) = (self.host, self.trace);
-        let performing = async move { (call.id, host.perform_for(&call, trace).await) }.boxed();
+        let id = call.id;
+        let performing = performing.map(move |outcome| (id, outcome)).boxed();
         self.performing.push(Abortable::new(performing, registration));
     }
 
-    pub(crate) fn cancel(&mut self, calls: &[CallId]) {
+    pub fn cancel(&mut self, calls: &[CallId]) {
         for id in calls {
             if let Some(handle) = self.forget(*id) {
                 handle.abort();
@@ -107,8 +144,32 @@ impl<'h> Flight<'h> {
         self.landed.list.retain(|(id, _)| !calls.contains(id));
     }
 
+    /// Has `companion` go on as long as anything is waited for here. It is no call, and answers nothing.
+    pub fn accompany(&mut self, companion: BoxFuture<'h, ()>) {
+        self.part();
+        let (handle, registration) = AbortHandle::new_pair();
+        self.companion = Some(handle);
+        let companion = companion.map(|()| (COMPANION, Outcome::json("null"))).boxed();
+        self.performing.push(Abortable::new(companion, registration));
+    }
+
+    /// Gives up the companion, if there is one.
+    pub fn part(&mut self) {
+        if let Some(handle) = self.companion.take() {
+            handle.abort();
+        }
+    }
+
+    /// Gives up all calls but those that `keeps` names.
+    pub fn keep(&mut self, keeps: impl Fn(CallId) -> bool) {
+        let all = self.calls.keys().chain(self.timers.keys());
+        let landed = self.landed.list.iter().map(|(id, _)| id);
+        let others: Vec<_> = all.chain(landed).copied().filter(|id| !keeps(*id)).collect();
+        self.cancel(&others);
+    }
+
     /// Waits for an answer; takes all that there are by then.
-    pub(crate) async fn land(&mut self, deadline: Instant) -> Landed {
+    pub async fn land(&mut self, deadline: Instant) -> Landed {
         // Asked first: answers that never keep one waiting must not outrun the deadline.
         if Instant::now() >= deadline {
             return Landed::Late;
@@ -127,7 +188,7 @@ impl<'h> Flight<'h> {
     }
 
     /// Waits for `work`, such as a step of the instance, while the calls go on.
-    pub(crate) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
             tokio::select! {
@@ -140,7 +201,7 @@ impl<'h> Flight<'h> {
 
     /// `None` is a call that was cancelled.
     fn settle(&mut self, settled: Option<Answer>) {
-        if let Some((id, outcome)) = settled {
+        if let Some((id, outcome)) = settled.filter(|(id, _)| *id != COMPANION) {
             self.forget(id);
             self.landed.push(id, outcome);
         }

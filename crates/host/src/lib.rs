@@ -1,4 +1,4 @@
-//! Performs the effects of functions: kv, http, timers, secrets; and drives an instance through its calls.
+//! Performs the effects of functions: kv, sql, http, timers, secrets; and drives an instance through its calls.
 //!
 //! A function's host calls are values ([`belay_model::Call`]); an [`AppHost`] turns each into an
 //! [`belay_model::Outcome`]. Because both are values, another driver may record them, answer them from a record, or
@@ -17,13 +17,20 @@ mod flight;
 mod kv;
 mod request;
 mod secret;
+mod sql;
 pub mod tape;
 mod timer;
+pub mod transaction;
 
 pub use app::{AppHost, HostConfig, HostOptions, HostShared, KV_QUOTA_BYTES, Trace};
-pub use drive::{Finished, Runner, drive, drive_recorded};
+pub use drive::{
+    Asked, Begun, Driving, Finished, Runner, Stepped, Turn, begin, drive, drive_recorded, timeout,
+};
 pub use error::HostError;
 pub use fetch::{Egress, PatternError};
-pub use request::classify;
+pub use flight::{Flight, Landed};
+pub use kv::KvTransaction;
+pub use request::{About, Service, about, classify};
 pub use secret::SecretSource;
+pub use sql::{CommitError, SqlBegin, SqlTransaction};
 pub use tape::{Recorder, Tape};

@@ -12,6 +12,8 @@ use crate::{
     fetch::{FetchArgs, FetchRequest},
     kv,
     secret::{self, SecretArgs},
+    sql,
+    tape::subject,
     timer::TimerArgs,
 };
 
@@ -23,12 +25,44 @@ pub fn classify(call: &Call) -> Result<EffectClass, EffectError> {
     Request::decode(call).map(|request| request.class())
 }
 
+/// What a call is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    pub class: EffectClass,
+    /// For people: a key, a statement, or a method and an address without its query.
+    pub subject: String,
+    /// Of requests.
+    pub service: Option<Service>,
+}
+
+/// Who is asked by a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Host, and port if it is not the usual one.
+    pub name: String,
+    /// That the request allows.
+    pub timeout: Duration,
+}
+
+/// Fails as [`classify`].
+pub fn about(call: &Call) -> Result<About, EffectError> {
+    let request = Request::decode(call)?;
+    let service = match &request {
+        Request::Fetch(fetch) => {
+            Some(Service { name: fetch.hop.url.authority().to_owned(), timeout: fetch.timeout })
+        }
+        _ => None,
+    };
+    Ok(About { class: request.class(), subject: subject(&request), service })
+}
+
 /// A call that is well-formed.
 pub(crate) enum Request {
     Timer(Duration),
     Kv(kv::Command),
     Fetch(Box<FetchRequest>),
     Secret { name: String },
+    Sql(Box<sql::Query>),
 }
 
 impl Request {
@@ -39,6 +73,7 @@ impl Request {
                 .request(call.body.as_deref())
                 .map(|request| Self::Fetch(Box::new(request))),
             secret::GET => args::<SecretArgs>(call).map(|args| Self::Secret { name: args.name }),
+            sql::QUERY => sql::Query::decode(call).map(|query| Self::Sql(Box::new(query))),
             op if op.starts_with("kv.") => kv::Command::decode(call).map(Self::Kv),
             op => Err(unknown_effect(op)),
         }
@@ -49,6 +84,8 @@ impl Request {
             Self::Timer(_) | Self::Secret { .. } => EffectClass::Read,
             Self::Kv(command) if command.writes() => EffectClass::Write,
             Self::Kv(_) => EffectClass::Read,
+            Self::Sql(query) if sql::writes(&query.text) => EffectClass::Write,
+            Self::Sql(_) => EffectClass::Read,
             Self::Fetch(request) => EffectClass::External { safe: request.is_safe() },
         }
     }

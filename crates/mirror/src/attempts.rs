@@ -42,6 +42,8 @@ pub enum Ended {
     Conflict { what: String },
     /// Its code failed.
     Failed(Failure),
+    /// Its code failed because the host refused something, and would do so again.
+    Refused(Failure),
     /// What it promises of its result (`@success`) does not hold.
     Unmet { criterion: String },
     /// It was stopped before it could fail, as the forecast said.
@@ -136,7 +138,11 @@ impl Attempts {
             Ended::Failed(failure) if !self.may_cure(failure) => {
                 return Next::GiveUp(GaveUp::Final);
             }
-            Ended::Conflict { .. } | Ended::Unmet { .. } | Ended::Failed(_) => {}
+            Ended::Refused(failure) if !self.terms.retry_on.contains(&failure.error_type) => {
+                return Next::GiveUp(GaveUp::Final);
+            }
+            Ended::Conflict { .. } | Ended::Unmet { .. } | Ended::Failed(_) | Ended::Refused(_) => {
+            }
         }
         if self.retries >= self.terms.retries {
             return self.next_way(performed, GaveUp::Attempts);

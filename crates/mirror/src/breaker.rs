@@ -81,6 +81,13 @@ impl Breaker {
         }
     }
 
+    /// It is to be left alone though too little is known for that: as if enough of its calls had failed.
+    pub fn trip(&mut self, now_ms: u64) {
+        if self.state() == BreakerState::Closed {
+            self.open(now_ms, OPEN_MS[0]);
+        }
+    }
+
     /// Notes what came of a call.
     pub fn note(&mut self, failed: bool, now_ms: u64) {
         match (self.state, failed) {

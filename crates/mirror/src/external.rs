@@ -48,9 +48,32 @@ impl External {
         !self.performed.is_empty()
     }
 
-    /// Another attempt begins.
-    pub fn begin(&mut self) {
-        self.made = 0;
+    /// Calls that the attempt has made so far.
+    pub fn made(&self) -> usize {
+        self.made
+    }
+
+    /// Whether anything was done from the call `made` on.
+    pub fn is_performed_after(&self, made: usize) -> bool {
+        self.performed.len() > made
+    }
+
+    /// Another attempt begins, from where so many were made.
+    pub fn begin(&mut self, made: usize) {
+        self.made = made;
+    }
+
+    /// What was done and was not asked for by the attempt that is about to end.
+    pub fn forgotten(&self) -> Option<String> {
+        self.performed.get(self.made).map(|call| format!("{} {}", call.op, call.args))
+    }
+
+    /// A call that was not made after all, as the host refused it.
+    pub fn refused(&mut self, ordinal: usize) {
+        if ordinal + 1 == self.performed.len() && self.performed[ordinal].outcome.is_none() {
+            self.performed.truncate(ordinal);
+            self.made = self.made.min(ordinal);
+        }
     }
 
     /// The attempt makes a call. Arguments are compared as they are written: the same code makes the same ones.

@@ -1,20 +1,33 @@
 //! Transactions that see their failure coming.
 //!
-//! So far what is pure of them. [`Attempts`] says what becomes of a transaction when an attempt ends, and [`External`] what was
-//! done outside, once. The forecast: what was seen of a transaction becomes [`Sign`]s, a [`Forecaster`] of its id makes a
-//! probability of them and learns from what became of it, and [`Options`] says what is the cheapest thing to do.
-//! [`Dependency`] and [`Breaker`] are what is known of the services that transactions call. Nothing runs transactions yet.
+//! [`drive`] runs an invocation with its transactions: from a snapshot, again where that may cure, until they commit. What is
+//! pure of that: [`Attempts`] says what becomes of a transaction when an attempt ends, and [`External`] what was done
+//! outside, once.
 //!
-//! Times and random numbers are arguments.
+//! The forecast: what a mirror and the [`Book`] of the app know of a transaction becomes [`Sign`]s, a [`Forecaster`] of its
+//! id makes a probability of them and learns from what became of it, and [`Options`] says what is the cheapest thing to
+//! do. [`Dependency`] and [`Breaker`] are what is known of the services that transactions call.
 
+mod ahead;
 mod attempts;
+mod book;
 mod breaker;
 mod dependency;
+mod drive;
 mod external;
 mod forecast;
+mod open;
+mod resources;
+mod story;
+mod told;
+mod usual;
+mod watch;
 
 pub use attempts::{Attempt, Attempts, Ended, GaveUp, Next, RETRIES, Terms};
+pub use book::{Book, Counts, Gate, Known};
 pub use breaker::{Breaker, BreakerState};
 pub use dependency::Dependency;
+pub use drive::{Invocation, drive};
 pub use external::{External, Verdict};
 pub use forecast::{Action, Choice, Class, Forecast, Forecaster, Options, Quality, Rule, Sign};
+pub use story::{Became, Effect, Foreseen, Mirrored, Story};

@@ -6,6 +6,7 @@
 
 pub mod arm;
 pub mod change;
+pub mod database;
 pub mod decimal;
 pub mod diagnostic;
 pub mod effect;
@@ -21,6 +22,9 @@ pub mod units;
 
 pub use arm::{Arm, PARTS_MAX};
 pub use change::{ChangeId, EditId, HunkInfo, HunkKind, PartId, PartInfo, ProgramName, Tie};
+pub use database::{
+    DatabaseSpec, MAIN_DATABASE, PoolSize, PoolSizeError, SecretName, SecretNameError,
+};
 pub use decimal::Decimal;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use effect::{Call, CallId, EffectClass, EffectError, Outcome};
@@ -33,8 +37,8 @@ pub use manifest::{
     ModuleEntry, ModuleKind,
 };
 pub use name::{
-    AppName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier, TransactionName,
-    VersionNumber,
+    AppName, DatabaseName, EnvironmentName, FunctionName, FunctionRef, NameError, Qualifier,
+    TransactionName, VersionNumber,
 };
 pub use policy::{
     AlertPolicy, CanaryPolicy, Dependents, ImpactPolicy, Inconclusive, JudgePolicy, KeySource,

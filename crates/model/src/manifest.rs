@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, AppTags, EnvironmentName, FunctionName, Hash, Limits, Policy, Tags};
+use crate::{
+    AppName, AppTags, DatabaseName, DatabaseSpec, EnvironmentName, FunctionName, Hash, Limits,
+    Policy, Tags,
+};
 
 /// A complete description of one version of an app. Sources are referred to by hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +23,9 @@ pub struct AppManifest {
     pub env: BTreeMap<String, String>,
     #[serde(default)]
     pub egress: EgressPolicy,
+    /// What `sql` reaches; nothing else is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub databases: BTreeMap<DatabaseName, DatabaseSpec>,
     /// What `belay.toml` says of all functions; tags of a function, and tags in the code, go before.
     #[serde(default, skip_serializing_if = "AppTags::is_empty")]
     pub tags: AppTags,
@@ -90,8 +96,8 @@ pub enum ImportKind {
 }
 
 /// What the module `belay` exports, as `npm/index.d.ts` declares it; the default export holds all the others.
-pub const BUILTIN_EXPORTS: [&str; 7] =
-    ["default", "kv", "http", "secrets", "env", "log", "BelayError"];
+pub const BUILTIN_EXPORTS: [&str; 8] =
+    ["default", "kv", "sql", "http", "secrets", "env", "log", "BelayError"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -92,6 +92,10 @@ name! {
     /// A kind of transaction, as `@transaction` names it. Same alphabet as [`AppName`].
     TransactionName, "a transaction"
 }
+name! {
+    /// A database that an app declares. Same alphabet as [`AppName`].
+    DatabaseName, "a database"
+}
 
 /// A named runtime version, such as `quickjs-ng@0.16`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

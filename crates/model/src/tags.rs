@@ -193,6 +193,28 @@ impl Tags {
         *self == Self::default()
     }
 
+    /// What `other` says of a transaction, where this says nothing.
+    pub fn add(&mut self, other: &Self) {
+        fn or<T: Clone>(own: &mut Option<T>, other: &Option<T>) {
+            *own = own.take().or_else(|| other.clone());
+        }
+        or(&mut self.transaction, &other.transaction);
+        or(&mut self.success, &other.success);
+        or(&mut self.isolation, &other.isolation);
+        self.predict |= other.predict;
+        let resources = self.resources.get_or_insert_default();
+        let more = other.resources.unwrap_or_default();
+        or(&mut resources.memory_bytes, &more.memory_bytes);
+        or(&mut resources.timeout_ms, &more.timeout_ms);
+        or(&mut resources.retries, &more.retries);
+        if self.retry.is_empty() {
+            self.retry.clone_from(&other.retry);
+        }
+        if self.alternatives.is_empty() {
+            self.alternatives.clone_from(&other.alternatives);
+        }
+    }
+
     /// As they are written, on one line each.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();

@@ -215,7 +215,8 @@ impl Platform {
         let dir = &config.data_dir;
         let blobs = Blobs::open(&dir.join("blobs")).await?;
         let logs = Logs::open(&dir.join("logs"), config.logs).map_err(io("open the logs"))?;
-        let host = HostOptions { kv_dir: dir.join("kv"), ..HostOptions::default() };
+        let (kv_dir, sql_dir) = (dir.join("kv"), dir.join("sql"));
+        let host = HostOptions { kv_dir, sql_dir, ..HostOptions::default() };
         let telemetry = Arc::new(Telemetry::new(control_address.to_string()));
         let services = Services { host: HostShared::open(host)?, telemetry: telemetry.clone() };
         let cache = config.cache_dir.clone().unwrap_or_else(|| dir.join("cache"));

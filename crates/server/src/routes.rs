@@ -15,6 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use belay_host::AppHost;
+use belay_mirror::Book;
 use belay_model::{
     AppName, Arm, ChangeId, EnvironmentName, FunctionName, FunctionRef, Limits, PartId, Policy,
     ProgramName, Qualifier, VersionNumber,
@@ -138,6 +139,8 @@ pub struct Target {
     pub limits: Limits,
     pub image: Arc<ImageSlot>,
     pub host: Arc<AppHost>,
+    /// What is known of the app's transactions.
+    pub transactions: Arc<Book>,
     pub maps: Arc<AppMaps>,
     pub stats: Arc<FunctionStats>,
     /// Shared by all versions of the function that have the same limit.
@@ -459,7 +462,7 @@ impl VersionRoutes {
     }
 
     fn targets(&self) -> Result<HashMap<FunctionName, Arc<Target>>, String> {
-        let host = self.shared.host(&self.record.egress).map_err(|error| error.to_string())?;
+        let host = self.shared.host(&self.record).map_err(|error| error.to_string())?;
         let functions = self.record.functions.keys();
         Ok(functions.map(|name| (name.clone(), Arc::new(self.target(name, &host)))).collect())
     }
@@ -475,6 +478,7 @@ impl VersionRoutes {
             limits: spec.limits,
             image: self.image.clone(),
             host: host.clone(),
+            transactions: self.shared.transactions.clone(),
             maps: self.maps.clone(),
             stats: self.shared.stats(function, &self.record),
             gate: self.shared.gate(function, spec.limits.concurrency),

@@ -246,6 +246,7 @@ fn resolve(project: Project) -> CliResult<Resolved> {
         environment: project.environment,
         env: project.env,
         egress: project.egress,
+        databases: project.databases,
         tags: project.tags,
         policy: project.policy,
         modules,

@@ -10,9 +10,9 @@ use toml::{
     de::{DeTable, DeValue, Error},
 };
 
-use super::{BelayToml, Function, limits, policy, reader::Reader, tags};
+use super::{BelayToml, Function, databases, limits, policy, reader::Reader, tags};
 
-const TOP: [&str; 14] = [
+const TOP: [&str; 15] = [
     "app",
     "test",
     "environment",
@@ -21,6 +21,7 @@ const TOP: [&str; 14] = [
     "tags",
     "env",
     "egress",
+    "databases",
     policy::TABLES[0],
     policy::TABLES[1],
     policy::TABLES[2],
@@ -60,6 +61,8 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
     let env = root.get("env").map_or_else(BTreeMap::new, |value| env(reader, value));
     let egress =
         root.get("egress").map_or_else(EgressPolicy::default, |value| egress(reader, value));
+    let databases =
+        root.get("databases").map_or_else(BTreeMap::new, |value| databases::read(reader, value));
     let policy = policy::read(reader, root);
     let test = root.get("test").and_then(|value| reader.string("test", value));
     let test = test.filter(|test| !test.is_empty()).map(str::to_owned);
@@ -69,6 +72,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
         functions: functions?,
         env,
         egress,
+        databases,
         tags,
         policy,
         test,

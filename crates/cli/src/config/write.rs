@@ -3,7 +3,7 @@
 use belay_model::{Alternative, AppManifest, AppTags, EgressPolicy, FunctionSpec, Limits, Tags};
 use toml::{Table, Value};
 
-use super::{limits, policy};
+use super::{databases, limits, policy};
 
 /// A `belay.toml` that deploys what the manifest says. What is as it would be anyway is left out.
 pub fn write(manifest: &AppManifest) -> String {
@@ -27,7 +27,9 @@ pub fn write(manifest: &AppManifest) -> String {
         let lists = [("allow", allow), ("allow_internal", allow_internal)];
         lists.into_iter().map(|(key, list)| (key.to_owned(), list.clone().into())).collect()
     };
-    for (key, table) in [("tags", tags), ("env", env), ("egress", egress)] {
+    let databases = databases::write(&manifest.databases);
+    let tables = [("tags", tags), ("env", env), ("egress", egress), ("databases", databases)];
+    for (key, table) in tables {
         if !table.is_empty() {
             root.insert(key.to_owned(), table.into());
         }

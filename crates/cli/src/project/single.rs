@@ -37,6 +37,7 @@ pub(super) fn open(file: &Path, name: Option<AppName>) -> CliResult<Project> {
         functions,
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
+        databases: BTreeMap::new(),
         tags: AppTags::default(),
         policy: belay_model::Policy::default(),
         test: None,

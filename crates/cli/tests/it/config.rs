@@ -48,6 +48,12 @@ EMPTY = ""
 [egress]
 allow = []
 allow_internal = ["10.0.0.7:8080"]
+[databases.main]
+[databases.ledger]
+engine = "postgres"
+url = "secret:LEDGER_URL"
+readonly_url = "secret:LEDGER_READ"
+pool = 3
 [canary]
 ramp = [0.5, 10, 50]
 step_min = "10s"
@@ -103,6 +109,7 @@ fn what_is_written_is_read_as_what_it_was() {
             environment: content.environment.clone(),
             env: content.env.clone(),
             egress: content.egress.clone(),
+            databases: content.databases.clone(),
             tags: content.tags,
             policy: content.policy.clone(),
             modules: Vec::new(),
@@ -325,4 +332,61 @@ proptest! {
     ) {
         check(&format!("app = \"a\"\n{key} = {value}\n"));
     }
+}
+
+#[test]
+fn databases_are_declared_and_where_they_are_is_a_secret() {
+    let app = "app = \"a\"\nfunctions.f = \"a.js\"\n";
+    let parsed = config::parse(
+        "belay.toml",
+        &format!(
+            "{app}[databases.main]\n[databases.b]\nengine = \"postgres\"\nurl = \"secret:B\"\n"
+        ),
+    );
+    let databases = parsed.unwrap_or_else(|mistakes| panic!("{mistakes:?}")).databases;
+    let written = serde_json::to_value(&databases).unwrap();
+    let expected = serde_json::json!({
+        "b": { "engine": "postgres", "url": "B" },
+        "main": { "engine": "sqlite" },
+    });
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn mistakes_in_databases_are_told_in_their_order() {
+    let source = r#"
+app = "a"
+functions.f = "a.js"
+[databases]
+one = "sqlite"
+"1st" = {}
+[databases.two]
+engine = "postgre"
+[databases.three]
+engine = "postgres"
+[databases.four]
+url = "secret:A"
+pool = 3
+[databases.five]
+engine = "postgres"
+url = "postgres://me:word@host/five"
+readonly_url = "secret:with space"
+pool = 65
+uri = "secret:A"
+"#;
+    let mistakes = config::parse("belay.toml", source).expect_err("it has mistakes");
+    let codes: Vec<&str> = mistakes.iter().map(|mistake| mistake.code.as_str()).collect();
+    let expected = [
+        "wrong-type",
+        "bad-name",
+        "unknown-engine",
+        "missing-key",
+        "conflict",
+        "conflict",
+        "bad-secret",
+        "bad-secret",
+        "out-of-range",
+        "unknown-key",
+    ];
+    assert_eq!(codes, expected, "{}", check(source));
 }

@@ -165,7 +165,9 @@ fn an_idle_image_gives_its_memory_back_and_comes_again() {
 fn empty_memory_that_a_request_touches_is_not_kept() {
     let engine = Engine::open(&EnvironmentName::default(), &cache()).expect("opens");
     let code = "const big = new Uint8Array(40 << 20);
-        export const handler = () => { const was = big.some((n) => n !== 0); big.fill(1); return was }";
+        export const handler = () => { let was = false;
+            for (let at = 0; at < big.length; at += 4096) was ||= big[at] !== 0;
+            big.fill(1); return was }";
     let image = image_on(&engine, code);
     for _ in 0..2 {
         assert_eq!(deep(|| support::run_here(&image, "{}")), Ok("false".to_owned()));

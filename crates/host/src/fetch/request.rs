@@ -18,6 +18,8 @@ const URL_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 128;
 const HEADER_BYTES_MAX: usize = 64 << 10;
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// As in the IETF draft "The Idempotency-Key HTTP Header Field".
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TIMEOUT_MS: f64 = 10_000.0;
 const TIMEOUT_MS_MAX: f64 = 900_000.0;
 
@@ -97,6 +99,15 @@ impl Hop {
         };
         if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
             self.headers.insert(TRACEPARENT, value);
+        }
+    }
+}
+
+impl Hop {
+    /// Tells the other end which calls are one and the same, unless the function has done so.
+    pub(crate) fn keyed(&mut self, key: &str) {
+        if let Ok(value) = HeaderValue::try_from(key) {
+            self.headers.entry(IDEMPOTENCY_KEY).or_insert(value);
         }
     }
 }

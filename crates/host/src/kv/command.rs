@@ -71,18 +71,29 @@ pub(crate) enum Command {
 }
 
 /// Keys with `prefix`, after `after`.
+#[derive(Debug, Clone)]
 pub(crate) struct Range {
     pub(crate) prefix: String,
     pub(crate) after: Option<String>,
     pub(crate) limit: u32,
 }
 
+impl Range {
+    pub(crate) fn contains(&self, key: &str) -> bool {
+        key.starts_with(&self.prefix) && self.after.as_deref().is_none_or(|after| key > after)
+    }
+}
+
 /// Writes that are made all or not at all, and only if every check holds. No key is written twice.
+#[derive(Default)]
 pub(crate) struct Commit {
     pub(crate) checks: Vec<(Key, Revision)>,
     pub(crate) writes: Vec<Write>,
+    /// Ranges that are to be listed as they were.
+    pub(crate) lists: Vec<(Range, Vec<(String, Revision)>)>,
 }
 
+#[derive(Clone)]
 pub(crate) enum Write {
     Put(Key, Value),
     Delete(Key),
@@ -155,6 +166,8 @@ pub(crate) enum KvError {
     TooLarge { what: &'static str, found: usize, max: usize },
     #[error("{key:?} has revision {}, not {} (0: no entry)", found.0, expected.0)]
     Conflict { key: String, expected: Revision, found: Revision },
+    #[error("the keys {prefix}* are not those that were listed")]
+    ListConflict { prefix: String },
     #[error("the app's kv is full: its quota is {quota_bytes} bytes")]
     Full { quota_bytes: u64 },
     #[error("the app's kv file has format {found}; this Belay knows formats up to {known}")]
@@ -191,7 +204,7 @@ impl KvError {
         match self {
             Self::Key { .. } => code::KV_KEY,
             Self::TooLarge { .. } => code::KV_VALUE_TOO_LARGE,
-            Self::Conflict { .. } => code::CONFLICT,
+            Self::Conflict { .. } | Self::ListConflict { .. } => code::CONFLICT,
             Self::Full { .. } => code::KV_FULL,
             Self::Newer { .. } | Self::Foreign | Self::Sqlite(_) | Self::Io(_) | Self::Closed => {
                 code::KV_UNAVAILABLE

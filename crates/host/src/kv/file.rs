@@ -171,6 +171,12 @@ impl KvFile {
         for (key, expected) in &commit.checks {
             self.check(key, *expected)?;
         }
+        for (range, listed) in &commit.lists {
+            match self.list(range)? {
+                Reply::Listed { entries, .. } if entries == *listed => {}
+                _ => return Err(KvError::ListConflict { prefix: range.prefix.clone() }),
+            }
+        }
         let sizes = commit.writes.iter().map(|write| self.size(write.key()));
         let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
         let bytes = self.bytes_after(commit, &sizes, quota_bytes)?;

@@ -2,6 +2,7 @@
 //!
 //! - [`request`] decodes calls and encodes answers; [`command`] is what the two sides exchange;
 //! - [`file`] is one open SQLite file; its format is in `docs/formats/kv.md`;
+//! - [`transaction`] holds back what a transaction writes until it commits;
 //! - [`pool`] runs commands: a queue per file, group commit, and a bounded number of open files.
 //!
 //! Invariants: a write is acknowledged only after its transaction committed, so it survives the death of the
@@ -12,12 +13,14 @@ mod command;
 mod file;
 mod pool;
 mod request;
+mod transaction;
 
 use std::{path::Path, sync::Arc};
 
 use belay_model::Outcome;
 use tokio::sync::Semaphore;
 
+pub use self::transaction::KvTransaction;
 pub(crate) use self::{
     command::{Command, Commit, KvError, Range, Reply, Revision, Value, Write},
     pool::Pool,
@@ -29,6 +32,7 @@ const WAITING_BYTES_MAX: u32 = 16 << 20;
 const COMMAND_BYTES: usize = 1 << 10;
 
 /// The kv of one app.
+#[derive(Clone)]
 pub(crate) struct Kv {
     pool: Arc<Pool>,
     path: Arc<Path>,

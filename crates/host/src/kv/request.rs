@@ -93,7 +93,8 @@ impl DeleteArgs {
 
 fn single(write: Write, if_revision: Option<Revision>) -> Result<Commit, EffectError> {
     let checks = if_revision.map(|revision| (write.key().clone(), revision));
-    Ok(Commit { checks: checks.into_iter().collect(), writes: vec![write] })
+    let checks = checks.into_iter().collect();
+    Ok(Commit { checks, writes: vec![write], ..Commit::default() })
 }
 
 #[derive(Deserialize)]
@@ -131,7 +132,7 @@ impl CommitArgs {
         }
         let checks = self.checks.into_iter().map(CheckArgs::check).collect::<Result<_, _>>()?;
         let writes = self.writes.into_iter().map(WriteArgs::write).collect::<Result<_, _>>()?;
-        checked(Commit { checks, writes })
+        checked(Commit { checks, writes, ..Commit::default() })
     }
 }
 

@@ -33,7 +33,8 @@ pub use format::{
 };
 pub use json::Json;
 pub use keep::{KeepOptions, Sampler, Shape, Shelf};
-pub use record::{Invoked, NotKept, Recorder, RecorderOptions};
+pub use record::{Invoked, Mark, NotKept, Recorder, RecorderOptions};
+pub(crate) use recorded::subject;
 pub use redact::Redaction;
 pub use replay::{Candidate, Replayed, prove, replay};
 pub use success::{Criteria, Criterion};

@@ -64,7 +64,7 @@ impl Overlay {
     /// Keys of a range that the candidate or the recording writes.
     fn written_in<'k>(&'k self, recorded: &'k Recorded<'_>, range: &Range) -> BTreeSet<&'k str> {
         let keys = recorded.written_keys().chain(self.log.keys()).map(String::as_str);
-        keys.filter(|key| is_in(range, key)).collect()
+        keys.filter(|key| range.contains(key)).collect()
     }
 
     /// The candidate was given the recorded answer at `index`.
@@ -206,10 +206,6 @@ fn state_after(write: &Write, revision: Option<Revision>) -> State {
         (Some(value), Some(revision)) => State::Present(revision, value.clone()),
         (None, Some(_)) => State::Absent,
     }
-}
-
-fn is_in(range: &Range, key: &str) -> bool {
-    key.starts_with(&range.prefix) && range.after.as_deref().is_none_or(|after| key > after)
 }
 
 /// What a recorded `kv.get` has answered; `None` where it failed or was not kept.

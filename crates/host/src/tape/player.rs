@@ -21,6 +21,7 @@ use crate::{
     flight::{TIMERS_MAX, too_many},
     kv::{Command, Range},
     request::{Request, TIMER},
+    transaction,
 };
 
 /// A timer of no wait still takes its turn.
@@ -118,6 +119,9 @@ impl<'t> Player<'t> {
     }
 
     fn when(&mut self, call: &Call) -> Result<When, Divergence> {
+        if let transaction::BEGIN | transaction::END = call.op.as_str() {
+            return Ok(self.transaction(call));
+        }
         let signature = self.recorded.signature(call);
         let same = self.recorded.take(&signature);
         let request = match (Request::decode(call), same) {
@@ -133,6 +137,20 @@ impl<'t> Player<'t> {
             self.unlike.push((signature, request));
         }
         answer
+    }
+
+    /// As the recording went on, where it can; else there is one attempt.
+    fn transaction(&mut self, call: &Call) -> When {
+        let same = self.recorded.take_op(&call.op);
+        let as_recorded = same.filter(|index| {
+            let effect = self.recorded.effect(*index);
+            let recorded = Call { args: effect.args.as_str().to_owned(), ..call.clone() };
+            transaction::goes_on_as(call, &recorded, self.recorded.outcome(*index).as_ref())
+        });
+        match as_recorded {
+            Some(index) => self.as_recorded(index),
+            None => self.worked_out(&call.op, transaction::only_attempt(call)),
+        }
     }
 
     fn refused(&self, call: &Call) -> Option<Outcome> {
@@ -159,6 +177,8 @@ impl<'t> Player<'t> {
             }
             Request::Kv(Command::Erase) => Err(Unknown),
             Request::Fetch(fetch) => self.fetch(signature, fetch, same),
+            // What a database would answer to something else is not known.
+            Request::Sql(_) => same.map(|index| self.as_recorded(index)).ok_or(Unknown),
             Request::Secret { .. } => same
                 .map(|index| self.as_recorded(index))
                 .or_else(|| self.again(signature))
@@ -252,7 +272,7 @@ impl<'t> Player<'t> {
             Request::Fetch(other) => {
                 (&other.hop.method, &other.hop.url) == (&fetch.hop.method, &fetch.hop.url)
             }
-            Request::Timer(_) | Request::Kv(_) | Request::Secret { .. } => false,
+            Request::Timer(_) | Request::Kv(_) | Request::Sql(_) | Request::Secret { .. } => false,
         };
         if let Some(again) = self.again(signature).filter(|_| fetch.is_safe()) {
             return Ok(again);

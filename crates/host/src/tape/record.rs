@@ -114,6 +114,17 @@ enum Heard {
     Cut { bytes: u64 },
 }
 
+/// Where a recording stood.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    noted: Vec<bool>,
+    readings: usize,
+    in_flight: HashMap<CallId, usize>,
+    answers: u32,
+    bytes: usize,
+    cut: bool,
+}
+
 impl Recorder {
     pub fn new(invoked: Invoked<'_>, options: RecorderOptions) -> Self {
         let (event, context) = (invoked.event.to_owned(), invoked.context.to_owned());
@@ -148,6 +159,31 @@ impl Recorder {
             deadline_us: us(elapsed + left),
             limits: *instance.limits(),
         });
+        instance.record_clock(self.options.readings_max);
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            noted: self.noted.iter().map(|noted| noted.answered.is_some()).collect(),
+            readings: self.readings.len(),
+            in_flight: self.in_flight.clone(),
+            answers: self.answers,
+            bytes: self.bytes,
+            cut: self.cut,
+        }
+    }
+
+    /// What came after the mark has never been. The time that it took stays.
+    pub(crate) fn rewind(&mut self, mark: &Mark, instance: &mut Instance) {
+        self.noted.truncate(mark.noted.len());
+        for (noted, answered) in self.noted.iter_mut().zip(&mark.noted) {
+            if !answered {
+                (noted.answered, noted.cancelled_us) = (None, None);
+            }
+        }
+        self.readings.truncate(mark.readings);
+        self.in_flight.clone_from(&mark.in_flight);
+        (self.answers, self.bytes, self.cut) = (mark.answers, mark.bytes, mark.cut);
         instance.record_clock(self.options.readings_max);
     }
 

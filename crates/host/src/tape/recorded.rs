@@ -84,6 +84,14 @@ impl<'t> Recorded<'t> {
         Some(index)
     }
 
+    /// The next call of an operation, whatever it says.
+    pub(super) fn take_op(&mut self, op: &str) -> Option<usize> {
+        let effects = self.tape.effects.iter().zip(&self.taken);
+        let index = effects.clone().position(|(effect, taken)| effect.op == op && !taken)?;
+        self.taken[index] = true;
+        Some(index)
+    }
+
     /// The last occurrence of the same call.
     pub(super) fn last(&self, signature: &Signature) -> Option<usize> {
         self.last_of.get(signature).copied().filter(|&index| self.is_answered(index))
@@ -193,10 +201,11 @@ pub(super) fn is_compared(request: &Request) -> bool {
 }
 
 /// What a call is about, for people: a key, or a method and an address.
-pub(super) fn subject(request: &Request) -> String {
+pub(crate) fn subject(request: &Request) -> String {
     match request {
         Request::Timer(wait) => format!("{} ms", wait.as_millis()),
         Request::Secret { name } => name.clone(),
+        Request::Sql(query) => query.subject(),
         Request::Fetch(fetch) => address(fetch),
         Request::Kv(Command::Get(key)) => key.as_str().to_owned(),
         Request::Kv(Command::List(range)) => format!("{}*", range.prefix),
@@ -244,6 +253,7 @@ pub(super) fn commit_of(request: &Request) -> Option<&Commit> {
         Request::Kv(Command::Get(_) | Command::List(_) | Command::Erase)
         | Request::Timer(_)
         | Request::Fetch(_)
+        | Request::Sql(_)
         | Request::Secret { .. } => None,
     }
 }

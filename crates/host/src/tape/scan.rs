@@ -49,7 +49,8 @@ pub(super) fn compact(text: &str) -> String {
 
 pub(super) fn edited(text: &str, edit: &mut impl Edit) -> String {
     let out = String::with_capacity(text.len());
-    let mut scanner = Scanner { text, at: 0, out, frames: Vec::new(), keys: Vec::new(), edit };
+    let (frames, keys, columns) = (Vec::new(), Vec::new(), Vec::new());
+    let mut scanner = Scanner { text, at: 0, out, frames, keys, columns, edit };
     scanner.run();
     scanner.out
 }
@@ -66,6 +67,8 @@ struct Scanner<'t, E> {
     frames: Vec<Frame>,
     /// One for each object that is open, once its first key was read.
     keys: Vec<String>,
+    /// The names in `columns`, which the cells of each of `rows` have.
+    columns: Vec<String>,
     edit: &'t mut E,
 }
 
@@ -101,6 +104,7 @@ impl<E: Edit> Scanner<'_, E> {
         }
         self.frames.push(frame);
         self.push(token);
+        self.cell(0);
     }
 
     fn close(&mut self, token: char) {
@@ -117,12 +121,27 @@ impl<E: Edit> Scanner<'_, E> {
             Some(Frame::Array { index, first }) => {
                 *index += 1;
                 let name = first.take().filter(|_| *index == 1);
+                let index = *index;
                 if let Some(name) = name {
                     self.hide(Some(&name));
                 }
+                self.cell(index);
             }
             None => {}
         }
+    }
+
+    /// Takes out the cell of a row that comes next, if it is to be: as a field that is named as its column.
+    fn cell(&mut self, index: usize) {
+        const ROW: [&str; 1] = ["rows"];
+        let array = |frame: &Frame| matches!(frame, Frame::Array { .. });
+        let in_row = self.frames.len() == 3 && self.frames[1..].iter().all(array);
+        let is_empty = self.text[self.at..].trim_ascii_start().starts_with(']');
+        let column = self.columns.get(index).filter(|_| in_row && !is_empty && self.keys == ROW);
+        let Some(column) = column else { return };
+        self.keys.push(column.clone());
+        self.hide(None);
+        self.keys.pop();
     }
 
     fn colon(&mut self) {
@@ -159,6 +178,9 @@ impl<E: Edit> Scanner<'_, E> {
     fn saw(&mut self, text: Cow<'_, str>) {
         let in_headers = self.keys.last().is_some_and(|key| key == "headers");
         let paired = in_headers && matches!(self.frames[..], [.., Frame::Array { .. }, _]);
+        if self.keys == ["columns"] && matches!(self.frames[..], [_, Frame::Array { .. }]) {
+            self.columns.push(text.clone().into_owned());
+        }
         match self.frames.last_mut() {
             Some(Frame::Object { key_next }) if *key_next => {
                 *key_next = false;
@@ -238,6 +260,39 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Hides what is named `secret`.
+    struct Hide;
+
+    impl Edit for Hide {
+        fn hides(&mut self, place: &Place<'_>) -> bool {
+            place.keys.last().is_some_and(|key| key == "secret")
+        }
+        fn hidden(&mut self, _: &str) {}
+        fn text(&mut self, _: &str) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn cells_are_named_as_their_columns() {
+        for (text, kept) in [
+            (
+                r#"{"columns":["a","secret"],"rows":[[1,"x"],["y", {"$json":[2]}],[3,null]],"changed":0}"#,
+                r#"{"columns":["a","secret"],"rows":[[1,"belay-redacted"],["y",{}],[3,null]],"changed":0}"#,
+            ),
+            (
+                r#"{"columns":["secret"],"rows":[["x"],[],[ ]]}"#,
+                r#"{"columns":["secret"],"rows":[["belay-redacted"],[],[]]}"#,
+            ),
+            (
+                r#"{"rows":[["x"]],"columns":["secret"]}"#,
+                r#"{"rows":[["x"]],"columns":["secret"]}"#,
+            ),
+        ] {
+            assert_eq!(edited(text, &mut Hide), kept);
+        }
+    }
 
     #[test]
     fn white_space_goes_and_the_rest_stays() {

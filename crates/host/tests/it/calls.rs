@@ -89,8 +89,8 @@ proptest! {
     /// Operations that perform at once, with any arguments: an answer, whatever it is.
     #[test]
     fn no_arguments_make_the_host_panic(
-        op in "kv\\.(get|put|delete|list|commit)|http\\.fetch|secret\\.get|timer|\\PC{0,9}",
-        args in "\\PC{0,40}|\\{\"key\":\"\\PC{0,9}\",\"json\":\\PC{0,9}\\}|\\{\"url\":\"\\PC{0,20}\"\\}",
+        op in "kv\\.(get|put|delete|list|commit)|sql\\.query|http\\.fetch|secret\\.get|timer|\\PC{0,9}",
+        args in "\\PC{0,40}|\\{\"key\":\"\\PC{0,9}\",\"json\":\\PC{0,9}\\}|\\{\"url\":\"\\PC{0,20}\"\\}|\\{\"text\":\"\\PC{0,30}\",\"params\":\\[\\PC{0,9}\\]\\}",
         body in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..8)),
     ) {
         let _ = classify(&Call { id: CallId(1), op, args, body });

@@ -9,5 +9,6 @@ mod fetch;
 mod functions;
 mod kv;
 mod servers;
+mod sql;
 mod tape;
 mod world;

@@ -58,7 +58,8 @@ pub(crate) fn open(
     dir: &std::path::Path,
     extra_roots: Vec<rustls::pki_types::CertificateDer<'static>>,
 ) -> HostShared {
-    HostShared::open(HostOptions { kv_dir: dir.join("kv"), extra_roots }).unwrap()
+    let (kv_dir, sql_dir) = (dir.join("kv"), dir.join("sql"));
+    HostShared::open(HostOptions { kv_dir, sql_dir, extra_roots }).unwrap()
 }
 
 pub(crate) fn app(

@@ -119,6 +119,18 @@ impl Sign {
         Self { rule, strength, text }
     }
 
+    /// So many others are about to write `key`.
+    pub fn busy(key: &str, others: u32) -> Self {
+        let text = format!("{others} others are about to write {key}");
+        let others = f64::from(others);
+        Self::new(Rule::Blocked, others / (others + 1.0), text)
+    }
+
+    /// What ran ahead of it has failed.
+    pub fn foreseen(what: &str, strength: f64) -> Self {
+        Self::new(Rule::Violation, strength, format!("what ran ahead of it failed: {what}"))
+    }
+
     /// `count` others hold locks on `what`, and will for `wait_ms` more, as far as is known; it may take `allowed_ms`.
     pub fn blocked(what: &str, count: u32, wait_ms: f64, allowed_ms: f64) -> Self {
         let text = format!("{count} others hold locks on {what}, for {wait_ms:.0} ms more");
@@ -159,6 +171,12 @@ impl Sign {
     pub fn unusual(distance: f64) -> Self {
         let text = format!("{:.0} % of its effects are not the usual ones", distance * 100.0);
         Self::new(Rule::Unusual, distance, text)
+    }
+
+    /// A service is left alone until it is better.
+    pub fn shut(dependency: &str) -> Self {
+        let text = format!("{dependency} is left alone until it is better");
+        Self::new(Rule::Failing, 1.0, text)
     }
 
     /// Of a rule that the app has of its own.

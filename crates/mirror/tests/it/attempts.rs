@@ -109,11 +109,11 @@ fn what_was_done_outside_is_done_once() {
     assert_eq!(external.ask(&pay), perform(0));
     external.note(0, &ok("paid"));
     assert!(external.is_performed());
-    external.begin();
+    external.begin(0);
     assert_eq!(external.ask(&pay), Verdict::Known(ok("paid")));
     assert_eq!(external.ask(&mail), perform(1));
     external.note(1, &Outcome::error("HTTP_FAILED", "cut off"));
-    external.begin();
+    external.begin(0);
     assert_eq!(external.ask(&pay), Verdict::Known(ok("paid")));
     let repeat = Verdict::Repeat { ordinal: 1, key: "r-1-1-1".to_owned() };
     assert_eq!(external.ask(&mail), repeat, "whether it was done is not known");
@@ -123,7 +123,7 @@ fn what_was_done_outside_is_done_once() {
 fn who_asks_for_something_else_cannot_go_on() {
     let mut external = External::new("r".to_owned());
     external.ask(&call("http.fetch", "10 EUR"));
-    external.begin();
+    external.begin(0);
     let diverged = external.ask(&call("http.fetch", "12 EUR"));
     let (was, now) = ("http.fetch 10 EUR".to_owned(), "http.fetch 12 EUR".to_owned());
     assert_eq!(diverged, Verdict::Diverged { was, now });

@@ -1,8 +1,14 @@
-//! Forecasts, what they are worth, and what follows from them.
+//! Transactions, run by the engine; forecasts, what they are worth, and what follows from them.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
 
 mod attempts;
+mod databases;
 mod dependencies;
 mod forecasts;
+mod foreseen;
+mod nested;
 mod options;
+mod outside;
+mod transactions;
+mod world;

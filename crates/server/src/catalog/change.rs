@@ -109,6 +109,9 @@ impl Catalog {
         if let Outcome::Err(error) = self.inner.services.host.erase_kv(app).await {
             tracing::warn!(%app, %error, "the kv file of a removed app cannot be erased");
         }
+        if let Err(error) = self.inner.services.host.erase_sql(app).await {
+            tracing::warn!(%app, %error, "the SQLite files of a removed app cannot be erased");
+        }
         let evidence = Transaction::new().delete(&EVIDENCE, app.as_str());
         self.inner.store.commit(evidence).await.map_err(CatalogError::commit)?;
         // Flips before changes: nobody looks for flips without one.

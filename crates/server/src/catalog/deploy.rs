@@ -371,6 +371,7 @@ fn version_record(
         environment: manifest.environment.clone(),
         functions: functions.collect(),
         egress: manifest.egress.clone(),
+        databases: manifest.databases.clone(),
         manifest: stored.manifest,
         maps: stored.maps,
         image: stored.image,

@@ -92,6 +92,7 @@ impl Parts<'_> {
             environment: face.environment.clone(),
             functions: face.functions.clone(),
             egress: face.egress.clone(),
+            databases: face.databases.clone(),
             manifest: change.settled.unwrap_or(version.manifest),
             maps: face.maps,
             image: face.image,

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use belay_model::{AppManifest, AppName, Diagnostic, PlacePolicy, Policy, Tagged};
+use belay_model::{AppManifest, AppName, DatabaseSpec, Diagnostic, PlacePolicy, Policy, Tagged};
 use belay_weave::{Detail, Packages, dependencies, nearest};
 
 use super::{Catalog, CatalogError, blocking::on_big_stack, policy::policy_of};
@@ -110,7 +110,7 @@ impl Catalog {
         Err(CatalogError::Invalid(format!("policy: {}", texts.join("; "))))
     }
 
-    /// What a deploy is warned of: names of code, what was set on the server for functions that are gone, and a secret.
+    /// What a deploy is warned of: names of code, what was set on the server for functions that are gone, and secrets.
     pub(super) async fn doubts(
         &self,
         manifest: &Arc<AppManifest>,
@@ -122,7 +122,28 @@ impl Catalog {
         let mut unknown = unknown_functions(manifest, &policy.places);
         unknown.extend(self.unknown_code(manifest, tags, &policy.places).await?);
         let warnings = unknown.into_iter().map(Unknown::warning);
-        Ok(warnings.chain(self.unsigned(&manifest.app, &policy)).collect())
+        let warnings = warnings.chain(self.unsigned(&manifest.app, &policy));
+        Ok(warnings.chain(self.unreachable(manifest)).collect())
+    }
+
+    /// Databases of which the app has no secret that says where they are.
+    fn unreachable(&self, manifest: &AppManifest) -> Vec<Diagnostic> {
+        let app = &manifest.app;
+        let known = self.app(app).map(|app| app.shared.secret_names()).unwrap_or_default();
+        let secrets = manifest.databases.iter().flat_map(|(name, spec)| match spec {
+            DatabaseSpec::Sqlite {} => Vec::new(),
+            DatabaseSpec::Postgres { url, readonly_url, .. } => {
+                let secrets = [Some(url), readonly_url.as_ref()].into_iter().flatten();
+                secrets.map(|secret| (name, secret.as_str())).collect()
+            }
+        });
+        let missing = secrets.filter(|(_, secret)| !known.iter().any(|known| known == secret));
+        let warnings = missing.map(|(name, secret)| {
+            let message = format!("databases.{name}: the app has no secret `{secret}` yet");
+            let help = format!("belay secret set {app} {secret}");
+            Diagnostic::warning("unknown-secret", message).help(help)
+        });
+        warnings.collect()
     }
 
     /// That webhooks are to be signed with a secret that the app does not have.

@@ -21,8 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use belay_fabric::{Collection, LogName};
 use belay_govern::{Entry, Life};
 use belay_model::{
-    AppName, Arm, EditId, EgressPolicy, EnvironmentName, FunctionName, Hash, Limits, PartId,
-    Policy, ProgramName, VersionNumber,
+    AppName, Arm, DatabaseName, DatabaseSpec, EditId, EgressPolicy, EnvironmentName, FunctionName,
+    Hash, Limits, PartId, Policy, ProgramName, VersionNumber,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -180,6 +180,8 @@ pub struct FaceRecord {
     pub environment: EnvironmentName,
     pub functions: BTreeMap<FunctionName, FunctionRecord>,
     pub egress: EgressPolicy,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub databases: BTreeMap<DatabaseName, DatabaseSpec>,
     pub maps: Hash,
     pub image: Hash,
     pub engine: Hash,
@@ -224,6 +226,8 @@ pub struct VersionRecord {
     pub environment: EnvironmentName,
     pub functions: BTreeMap<FunctionName, FunctionRecord>,
     pub egress: EgressPolicy,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub databases: BTreeMap<DatabaseName, DatabaseSpec>,
     /// Blob: the manifest, JSON.
     pub manifest: Hash,
     /// Blob: position maps of the modules, see [`super::AppMaps`].

@@ -7,7 +7,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use belay_host::{AppHost, HostConfig, HostError, HostShared, SecretSource};
-use belay_model::{AppName, EgressPolicy, FunctionName};
+use belay_mirror::Book;
+use belay_model::{AppName, DatabaseName, DatabaseSpec, EgressPolicy, FunctionName};
 use parking_lot::Mutex;
 
 use super::{OffSwitches, VersionRecord};
@@ -31,15 +32,29 @@ pub struct AppShared {
     pub incarnation: String,
     services: Services,
     secrets: Arc<ArcSwap<Secrets>>,
-    /// One for each egress policy that some version has. Few, mostly one.
-    hosts: Mutex<Vec<(EgressPolicy, Arc<AppHost>)>>,
+    /// One for each reach that some version has. Few, mostly one.
+    hosts: Mutex<Vec<(Reach, Arc<AppHost>)>>,
     gates: Mutex<HashMap<(FunctionName, u32), Arc<Gate>>>,
     pub tapes: Shelves,
+    /// What is known of its transactions.
+    pub transactions: Arc<Book>,
     /// Functions that are off for a time.
     pub off: OffSwitches,
 }
 
 pub(super) type Secrets = BTreeMap<String, String>;
+
+/// What functions of a version may reach.
+struct Reach {
+    egress: EgressPolicy,
+    databases: BTreeMap<DatabaseName, DatabaseSpec>,
+}
+
+impl Reach {
+    fn is_of(&self, record: &VersionRecord) -> bool {
+        (&self.egress, &self.databases) == (&record.egress, &record.databases)
+    }
+}
 
 impl AppShared {
     pub(super) fn new(
@@ -56,18 +71,20 @@ impl AppShared {
             hosts: Mutex::default(),
             gates: Mutex::default(),
             tapes: Shelves::default(),
+            transactions: Arc::default(),
             off: OffSwitches::default(),
         }
     }
 
-    /// Host services under `egress`; the same ones for the same policy.
-    pub fn host(&self, egress: &EgressPolicy) -> Result<Arc<AppHost>, HostError> {
+    /// Host services for a version; the same ones for the same reach.
+    pub fn host(&self, record: &VersionRecord) -> Result<Arc<AppHost>, HostError> {
         let mut hosts = self.hosts.lock();
-        if let Some((_, host)) = hosts.iter().find(|(policy, _)| policy == egress) {
+        if let Some((_, host)) = hosts.iter().find(|(reach, _)| reach.is_of(record)) {
             return Ok(host.clone());
         }
-        let host = Arc::new(self.open_host(egress)?);
-        hosts.push((egress.clone(), host.clone()));
+        let reach = Reach { egress: record.egress.clone(), databases: record.databases.clone() };
+        let host = Arc::new(self.open_host(&reach)?);
+        hosts.push((reach, host.clone()));
         Ok(host)
     }
 
@@ -103,10 +120,11 @@ impl AppShared {
         });
     }
 
-    fn open_host(&self, egress: &EgressPolicy) -> Result<AppHost, HostError> {
+    fn open_host(&self, reach: &Reach) -> Result<AppHost, HostError> {
         let secrets = self.secrets.clone();
         let config = HostConfig {
-            egress: egress.clone(),
+            egress: reach.egress.clone(),
+            databases: reach.databases.clone(),
             secrets: SecretSource::new(move |name| secrets.load().get(name).cloned()),
             ..HostConfig::new(self.app.clone())
         };

@@ -180,7 +180,7 @@ impl Catalog {
         // Of an app that is gone nobody wants to hear.
         let Ok(app) = self.app(&webhook.app) else { return Ok(()) };
         let live = app.live().ok_or("the app has no live version")?;
-        let host = app.shared.host(&live.record.egress).map_err(|error| error.to_string())?;
+        let host = app.shared.host(&live.record).map_err(|error| error.to_string())?;
         let body = webhook.body.to_string();
         let mut headers = vec![
             ["content-type", "application/json"].map(str::to_owned),

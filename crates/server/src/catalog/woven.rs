@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use belay_engine::{Built, Engine, FunctionImage};
 use belay_host::tape;
 use belay_model::{
-    AppManifest, Arm, EgressPolicy, EnvironmentName, FunctionName, Hash, HunkInfo, PartId,
-    PartInfo, Tagged,
+    AppManifest, Arm, DatabaseName, DatabaseSpec, EgressPolicy, EnvironmentName, FunctionName,
+    Hash, HunkInfo, PartId, PartInfo, Tagged,
 };
 use belay_weave::{
     Compiled, Detail, Packages, Reach, Tying, Weave, compile_woven, dependencies, reach, weave,
@@ -49,6 +49,7 @@ pub(super) struct FaceWork {
     pub(super) environment: EnvironmentName,
     pub(super) functions: BTreeMap<FunctionName, FunctionRecord>,
     pub(super) egress: EgressPolicy,
+    pub(super) databases: BTreeMap<DatabaseName, DatabaseSpec>,
 }
 
 /// The two programs of a change.
@@ -281,6 +282,7 @@ impl Weaver<'_> {
             environment: manifest.environment.clone(),
             functions: functions.collect(),
             egress: manifest.egress.clone(),
+            databases: manifest.databases.clone(),
         }
     }
 }

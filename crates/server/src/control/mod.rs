@@ -31,6 +31,7 @@ mod secrets;
 mod serve;
 mod stats;
 mod stories;
+mod transactions;
 mod versions;
 
 use std::sync::Arc;

@@ -27,7 +27,7 @@ use super::{
     input::BodyMax,
     letters, logs, node, policies,
     rate::{Limiter, limit},
-    secrets, stats, stories, versions,
+    secrets, stats, stories, transactions, versions,
 };
 
 /// Bytes of a manifest, or of a list of hashes: all the modules that an app may have, with their edges.
@@ -132,6 +132,9 @@ fn v1() -> OpenApiRouter<Control> {
         .routes(routes!(logs::get))
         .routes(routes!(stats::function))
         .routes(routes!(stats::node))
+        .routes(routes!(transactions::list))
+        .routes(routes!(transactions::show))
+        .routes(routes!(transactions::of_request))
         .routes(routes!(letters::list))
         .routes(routes!(letters::retry))
         .routes(routes!(letters::get, letters::delete))

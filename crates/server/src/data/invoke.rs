@@ -7,9 +7,10 @@ use std::{
 
 use belay_engine::{LogLine, Start};
 use belay_host::{
-    Finished, Trace, drive_recorded,
+    Finished, Trace,
     tape::{Invoked, Recorder},
 };
+use belay_mirror::drive;
 use belay_model::{Arm, Category, Failure};
 use rand::RngCore;
 use serde_json::value::RawValue;
@@ -206,13 +207,13 @@ impl Invoker {
                     seed,
                 };
                 let mut recorder = invocation.recorder(invoked);
-                let driven = drive_recorded(
-                    instance,
-                    host,
-                    trace,
+                let request = invocation.ids.request.to_string();
+                let driven = drive(
+                    (instance, host, trace),
                     &self.executor,
                     deadline,
                     recorder.as_mut(),
+                    belay_mirror::Invocation { request: &request, book: &target.transactions },
                 );
                 let finished = driven.await;
                 if let (Some(recorder), Some(tapes)) = (recorder, &target.tapes) {

@@ -132,7 +132,8 @@ async fn a_removal_that_was_cut_short_is_finished_at_the_next_start() {
 
 /// A catalog on a store that the test can reach into.
 async fn catalog(dir: &std::path::Path, store: &Store) -> Catalog {
-    let host = HostOptions { kv_dir: dir.join("kv"), ..HostOptions::default() };
+    let (kv_dir, sql_dir) = (dir.join("kv"), dir.join("sql"));
+    let host = HostOptions { kv_dir, sql_dir, ..HostOptions::default() };
     let services = Services {
         host: HostShared::open(host).unwrap(),
         telemetry: Arc::new(Telemetry::new("test".to_owned())),

@@ -36,6 +36,7 @@ mod deploy_versions;
 mod differential;
 mod support;
 mod tapes;
+mod transactions;
 mod trial;
 mod trial_impact;
 mod trial_store;

@@ -234,6 +234,7 @@ impl App {
             environment: EnvironmentName::default(),
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
+            databases: BTreeMap::new(),
             tags: belay_model::AppTags::default(),
             policy: belay_model::Policy::default(),
             modules: Vec::new(),

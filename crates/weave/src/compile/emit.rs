@@ -13,9 +13,10 @@ use crate::{
 };
 
 const COMMONJS_OPEN: &str = "(function (exports, require, module, __filename, __dirname) {\n";
-/// As [`COMMONJS_OPEN`], with what guards need.
+/// As [`COMMONJS_OPEN`], with what guards and transactions need.
 const WOVEN_OPEN: &str = concat!(
-    "(function (exports, require, module, __filename, __dirname, $belay, $belay_arm, $belay_enter, $belay_leave, $belay_settable) {",
+    "(function (exports, require, module, __filename, __dirname, ",
+    "$belay, $belay_arm, $belay_enter, $belay_leave, $belay_settable, $belay_transaction, $belay_transactional) {",
     "\n"
 );
 const COMMONJS_CLOSE: &str = "\n})";

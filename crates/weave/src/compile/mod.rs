@@ -11,12 +11,16 @@
 mod check;
 mod criteria;
 mod emit;
+mod transactions;
 
 use std::sync::Arc;
 
 pub use self::criteria::Criterion;
 pub(crate) use self::criteria::function as criterion_function;
-use self::criteria::{criteria, ending, in_image};
+use self::{
+    criteria::{criteria, ending, in_image},
+    transactions::with_transactions,
+};
 
 use belay_model::{
     AppManifest, Arm, Diagnostic, Hash, ImportEdge, ImportKind, ImportTarget, ModuleEntry,
@@ -69,7 +73,7 @@ pub fn compile(
     check::check(manifest, &SourceLimits::DEFAULT)?;
     let criteria = criteria(manifest, Arm::After, &|module| source(&module.source));
     let (units, diagnostics) = read(manifest, source, &criteria)?;
-    link(&units, manifest, criteria, diagnostics)
+    link(units, manifest, criteria, diagnostics)
 }
 
 /// Compiles one of the two images of a weave. `label` tells how frames name the version before of a
@@ -102,27 +106,33 @@ pub fn compile_woven(
         let (unit, _) = read_unit(&entry, text.into())?;
         units.push(Unit { woven, ..unit });
     }
-    link(&units, manifest, criteria, Vec::new())
+    link(units, manifest, criteria, Vec::new())
 }
 
 /// Checks what modules want of each other, and emits them.
 fn link(
-    units: &[Unit],
+    mut units: Vec<Unit>,
     manifest: &AppManifest,
     criteria: Vec<Criterion>,
     mut diagnostics: Vec<Diagnostic>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    let entries = manifest.functions.values().map(|function| function.module.as_str());
-    let units = Units::new(units, entries);
-    diagnostics.extend(check_wants(&units));
+    let entries = || manifest.functions.values().map(|function| function.module.as_str());
+    let checked = Units::new(&units, entries());
+    diagnostics.extend(check_wants(&checked));
     let functions = manifest.functions.iter();
     diagnostics.extend(check_handlers(
-        &units,
+        &checked,
         functions.map(|(name, spec)| (name, spec.module.as_str(), spec.export.as_str())),
     ));
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
+    for unit in &mut units {
+        if let Some(with) = with_transactions(unit, manifest)? {
+            *unit = with;
+        }
+    }
+    let units = Units::new(&units, entries());
     let functions = manifest.functions.values();
     let functions = functions.map(|spec| (spec.module.as_str(), spec.export.as_str()));
     let promised = criteria.iter().map(|it| (it.module.as_str(), it.export.as_str()));

@@ -14,6 +14,7 @@ mod comment;
 mod place;
 mod rollback;
 mod tag;
+mod transactions;
 mod value;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -28,12 +29,15 @@ use oxc::{
     span::Span,
 };
 
-pub(crate) use self::rollback::{Rollbacks, Said, holds, rollbacks, strictness};
 use self::{
     comment::Written,
     place::{Place, places},
     tag::Tag,
     value::{Entry, Problem},
+};
+pub(crate) use self::{
+    rollback::{Rollbacks, Said, holds, rollbacks, strictness},
+    transactions::{Body, TaggedTransaction, Way, transactions},
 };
 use crate::{
     lines::Lines,
@@ -127,8 +131,15 @@ fn read<'m>(
     source: &'m str,
     declared: &'m Declared<'m>,
 ) -> Reading<'m> {
-    let (found, bare, problems) = (Vec::new(), Vec::new(), Vec::new());
-    let mut reading = Reading { path, source, declared, found, bare, problems };
+    let mut reading = Reading {
+        path,
+        source,
+        declared,
+        found: Vec::new(),
+        bare: Vec::new(),
+        transactions: Vec::new(),
+        problems: Vec::new(),
+    };
     let speaks = source.contains('@') || declared.iter().any(|(_, spec)| !spec.tags.is_empty());
     if kind != ModuleKind::Json && is_own_code(path) && speaks {
         reading.declared_values();
@@ -146,6 +157,8 @@ struct Reading<'m> {
     found: Vec<(usize, Tagged)>,
     /// Where only `belay.toml` speaks: what is exported, and under which name.
     bare: Vec<(Span, TaggedKind, String)>,
+    /// Those that hold together.
+    transactions: Vec<TaggedTransaction>,
     problems: Vec<Diagnostic>,
 }
 
@@ -187,6 +200,7 @@ impl<'m> Reading<'m> {
         }
         for place in places.values() {
             self.contradictions(semantic, place, &Tags::default(), &BTreeMap::new());
+            self.transaction(semantic, place, &Tags::default());
             let export = place.export.iter();
             self.bare.extend(export.map(|it| (place.span, place.subject.kind, it.clone())));
         }
@@ -252,6 +266,7 @@ impl<'m> Reading<'m> {
             }
         }
         self.contradictions(semantic, place, &tags, &seen);
+        self.transaction(semantic, place, &tags);
         let tagged = Tagged {
             module: self.path.to_owned(),
             kind: place.subject.kind,

@@ -48,6 +48,20 @@ pub(super) struct Subject {
 pub(super) struct Callable {
     pub(super) is_async: bool,
     pub(super) is_generator: bool,
+    pub(super) code: Code,
+}
+
+/// Where the code of a function is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Code {
+    /// The whole of an arrow function.
+    Arrow(Span),
+    Body {
+        scope: Option<ScopeId>,
+        parameters: Span,
+        /// Between its braces, behind the directives.
+        inside: Span,
+    },
 }
 
 /// The places that are `wanted`, told by where they begin and the name under which they are exported; by where they
@@ -217,14 +231,21 @@ fn callable(value: &Expression<'_>) -> Option<Callable> {
     match value.get_inner_expression() {
         Expression::FunctionExpression(it) => Some(of_function(it)),
         Expression::ArrowFunctionExpression(it) => {
-            Some(Callable { is_async: it.r#async, is_generator: false })
+            let code = Code::Arrow(it.span);
+            Some(Callable { is_async: it.r#async, is_generator: false, code })
         }
         _ => None,
     }
 }
 
 fn of_function(it: &Function<'_>) -> Callable {
-    Callable { is_async: it.r#async, is_generator: it.generator }
+    let inside = it.body.as_ref().map_or_else(Span::default, |body| {
+        let start = body.directives.last().map_or(body.span.start + 1, |it| it.span.end);
+        Span::new(start, body.span.end.saturating_sub(1).max(start))
+    });
+    let (scope, parameters) = (it.scope_id.get(), it.params.span);
+    let code = Code::Body { scope, parameters, inside };
+    Callable { is_async: it.r#async, is_generator: it.generator, code }
 }
 
 /// The name under which a statement of the top level is exported.

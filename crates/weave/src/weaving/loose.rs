@@ -80,6 +80,7 @@ fn manifest(modules: Vec<ModuleEntry>) -> AppManifest {
         environment: EnvironmentName::default(),
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
+        databases: BTreeMap::new(),
         tags: belay_model::AppTags::default(),
         policy: belay_model::Policy::default(),
         modules,

@@ -65,4 +65,4 @@ pub use app::{Weave, weave};
 pub use loose::{Loose, Sources};
 pub(crate) use module::{IMPORT, WEAVE_MODULE};
 pub use parts::Tying;
-pub(crate) use places::compose;
+pub(crate) use places::{Inserted, compose, insert};

@@ -1,5 +1,7 @@
 //! Where each place of woven text came from, as position maps want it.
 
+use oxc::span::Span;
+
 use super::{hunk::Side, render::Rendered};
 use crate::map::{AFTER, BEFORE, CALLS_ONE_OF_TWO, Segment, WovenSegment};
 
@@ -54,9 +56,7 @@ pub(crate) fn compose(
     let lines: Vec<&str> = text.split('\n').collect();
     let place = |segment: &Segment| {
         let line = lines.get(segment.source_line as usize).copied().unwrap_or_default();
-        let bytes: usize =
-            line.chars().take(segment.source_column as usize).map(char::len_utf8).sum();
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes = byte_column(line, segment.source_column);
         let after = woven.partition_point(|w| (w.line, w.column) <= (segment.source_line, bytes));
         let found = woven.get(after.checked_sub(1)?)?;
         let further = if found.line == segment.source_line { bytes - found.column } else { 0 };
@@ -72,6 +72,68 @@ pub(crate) fn compose(
         })
     };
     printed.iter().filter_map(place).collect()
+}
+
+/// A text with more in it.
+pub(crate) struct Inserted {
+    pub(crate) text: String,
+    pub(crate) segments: Vec<WovenSegment>,
+}
+
+/// `text` with `added`, in the order of their places. `segments` say where `text` came from; without them it is a source.
+pub(crate) fn insert(
+    text: &str,
+    segments: Option<&[WovenSegment]>,
+    added: &[(u32, String)],
+) -> Inserted {
+    let mut out = Rendered::default();
+    let mut at = 0;
+    for (place, more) in added {
+        out.push(Side::After, Span::new(at, *place), text);
+        out.text.push_str(more);
+        at = *place;
+    }
+    out.push(Side::After, Span::new(at, u32::try_from(text.len()).unwrap_or(u32::MAX)), text);
+    let own = self::segments(&out, "", text);
+    let segments = match segments {
+        None => own,
+        Some(woven) => composed(&own, woven, text),
+    };
+    Inserted { text: out.text, segments }
+}
+
+/// Places of a text at the places of the sources that it was woven of.
+fn composed(own: &[WovenSegment], woven: &[WovenSegment], text: &str) -> Vec<WovenSegment> {
+    let plain = |stretch: &WovenSegment| Segment {
+        line: stretch.line,
+        column: stretch.column,
+        source_line: stretch.source_line,
+        source_column: stretch.source_column,
+    };
+    let mut all = compose(&own.iter().map(plain).collect::<Vec<_>>(), woven, text);
+    let lines: Vec<&str> = text.split('\n').collect();
+    for (at, stretch) in own.iter().enumerate() {
+        let line = lines.get(stretch.source_line as usize).copied().unwrap_or_default();
+        let from = byte_column(line, stretch.source_column);
+        let next = own.get(at + 1).filter(|next| next.line == stretch.line);
+        let to = next.map_or(u32::MAX, |next| from + (next.column - stretch.column));
+        // Places of the woven text within the stretch.
+        let first = woven.partition_point(|w| (w.line, w.column) <= (stretch.source_line, from));
+        let within = woven[first..].iter();
+        let within = within.take_while(|w| w.line == stretch.source_line && w.column < to);
+        all.extend(within.map(|w| WovenSegment {
+            line: stretch.line,
+            column: stretch.column + (w.column - from),
+            ..*w
+        }));
+    }
+    all
+}
+
+/// The column in bytes of a column in characters.
+fn byte_column(line: &str, column: u32) -> u32 {
+    let bytes: usize = line.chars().take(column as usize).map(char::len_utf8).sum();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// A place in a text that moves forward, and back to its beginning.

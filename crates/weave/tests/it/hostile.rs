@@ -128,6 +128,7 @@ fn manifest(modules: Vec<ModuleEntry>, entry: String, export: String) -> AppMani
         environment: EnvironmentName::default(),
         env: BTreeMap::new(),
         egress: belay_model::EgressPolicy::default(),
+        databases: BTreeMap::new(),
         tags: belay_model::AppTags::default(),
         policy: belay_model::Policy::default(),
         modules,

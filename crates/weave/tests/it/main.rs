@@ -17,5 +17,6 @@ mod reach;
 mod success;
 mod support;
 mod tags;
+mod transactions;
 mod tying;
 mod weaves;

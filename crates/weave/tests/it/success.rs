@@ -31,6 +31,7 @@ impl Source {
             environment: belay_model::EnvironmentName::default(),
             env: BTreeMap::new(),
             egress: belay_model::EgressPolicy::default(),
+            databases: BTreeMap::new(),
             tags: belay_model::AppTags::default(),
             policy: belay_model::Policy::default(),
             modules: vec![ModuleEntry {

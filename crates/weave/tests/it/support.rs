@@ -192,6 +192,7 @@ pub(crate) fn manifest(graph: &GraphResult) -> AppManifest {
         environment: belay_model::EnvironmentName::default(),
         env: BTreeMap::new(),
         egress: belay_model::EgressPolicy::default(),
+        databases: BTreeMap::new(),
         tags: belay_model::AppTags::default(),
         policy: belay_model::Policy::default(),
         modules: graph.modules.clone(),

@@ -261,6 +261,7 @@ fn manifest(source: &str, tags: Tags, limits: Limits) -> AppManifest {
         environment: EnvironmentName::default(),
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
+        databases: BTreeMap::new(),
         tags: AppTags::default(),
         policy: belay_model::Policy::default(),
         modules: vec![ModuleEntry {

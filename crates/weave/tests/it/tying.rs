@@ -44,6 +44,7 @@ impl Edit {
             environment: EnvironmentName::default(),
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
+            databases: BTreeMap::new(),
             tags: AppTags { rollback: self.default, notape: false },
             policy: belay_model::Policy::default(),
             modules: vec![ModuleEntry {

@@ -69,6 +69,7 @@ impl Pair {
             environment: EnvironmentName::default(),
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
+            databases: BTreeMap::new(),
             modules: vec![entry],
         }
     }

@@ -95,6 +95,7 @@ impl Catalog {
 fn settings_differ(one: &AppManifest, other: &AppManifest) -> bool {
     one.functions != other.functions
         || one.egress != other.egress
+        || one.databases != other.databases
         || one.env != other.env
         || one.environment != other.environment
 }

@@ -48,6 +48,7 @@ impl Catalog {
             environment: face.environment.clone(),
             functions: face.functions.clone(),
             egress: face.egress.clone(),
+            databases: face.databases.clone(),
             maps,
             image,
             engine: face.engine,
@@ -95,6 +96,7 @@ pub(super) fn plain_face(manifest: &AppManifest, work: Work) -> FaceWork {
         environment: manifest.environment.clone(),
         functions: functions.collect(),
         egress: manifest.egress.clone(),
+        databases: manifest.databases.clone(),
     }
 }
 

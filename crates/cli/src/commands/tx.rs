@@ -1,0 +1,217 @@
+//! `belay tx`: transactions, what was foreseen of them, and what was done about it.
+
+use serde_json::Value;
+
+use super::show::{cell, items, text};
+use crate::{args::TxAction, client::Client, exit::CliResult, output::Output};
+
+pub(crate) async fn run(action: &TxAction, output: Output) -> CliResult {
+    match action {
+        TxAction::List { server } => {
+            let report = Client::new(server)?.get(&["transactions"], &[]).await?;
+            output.json(&report);
+            list(&report, output);
+        }
+        TxAction::Show { id: (app, id), server } => {
+            let path = ["transactions", app.as_str(), id.as_str()];
+            let report = Client::new(server)?.get(&path, &[]).await?;
+            output.json(&report);
+            show(&report, output);
+        }
+        TxAction::Explain { request, server } => {
+            let path = ["requests", request, "transactions"];
+            let report = Client::new(server)?.get(&path, &[]).await?;
+            output.json(&report);
+            let stories = items(&report, "stories");
+            stories.iter().rev().for_each(|story| explain(story, output));
+            if stories.is_empty() {
+                output.line("no transaction of this request is remembered");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list(report: &Value, output: Output) {
+    let row = |it: &Value| {
+        vec![
+            format!("{}/{}", text(it, "app"), text(it, "id")),
+            cell(it, "begun"),
+            cell(it, "committed"),
+            cell(it, "failed"),
+            cell(it, "retried"),
+            cell(it, "diverted"),
+            percent(&it["sampled"]),
+            ms(&it["usual_ms"]),
+            format!("{} / {}", ms(&it["cost_ms"]), ms(&it["saved_ms"])),
+            percent(&it["quality"]["precision"]),
+            percent(&it["quality"]["recall"]),
+        ]
+    };
+    let rows: Vec<_> = items(report, "transactions").iter().map(row).collect();
+    let head = [
+        "TRANSACTION",
+        "BEGUN",
+        "COMMITTED",
+        "FAILED",
+        "RETRIED",
+        "DIVERTED",
+        "MIRRORED",
+        "USUALLY",
+        "COSTS / SAVES",
+        "PRECISION",
+        "RECALL",
+    ];
+    output.table(&head, &rows);
+    let services = items(report, "services");
+    if !services.is_empty() {
+        output.line("");
+        let row = |it: &Value| {
+            vec![
+                format!("{} ({})", text(it, "service"), text(it, "app")),
+                ms(&it["usual_ms"]),
+                percent(&it["failing"]),
+                match text(it, "breaker") {
+                    "open" => "left alone".to_owned(),
+                    "half_open" => "being tried".to_owned(),
+                    _ => String::new(),
+                },
+            ]
+        };
+        let rows: Vec<_> = services.iter().map(row).collect();
+        output.table(&["SERVICE", "USUALLY", "FAILS", ""], &rows);
+    }
+}
+
+fn show(report: &Value, output: Output) {
+    let quality = &report["quality"];
+    output.line(format!("transaction {}/{}", text(report, "app"), text(report, "id")));
+    for (name, value) in [
+        ("begun", cell(report, "begun")),
+        ("committed", cell(report, "committed")),
+        ("failed", cell(report, "failed")),
+        ("retried", cell(report, "retried")),
+        ("diverted", cell(report, "diverted")),
+        ("called a failure", cell(report, "called")),
+        ("mirrored", format!("{} ({} now)", cell(report, "mirrored"), percent(&report["sampled"]))),
+        ("not modelled", cell(report, "unmodelled")),
+        (
+            "precision, recall",
+            format!("{}, {}", percent(&quality["precision"]), percent(&quality["recall"])),
+        ),
+        ("Brier's score", brier(&quality["brier"])),
+        ("lead time", ms(&quality["lead_ms"])),
+    ] {
+        output.line(format!("  {name:<18}{value}"));
+    }
+    if quality["trusted"] == false {
+        output.line(
+            "  its forecasts are worse than knowing how often it fails: nothing is done about them",
+        );
+    }
+    let row = |story: &Value| {
+        let choices: Vec<_> =
+            items(story, "choices").iter().map(|it| words(text(it, "action"))).collect();
+        vec![
+            text(story, "request").to_owned(),
+            text(story, "became").to_owned(),
+            text(story, "way").to_owned(),
+            ms(&story["took_ms"]),
+            items(story, "attempts").len().to_string(),
+            percent(&story["forecast"]["probability"]),
+            choices.join(", "),
+        ]
+    };
+    let rows: Vec<_> = items(report, "stories").iter().take(20).map(row).collect();
+    output.line("");
+    output
+        .table(&["REQUEST", "BECAME", "WAY", "TOOK", "UNDONE", "FORECAST", "DONE ABOUT IT"], &rows);
+}
+
+fn explain(story: &Value, output: Output) {
+    output.line(format!(
+        "{}/{} {} by {} in {}",
+        text(story, "app"),
+        text(story, "id"),
+        text(story, "became"),
+        text(story, "way"),
+        ms(&story["took_ms"]),
+    ));
+    for attempt in items(story, "attempts") {
+        let what = ["what", "message", "criterion", "was"].map(|key| text(attempt, key)).concat();
+        let reasons: Vec<_> = items(attempt, "reasons").iter().filter_map(Value::as_str).collect();
+        output.line(format!(
+            "  attempt {} {} after {}: {what}{}",
+            cell(attempt, "number"),
+            words(text(attempt, "ended")),
+            ms(&attempt["took_ms"]),
+            reasons.join("; "),
+        ));
+    }
+    let forecast = &story["forecast"];
+    if !forecast.is_null() {
+        output.line(format!(
+            "  forecast at {}: fails with {} (waited {})",
+            ms(&forecast["at_ms"]),
+            percent(&forecast["probability"]),
+            ms(&forecast["waited_ms"]),
+        ));
+        for reason in items(forecast, "reasons") {
+            output.line(format!("    {:>4}  {}", percent(&reason[1]), text(&reason[0], "text")));
+        }
+    }
+    for choice in items(story, "choices") {
+        output.line(format!("  done about it: {}", words(text(choice, "action"))));
+    }
+    output.line("");
+    let sides = [("itself", story), ("ahead", &story["mirror"])];
+    let mut rows: Vec<(f64, Vec<String>)> = Vec::new();
+    for (side, effects) in sides {
+        for effect in items(effects, "effects") {
+            let told = format!(
+                "{} {} {}",
+                cell(effect, "op"),
+                cell(effect, "subject"),
+                text(effect, "refused")
+            );
+            let took = ms(&effect["took_ms"]);
+            let at = effect["at_ms"].as_f64().unwrap_or_default();
+            let (own, ahead) =
+                if side == "itself" { (told, String::new()) } else { (String::new(), told) };
+            rows.push((at, vec![ms(&effect["at_ms"]), own, ahead, took]));
+        }
+    }
+    rows.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
+    output.table(&["AT", "ITSELF", "AHEAD OF IT", "TOOK"], &rows);
+    let mirror = &story["mirror"];
+    for (key, told) in
+        [("ended", "what ran ahead ended:"), ("unmodelled", "what ran ahead stopped at:")]
+    {
+        if let Some(what) = mirror[key].as_str() {
+            output.line(format!("  {told} {what}"));
+        }
+    }
+}
+
+fn words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+fn ms(value: &Value) -> String {
+    value.as_f64().map(|ms| format!("{ms:.1} ms")).unwrap_or_default()
+}
+
+fn percent(value: &Value) -> String {
+    value.as_f64().map(|share| format!("{:.0} %", share * 100.0)).unwrap_or_default()
+}
+
+fn brier(value: &Value) -> String {
+    let own = |at: usize| value[at].as_f64();
+    match (own(0), own(1)) {
+        (Some(own), Some(rate)) => {
+            format!("{own:.3} ({rate:.3} by knowing only how often it fails)")
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,355 @@
+//! What is known of the transactions of one app: how each id fares, which services it calls, what its keys are fought over,
+//! and what became of the last ones.
+//!
+//! It is in memory: a new process begins with what experience says in general ([`crate::Class`]).
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use belay_model::{Outcome, TransactionName};
+use parking_lot::Mutex;
+
+use crate::{
+    Action, Breaker, BreakerState, Dependency, Forecast, Forecaster, Sign,
+    story::{Became, Effect, Story},
+    usual::Usual,
+};
+
+/// Stories that are kept, of all ids together.
+const STORIES_MAX: usize = 1_000;
+const SERVICES_MAX: usize = 1_000;
+const KEYS_MAX: usize = 10_000;
+/// Answers of one service, and bytes of one.
+const ANSWERS_MAX: usize = 16;
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// After so many one counts half.
+const HALF_LIFE: f64 = 50.0;
+/// The share that is mirrored whatever comes of it.
+const EXPLORED: f64 = 0.05;
+
+/// See the module's header.
+#[derive(Debug, Default)]
+pub struct Book {
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    ids: BTreeMap<TransactionName, Known>,
+    services: HashMap<String, Service>,
+    /// By key of the kv, or row of a table: how often a writer met another one.
+    keys: HashMap<String, Contended>,
+    stories: VecDeque<Arc<Story>>,
+}
+
+/// What is known of one id.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub forecaster: Forecaster,
+    pub counts: Counts,
+    /// The share that is mirrored.
+    pub sampled: f64,
+    /// Milliseconds that a forecast saves and costs, on average.
+    pub saved_ms: f64,
+    pub cost_ms: f64,
+    /// What an attempt takes.
+    pub usual_ms: f64,
+    usual: Usual,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            forecaster: Forecaster::default(),
+            counts: Counts::default(),
+            sampled: 1.0,
+            saved_ms: 0.0,
+            cost_ms: 0.0,
+            usual_ms: 0.0,
+            usual: Usual::default(),
+        }
+    }
+}
+
+/// Transactions since the process began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    pub begun: u64,
+    pub committed: u64,
+    pub failed: u64,
+    /// Attempts beyond the first one of each.
+    pub retried: u64,
+    pub diverted: u64,
+    pub waited: u64,
+    pub adjusted: u64,
+    pub mirrored: u64,
+    /// Mirrors that came upon something that is not modelled.
+    pub unmodelled: u64,
+    /// Forecasts of a failure.
+    pub called: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Service {
+    dependency: Dependency,
+    /// By who calls it: what is too slow for one is not for another.
+    breakers: BTreeMap<TransactionName, Breaker>,
+    /// What it answered last, by what it was asked.
+    answers: HashMap<String, Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Contended {
+    writes: f64,
+    conflicts: f64,
+    /// Transactions that have it in hand now.
+    open: u32,
+}
+
+/// Whether a service may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    Free,
+    /// It is left alone, and this call is to find out whether it is better.
+    Probe,
+    Shut,
+}
+
+impl Book {
+    /// Whether the next transaction of this id, which may be predicted, is to be mirrored. `random`: 0 to 1.
+    pub fn begin(&self, id: &TransactionName, predicted: bool, random: f64) -> bool {
+        let mut pages = self.pages.lock();
+        let known = pages.ids.entry(id.clone()).or_default();
+        known.counts.begun += 1;
+        let mirrored = predicted && random < known.sampled;
+        known.counts.mirrored += u64::from(mirrored);
+        mirrored
+    }
+
+    /// What speaks against a call of `service` that may take `allowed_ms`.
+    pub fn signs_of_call(&self, service: &str, allowed_ms: f64) -> Vec<Sign> {
+        let pages = self.pages.lock();
+        let Some(Service { dependency, .. }) = pages.services.get(service) else {
+            return Vec::new();
+        };
+        let (late, failing) = (dependency.is_late(allowed_ms), dependency.failing());
+        let usual = dependency.usual_ms().unwrap_or_default();
+        let mut signs = Vec::new();
+        if late > 0.0 {
+            signs.push(Sign::late(service, late, usual, allowed_ms));
+        }
+        if failing > 0.0 {
+            signs.push(Sign::failing(service, failing));
+        }
+        signs
+    }
+
+    /// The probability that a call of `service` takes longer than `ms`, and what half of them take at most.
+    pub(crate) fn late(&self, service: &str, ms: f64) -> Option<(f64, f64)> {
+        let pages = self.pages.lock();
+        let dependency = &pages.services.get(service)?.dependency;
+        Some((dependency.is_late(ms), dependency.usual_ms()?))
+    }
+
+    /// What speaks against writing these keys now.
+    pub fn signs_of_keys<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Vec<Sign> {
+        let pages = self.pages.lock();
+        let contended = keys.filter_map(|key| Some((key, pages.keys.get(key)?)));
+        let rate = |it: &Contended| it.conflicts / (it.writes + 1.0);
+        let signs = contended.flat_map(|(key, it)| {
+            let known = (rate(it) > 0.0).then(|| Sign::conflicts(key, rate(it)));
+            // Its own writer is one of them.
+            let others = it.open.saturating_sub(1);
+            let busy = (others > 0).then(|| Sign::busy(key, others));
+            known.into_iter().chain(busy)
+        });
+        signs.collect()
+    }
+
+    /// A transaction has these keys in hand, or has them no more.
+    pub fn holds<'k>(&self, keys: impl Iterator<Item = &'k str>, begins: bool) {
+        let mut pages = self.pages.lock();
+        for key in keys {
+            if pages.keys.len() >= KEYS_MAX && !pages.keys.contains_key(key) {
+                pages.keys.retain(|_, it| it.open > 0 || it.conflicts > 0.5);
+            }
+            let open = &mut pages.keys.entry(key.to_owned()).or_default().open;
+            *open = if begins { *open + 1 } else { open.saturating_sub(1) };
+        }
+    }
+
+    /// What came of writing these keys.
+    pub fn wrote<'k>(&self, keys: impl Iterator<Item = &'k str>, conflict: bool) {
+        let mut pages = self.pages.lock();
+        for key in keys {
+            let it = pages.keys.entry(key.to_owned()).or_default();
+            let kept = (-HALF_LIFE.recip()).exp2();
+            it.writes = it.writes * kept + 1.0;
+            it.conflicts = it.conflicts * kept + f64::from(u8::from(conflict));
+        }
+    }
+
+    /// Whether `service` may be called now by transactions of this id.
+    pub fn gate(&self, id: &TransactionName, service: &str, now_ms: u64) -> Gate {
+        let mut pages = self.pages.lock();
+        let found = pages.services.get_mut(service);
+        let Some(breaker) = found.and_then(|it| it.breakers.get_mut(id)) else {
+            return Gate::Free;
+        };
+        match (breaker.admit(now_ms), breaker.state()) {
+            (false, _) => Gate::Shut,
+            (true, BreakerState::Closed) => Gate::Free,
+            (true, BreakerState::Open | BreakerState::HalfOpen) => Gate::Probe,
+        }
+    }
+
+    /// Transactions of this id go another way rather than call `service`, until some that try it find it better.
+    pub fn shun(&self, id: &TransactionName, service: &str, now_ms: u64) {
+        let mut pages = self.pages.lock();
+        if let Some(it) = pages.services.get_mut(service) {
+            it.breakers.entry(id.clone()).or_default().trip(now_ms);
+        }
+    }
+
+    /// A call of `service` has ended. `bad`: it failed, or took longer than it may.
+    pub fn called(
+        &self,
+        (id, service): (&TransactionName, &str),
+        took_ms: f64,
+        (failed, bad): (bool, bool),
+        now_ms: u64,
+    ) {
+        let mut pages = self.pages.lock();
+        if pages.services.len() >= SERVICES_MAX && !pages.services.contains_key(service) {
+            return;
+        }
+        let it = pages.services.entry(service.to_owned()).or_default();
+        let breaker = it.breakers.entry(id.clone()).or_default();
+        let before = breaker.state();
+        breaker.note(bad, now_ms);
+        if before == BreakerState::HalfOpen && breaker.state() == BreakerState::Closed {
+            // What it was like before says nothing any more.
+            it.dependency = Dependency::default();
+        }
+        it.dependency.note(took_ms, failed);
+    }
+
+    /// What `service` answered to the last call that was about `subject`.
+    pub fn answered(&self, service: &str, subject: &str) -> Option<Outcome> {
+        self.pages.lock().services.get(service)?.answers.get(subject).cloned()
+    }
+
+    /// `service` has answered a call that was about `subject`.
+    pub fn note_answer(&self, service: &str, subject: &str, outcome: &Outcome) {
+        let Outcome::Ok { value, body } = outcome else { return };
+        let bytes = value.len() + body.as_ref().map_or(0, Vec::len);
+        let mut pages = self.pages.lock();
+        let Some(it) = pages.services.get_mut(service) else { return };
+        let room = it.answers.len() < ANSWERS_MAX || it.answers.contains_key(subject);
+        if bytes <= ANSWER_BYTES_MAX && room {
+            it.answers.insert(subject.to_owned(), outcome.clone());
+        }
+    }
+
+    /// Services that were called: what half of the calls take, the share that fails, and whether they are left alone.
+    pub fn services(&self) -> Vec<(String, Option<f64>, f64, BreakerState)> {
+        let pages = self.pages.lock();
+        let services = pages.services.iter().map(|(name, it)| {
+            let Service { dependency, breakers, .. } = it;
+            let states = breakers.values().map(Breaker::state);
+            let left_alone = states.max_by_key(|state| match state {
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen => 1,
+                BreakerState::Open => 2,
+            });
+            let state = left_alone.unwrap_or(BreakerState::Closed);
+            (name.clone(), dependency.usual_ms(), dependency.failing(), state)
+        });
+        let mut all: Vec<_> = services.collect();
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        all
+    }
+
+    /// How far what a mirror did is from what transactions of this id usually do.
+    pub(crate) fn distance(&self, id: &TransactionName, effects: &[Effect]) -> f64 {
+        let pages = self.pages.lock();
+        let ops = effects.iter().map(|effect| effect.op.as_str());
+        pages.ids.get(id).map_or(0.0, |known| known.usual.distance(ops))
+    }
+
+    pub fn forecast(&self, id: &TransactionName, signs: &[Sign]) -> (Forecast, f64) {
+        let mut pages = self.pages.lock();
+        let known = pages.ids.entry(id.clone()).or_default();
+        let forecast = known.forecaster.forecast(signs);
+        known.counts.called += u64::from(forecast.is_called());
+        if forecast.is_called() {
+            known.sampled = 1.0;
+        }
+        (forecast, known.usual_ms)
+    }
+
+    /// What became of a transaction. `learned`: whether its first attempt failed, and how long after the forecast, if it
+    /// was let go on.
+    pub fn end(&self, story: Story, signs: &[Sign], learned: Option<(bool, f64)>) {
+        let mut pages = self.pages.lock();
+        let known = pages.ids.entry(story.id.clone()).or_default();
+        if let Some((failed, lead_ms)) = learned {
+            known.forecaster.learn(signs, failed, lead_ms);
+        }
+        known.note(&story);
+        if pages.stories.len() == STORIES_MAX {
+            pages.stories.pop_front();
+        }
+        pages.stories.push_back(Arc::new(story));
+    }
+
+    pub fn ids(&self) -> Vec<(TransactionName, Known)> {
+        let pages = self.pages.lock();
+        pages.ids.iter().map(|(id, known)| (id.clone(), known.clone())).collect()
+    }
+
+    /// The last ones, the newest first.
+    pub fn stories(&self, wanted: impl Fn(&Story) -> bool, limit: usize) -> Vec<Arc<Story>> {
+        let pages = self.pages.lock();
+        let all = pages.stories.iter().rev().filter(|story| wanted(story));
+        all.take(limit).cloned().collect()
+    }
+}
+
+impl Known {
+    fn note(&mut self, story: &Story) {
+        let counts = &mut self.counts;
+        match story.became {
+            Became::Committed => counts.committed += 1,
+            Became::Failed | Became::Unknown | Became::Abandoned => counts.failed += 1,
+        }
+        counts.retried += (story.attempts.len() as u64).saturating_sub(1);
+        for choice in &story.choices {
+            match choice.action {
+                Action::Divert => counts.diverted += 1,
+                Action::Wait => counts.waited += 1,
+                Action::Adjust | Action::Allocate => counts.adjusted += 1,
+                Action::GoOn => {}
+            }
+        }
+        let kept = (-HALF_LIFE.recip()).exp2();
+        let mean = |old: &mut f64, new: f64| *old = *old * kept + new * (1.0 - kept);
+        if story.became == Became::Committed && story.attempts.len() == 1 {
+            let took = story.took_ms;
+            if self.usual_ms == 0.0 {
+                self.usual_ms = took
+            } else {
+                mean(&mut self.usual_ms, took)
+            }
+            self.usual.note(story.effects.iter().map(|effect| effect.op.as_str()));
+        }
+        let Some(mirror) = &story.mirror else { return };
+        counts.unmodelled += u64::from(mirror.unmodelled.is_some());
+        mean(&mut self.cost_ms, mirror.cpu_ms);
+        mean(&mut self.saved_ms, story.saved_ms);
+        let factor = if self.saved_ms >= self.cost_ms { 1.5 } else { 0.95 };
+        self.sampled = (self.sampled * factor).clamp(EXPLORED, 1.0);
+    }
+}

@@ -1,0 +1,662 @@
+//! Drives an invocation with its transactions.
+//!
+//! ```text
+//! host::Driving ──tx.begin──▶ snapshot ──▶ answer it ──▶ step ──▶ perform what it asks, hold back the rest ──┐
+//!      ▲                         ▲                        ▲───────────────────────────────────────────────┤
+//!      │                         │ again, or another way                                                  │ tx.end
+//!      └──── committed, or failed ┴◀──────────────────────── attempts ◀────────────────────────────────────┘
+//! ```
+//! Without transactions it is [`belay_host::drive`]. Retried is what may be cured by that ([`Attempts`]): the snapshot goes on
+//! in the place of the instance, so nothing before the transaction runs again.
+//!
+//! Invariant: whatever ends the invocation, what was not committed is undone.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use belay_engine::{Instance, Seed};
+use belay_host::{
+    AppHost, Asked, Begun, Driving, Finished, Landed, Recorder, Runner, Stepped, Trace, Turn,
+    about, begin, classify, code,
+    transaction::{self, BEGIN, END, How, Spec},
+};
+use belay_model::{Call, CallId, Category, EffectClass, EffectError, Failure, Outcome};
+use futures_util::FutureExt as _;
+use tokio::sync::Mutex;
+
+use crate::{
+    Action, Became, Book, Ended, External, GaveUp, Verdict,
+    open::{End, Frame},
+    resources::{NotCommitted, Resources, Savepoint},
+    told,
+    watch::Watch,
+};
+
+/// Of which invocation the transactions are.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'a> {
+    /// The same for each try of an event; it names the invocation to the services that it calls.
+    pub request: &'a str,
+    /// Of its app.
+    pub book: &'a Book,
+}
+
+/// Drives `instance` to its end, as [`belay_host::drive_recorded`], with its transactions.
+pub async fn drive<'h>(
+    (instance, host, trace): (Instance, &'h AppHost, Option<Trace<'h>>),
+    runner: &'h impl Runner,
+    deadline: Instant,
+    recorder: Option<&mut Recorder>,
+    invocation: Invocation<'h>,
+) -> Finished {
+    match begin((instance, host, trace), runner, deadline, recorder).await {
+        Begun::Finished(finished) => finished,
+        Begun::Driving(driving, asked) => {
+            let session = Session { driving, runner, deadline, invocation, begun: 0 };
+            // Boxed, so that the future of a function without calls stays small.
+            Box::pin(session.run(asked)).await
+        }
+    }
+}
+
+struct Session<'h, 'r, R> {
+    driving: Box<Driving<'h, 'r>>,
+    runner: &'h R,
+    deadline: Instant,
+    invocation: Invocation<'h>,
+    /// Transactions so far.
+    begun: u32,
+}
+
+impl<R: Runner> Session<'_, '_, R> {
+    async fn run(mut self, mut asked: Asked) -> Finished {
+        loop {
+            let turn = self.driving.run(asked, self.runner, self.deadline, |call| call.op == BEGIN);
+            match turn.await {
+                Turn::Finished(finished) => return finished,
+                Turn::Asked(special) => match self.transaction(special).await {
+                    Stepped::Asked(more) => asked = more,
+                    Stepped::Ended(result) => return self.driving.finish(result),
+                },
+            }
+        }
+    }
+
+    /// From the first `tx.begin` until none is open.
+    async fn transaction(&mut self, asked: Asked) -> Stepped {
+        let prefix = format!("{}-{}", self.invocation.request, self.begun);
+        self.begun += 1;
+        let host = self.driving.flight.host();
+        let Invocation { book, request } = self.invocation;
+        // That of the outermost one holds.
+        let begin = asked.calls.iter().find(|call| call.op == BEGIN);
+        let spec = begin.and_then(|call| serde_json::from_str::<Spec>(&call.args).ok());
+        let isolation = spec.and_then(|spec| spec.isolation);
+        let mut open = Open {
+            session: self,
+            frames: Vec::new(),
+            resources: Arc::new(Mutex::new(Resources::new(host, isolation))),
+            external: External::new(prefix),
+            using: BTreeSet::new(),
+            early: Vec::new(),
+            ordinals: HashMap::new(),
+            released: Asked::default(),
+            watch: Watch::new(book, request),
+        };
+        match open.run(asked).await {
+            Ok(asked) => Stepped::Asked(asked),
+            Err(ended) => {
+                open.abandoned();
+                ended
+            }
+        }
+    }
+}
+
+/// Transactions that are open, the outermost first.
+struct Open<'o, 'h, 'r, R> {
+    session: &'o mut Session<'h, 'r, R>,
+    frames: Vec<Frame>,
+    /// Calls of one transaction use it one after another, in their order.
+    resources: Arc<Mutex<Resources<'h>>>,
+    external: External,
+    /// Calls of the resources that are being performed.
+    using: BTreeSet<CallId>,
+    /// Answers that came while one was about to begin.
+    early: Answers,
+    /// External calls that are being performed.
+    ordinals: HashMap<CallId, usize>,
+    /// What was held back and need not be any more.
+    released: Asked,
+    watch: Watch<'h>,
+}
+
+type Answers = Vec<(CallId, Outcome)>;
+
+/// With what the instance goes on; or how the invocation has ended.
+type Next<T = Answers> = Result<T, Stepped>;
+
+impl<R: Runner> Open<'_, '_, '_, R> {
+    /// Until none is open, or the invocation has ended.
+    async fn run(&mut self, mut asked: Asked) -> Next<Asked> {
+        loop {
+            let Some(answers) = self.turn(asked).await? else { return Ok(Asked::default()) };
+            asked = self.go_on(answers).await?;
+            if self.frames.is_empty() {
+                return Ok(asked);
+            }
+        }
+    }
+
+    /// Gives the instance answers until it waits: what it asks for then, and what was held back until now.
+    async fn go_on(&mut self, mut answers: Answers) -> Next<Asked> {
+        loop {
+            let mut asked = std::mem::take(&mut self.released);
+            let landed = Landed::Some(answers);
+            let stepped = self.session.driving.step(landed, self.session.runner).await;
+            match stepped {
+                Stepped::Ended(result) => answers = self.cut_short(result).await?,
+                Stepped::Asked(more) => {
+                    asked.calls.extend(more.calls);
+                    asked.cancelled.extend(more.cancelled);
+                    return Ok(asked);
+                }
+            }
+        }
+    }
+
+    /// Performs what is asked, until there is something to go on with; nothing where none has begun.
+    async fn turn(&mut self, asked: Asked) -> Next<Option<Answers>> {
+        match self.ask(asked).await? {
+            Some(answers) => Ok(Some(answers)),
+            None if self.frames.is_empty() => Ok(None),
+            None => self.wait().await.map(Some),
+        }
+    }
+
+    async fn ask(&mut self, asked: Asked) -> Next<Option<Answers>> {
+        self.cancel(asked.cancelled);
+        let mut calls = asked.calls.into_iter();
+        while let Some(call) = calls.next() {
+            self.session.driving.note_asked(std::slice::from_ref(&call), &[]);
+            match call.op.as_str() {
+                BEGIN => {
+                    if let Some(frame) = self.begin(&call).await? {
+                        let turn = frame.turn();
+                        // Whatever was asked together with it has to wait.
+                        frame.held.calls.extend(calls);
+                        return Ok(Some(vec![turn]));
+                    }
+                }
+                END => self.note_end(&call),
+                _ => {
+                    if let Some((at, ended)) = self.look_ahead(&call).await {
+                        return self.ended(at, ended, None).await.map(Some);
+                    }
+                    if let Some(diverged) = self.start(call) {
+                        let at = self.frames.len() - 1;
+                        return self.ended(at, diverged, None).await.map(Some);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Its own calls are given up at once; those of others only when it is sure to go on.
+    fn cancel(&mut self, cancelled: Vec<CallId>) {
+        for id in cancelled {
+            let frame = self.frames.last_mut().filter(|frame| frame.held.is_of_others(id));
+            match frame {
+                Some(frame) => frame.held.cancelled.push(id),
+                None => {
+                    self.session.driving.note_asked(&[], &[id]);
+                    self.session.driving.flight.cancel(&[id]);
+                }
+            }
+        }
+    }
+
+    /// Opens one, unless that is refused.
+    async fn begin(&mut self, call: &Call) -> Next<Option<&mut Frame>> {
+        self.settle().await;
+        let (spec, savepoint) = match self.beginning(call).await {
+            Ok(beginning) => beginning,
+            Err(error) => {
+                let refused = std::future::ready(Outcome::Err(error));
+                self.session.driving.flight.start_as(call, refused.boxed());
+                return Ok(None);
+            }
+        };
+        let mark = self.session.driving.mark();
+        let instance = self.session.driving.instance().ok_or_else(gone)?;
+        let made = self.external.made();
+        let frame = Frame::open((spec, call.id), instance, (mark, savepoint, made));
+        let mut frame = frame.map_err(|error| engine(&error))?;
+        frame.limit(instance);
+        if self.frames.is_empty() {
+            let (flight, runner) = (&mut self.session.driving.flight, self.session.runner);
+            if let Some(mirror) = self.watch.begin(&mut frame, flight.host(), runner) {
+                flight.accompany(mirror);
+            }
+        }
+        frame.held.answers = std::mem::take(&mut self.early);
+        self.frames.push(frame);
+        Ok(self.frames.last_mut())
+    }
+
+    /// What the one around has written is not to be undone with the one that begins: it is waited for.
+    async fn settle(&mut self) {
+        while !self.using.is_empty() {
+            let deadline = self.deadline().0;
+            match self.session.driving.flight.land(deadline).await {
+                Landed::Some(answers) => {
+                    let own = self.landed(answers);
+                    self.early.extend(own);
+                }
+                // Then it is for the one around to say so.
+                Landed::Late | Landed::Nothing => return,
+            }
+        }
+    }
+
+    async fn beginning(&mut self, call: &Call) -> Result<(Spec, Savepoint), EffectError> {
+        let spec = serde_json::from_str(&call.args).map_err(|error| EffectError {
+            code: code::BAD_ARGUMENTS.to_owned(),
+            message: format!("{BEGIN}: {error}"),
+        })?;
+        let savepoint = self.resources.lock().await.savepoint().await?;
+        Ok((spec, savepoint))
+    }
+
+    fn note_end(&mut self, call: &Call) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        frame.end = Some(End::read(call));
+    }
+
+    /// Before the first call that cannot be undone: whether the transaction is to end here, as another way is better.
+    async fn look_ahead(&mut self, call: &Call) -> Option<(usize, Ended)> {
+        let frame = self.frames.first()?;
+        if !frame.spec.predict || self.external.is_performed_after(frame.made) {
+            return None;
+        }
+        let about = about(call).ok()?;
+        if about.class != (EffectClass::External { safe: false }) {
+            return None;
+        }
+        let waited = self.wait_for_mirror().await;
+        let left = self.session.deadline.saturating_duration_since(Instant::now());
+        let allowed = self.allowed();
+        let service = about.service.as_ref();
+        let service = service.map(|service| (service, service.timeout.min(allowed)));
+        let frame = self.frames.first_mut()?;
+        let choice = self.watch.consult(frame, service, (waited, left))?;
+        match choice.action {
+            Action::Divert => Some((0, Ended::Diverted { reasons: self.watch.reasons() })),
+            Action::Adjust => {
+                frame.spec.timeout_ms = Some(millis(frame.since.elapsed() + left / 2));
+                let instance = self.session.driving.instance()?;
+                frame.limit(instance);
+                None
+            }
+            Action::GoOn | Action::Wait | Action::Allocate => None,
+        }
+    }
+
+    /// As long as it may; how long that was.
+    async fn wait_for_mirror(&mut self) -> Duration {
+        let timeout = self.frames.first().and_then(|frame| frame.spec.timeout_ms);
+        let timeout = timeout.map(Duration::from_millis);
+        let Some((done, wait)) = self.watch.waits(timeout) else { return Duration::ZERO };
+        let begun = Instant::now();
+        let waiting = tokio::time::timeout(wait, done.notified());
+        // That it is not done by then is no matter.
+        let _ = self.session.driving.flight.beside(waiting).await;
+        begun.elapsed()
+    }
+
+    /// What is left to the attempt.
+    fn allowed(&self) -> Duration {
+        self.deadline().0.saturating_duration_since(Instant::now())
+    }
+
+    /// Performs a call; says so if it cannot be, as another one was before.
+    fn start(&mut self, call: Call) -> Option<Ended> {
+        let within = !self.frames.is_empty();
+        if within {
+            self.watch.called(&call, self.allowed());
+        }
+        let flight = &mut self.session.driving.flight;
+        let (host, trace) = (flight.host(), flight.trace());
+        if within && Resources::take(&call) {
+            let (resources, own) = (Arc::clone(&self.resources), call.clone());
+            let performing = async move { resources.lock().await.perform(&own).await };
+            flight.start_as(&call, performing.boxed());
+            self.using.insert(call.id);
+            return None;
+        }
+        let external = matches!(classify(&call), Ok(EffectClass::External { safe: false }));
+        if !external || !within {
+            let own = call.clone();
+            let performing = async move { host.perform_for(&own, trace).await };
+            flight.start_as(&call, performing.boxed());
+            return None;
+        }
+        match self.external.ask(&call) {
+            Verdict::Perform { ordinal, key } | Verdict::Repeat { ordinal, key } => {
+                self.ordinals.insert(call.id, ordinal);
+                let own = call.clone();
+                let performing = async move { host.perform_once(&own, trace, &key).await };
+                flight.start_as(&call, performing.boxed());
+                None
+            }
+            Verdict::Known(outcome) => {
+                flight.start_as(&call, std::future::ready(outcome).boxed());
+                None
+            }
+            Verdict::Diverged { was, now } => Some(Ended::Diverged { was, now }),
+        }
+    }
+
+    /// Until the innermost one has something to go on with.
+    async fn wait(&mut self) -> Next {
+        if !self.early.is_empty() {
+            return Ok(std::mem::take(&mut self.early));
+        }
+        loop {
+            let driving = &mut self.session.driving;
+            let instance = driving.instance().ok_or_else(gone)?;
+            let Some(frame) = self.frames.last_mut() else { return Err(gone()) };
+            let own = frame.own(instance);
+            // What it has asked and not waited for is part of it, but for timers.
+            let busy = own.iter().any(|id| driving.flight.performs(*id));
+            if let Some(end) = frame.end.take_if(|_| !busy) {
+                return self.end(end).await;
+            }
+            if own.is_empty() {
+                let stuck = Ended::Failed(told::deadlock(&frame.spec));
+                return self.ended(self.frames.len() - 1, stuck, None).await;
+            }
+            let (deadline, at) = self.deadline();
+            match self.session.driving.flight.land(deadline).await {
+                Landed::Some(answers) => {
+                    let own = self.landed(answers);
+                    if !own.is_empty() {
+                        return Ok(own);
+                    }
+                }
+                Landed::Late | Landed::Nothing => match at {
+                    Some(at) => {
+                        let late = Ended::Failed(told::late(&self.frames[at].spec));
+                        return self.ended(at, late, None).await;
+                    }
+                    None => return Err(self.late().await),
+                },
+            }
+        }
+    }
+
+    /// The next one, and of which transaction it is.
+    fn deadline(&self) -> (Instant, Option<usize>) {
+        let of_frames = self.frames.iter().enumerate();
+        let of_frames = of_frames.filter_map(|(at, frame)| Some((frame.deadline()?, Some(at))));
+        let all = of_frames.chain([(self.session.deadline, None)]);
+        // Of two at one time that of the invocation counts, then that of the outer one.
+        all.min_by_key(|(deadline, at)| (*deadline, at.map_or(0, |at| at + 1)))
+            .unwrap_or((self.session.deadline, None))
+    }
+
+    /// The answers that the innermost one may have now.
+    fn landed(&mut self, answers: Answers) -> Answers {
+        for (id, outcome) in &answers {
+            self.watch.landed(*id, outcome);
+            self.using.remove(id);
+            if let Some(ordinal) = self.ordinals.remove(id) {
+                note_external(&mut self.external, ordinal, outcome);
+            }
+        }
+        let Some(frame) = self.frames.last_mut() else { return answers };
+        let (held, own): (Answers, Answers) =
+            answers.into_iter().partition(|(id, _)| frame.held.is_of_others(*id));
+        frame.held.answers.extend(held);
+        if frame.end.is_some() {
+            frame.settled.extend(own);
+            return Vec::new();
+        }
+        own
+    }
+
+    /// The time of the invocation is over.
+    async fn late(&mut self) -> Stepped {
+        self.watch.given_up();
+        let limits = self.frames.first().map(|frame| frame.limits);
+        if let (Some(limits), Some(instance)) = (limits, self.session.driving.instance()) {
+            instance.set_limits(limits);
+        }
+        self.session.driving.step(Landed::Late, self.session.runner).await
+    }
+
+    /// The innermost one has come to its end.
+    async fn end(&mut self, end: End) -> Next {
+        let top = self.frames.len() - 1;
+        let committed = (end.id, Outcome::json(transaction::committed()));
+        let (at, ended) = match end.how {
+            How::Done => match self.external.forgotten() {
+                Some(was) => (top, Ended::Diverged { was, now: "nothing more".to_owned() }),
+                None if top > 0 => {
+                    let savepoint = &self.frames[top].savepoint;
+                    let released = self.resources.lock().await.release(savepoint).await;
+                    match released {
+                        Ok(()) => return Ok(self.close(committed)),
+                        Err(error) => (0, told::refused(&error)),
+                    }
+                }
+                None => match self.commit().await {
+                    Ok(()) => {
+                        self.became(Became::Committed);
+                        return Ok(self.close(committed));
+                    }
+                    Err(NotCommitted::Refused(error)) => (top, told::refused(&error)),
+                    Err(NotCommitted::Conflict(what)) => (top, Ended::Conflict { what }),
+                    Err(NotCommitted::Unknown(error)) => {
+                        self.became(Became::Unknown);
+                        let failed = told::unknown(&self.frames[top].spec, &error);
+                        let answer = Outcome::json(transaction::failed(&failed));
+                        return Ok(self.close((end.id, answer)));
+                    }
+                },
+            },
+            How::Unmet => {
+                let criterion = self.frames[top].spec.success.clone().unwrap_or_default();
+                (top, Ended::Unmet { criterion })
+            }
+            How::Failed => {
+                let ended = end.ended.unwrap_or_else(told::unreadable);
+                // The snapshot that it reads from was taken by the outermost one.
+                (if matches!(ended, Ended::Conflict { .. }) { 0 } else { top }, ended)
+            }
+        };
+        self.ended(at, ended, Some(end.id)).await
+    }
+
+    async fn commit(&mut self) -> Result<(), NotCommitted> {
+        self.resources.lock().await.commit().await
+    }
+
+    /// The guest was stopped, or the handler has ended, while a transaction is open.
+    async fn cut_short(&mut self, result: Result<String, Failure>) -> Next {
+        let Some(frame) = self.frames.last() else { return Err(Stepped::Ended(result)) };
+        let limits = frame.limits;
+        let cpu = self.session.driving.instance().map(|instance| instance.usage().cpu);
+        let in_time = Instant::now() < self.session.deadline
+            && cpu.is_some_and(|cpu| cpu < Duration::from_millis(limits.cpu_ms));
+        match result {
+            Err(failure) if in_time && told::is_of_attempt(&failure) => {
+                let failure = match failure.category {
+                    Category::Timeout => told::late(&frame.spec),
+                    _ => failure,
+                };
+                self.ended(self.frames.len() - 1, Ended::Failed(failure), None).await
+            }
+            result => Err(Stepped::Ended(result)),
+        }
+    }
+
+    /// An attempt of the transaction `at` has ended without a commit. `end`: the call that says so, if its code has.
+    async fn ended(&mut self, at: usize, ended: Ended, end: Option<CallId>) -> Next {
+        let top = self.frames.len() - 1;
+        let left = self.session.deadline.saturating_duration_since(Instant::now());
+        let frame = &mut self.frames[at];
+        let performed = self.external.is_performed_after(frame.made);
+        let took_ms = millis(frame.since.elapsed());
+        if at == 0 && !matches!(ended, Ended::Diverted { .. }) {
+            self.watch.learn(&frame.attempts, true);
+        }
+        let next = frame.attempts.ended(ended, took_ms, (performed, millis(left)), rand::random());
+        match next {
+            crate::Next::Again { way: _, pause_ms } => self.again(at, pause_ms).await,
+            crate::Next::GiveUp(why) => {
+                let end = end.filter(|_| at == top);
+                self.give_up(at, why, end).await
+            }
+        }
+    }
+
+    async fn again(&mut self, at: usize, pause_ms: u64) -> Next {
+        if let Some(lost) = self.go_back(at).await? {
+            return Box::pin(self.ended(0, lost, None)).await;
+        }
+        let pause = tokio::time::sleep(Duration::from_millis(pause_ms));
+        self.session.driving.flight.beside(pause).await;
+        let frame = &mut self.frames[at];
+        if at == 0 {
+            self.watch.again();
+        }
+        frame.since = Instant::now();
+        frame.reasons = told::reasons(&frame.attempts);
+        if let Some(instance) = self.session.driving.instance() {
+            frame.limit(instance);
+        }
+        Ok(vec![frame.turn()])
+    }
+
+    /// The transaction `at` has failed for good. Where its code has come to its end, it goes on from there.
+    async fn give_up(&mut self, at: usize, why: GaveUp, end: Option<CallId>) -> Next {
+        let frame = &self.frames[at];
+        let failed = told::failed(&frame.spec, frame.attempts.history(), why);
+        let answer = match end {
+            Some(id) => {
+                let undone = self.resources.lock().await.go_back(&frame.savepoint).await;
+                if let Err(error) = undone.map_err(|error| told::refused(&error)) {
+                    return Box::pin(self.ended(0, error, None)).await;
+                }
+                let once = why == GaveUp::Final && frame.attempts.history().len() == 1;
+                let answer =
+                    if once { transaction::thrown() } else { transaction::failed(&failed) };
+                (id, Outcome::json(answer))
+            }
+            None => {
+                let begin = frame.begin;
+                if let Some(lost) = self.go_back(at).await? {
+                    return Box::pin(self.ended(0, lost, None)).await;
+                }
+                (begin, Outcome::json(transaction::failed(&failed)))
+            }
+        };
+        self.became(Became::Failed);
+        Ok(self.close(answer))
+    }
+
+    /// Everything is as it was when the transaction `at` began; or else the outermost one has to begin anew.
+    async fn go_back(&mut self, at: usize) -> Next<Option<Ended>> {
+        self.frames.truncate(at + 1);
+        let frame = &mut self.frames[at];
+        let driving = &mut self.session.driving;
+        let fork = frame.snapshot.fork(Seed::Keep).map_err(|error| engine(&error))?;
+        driving.flight.keep(|id| frame.held.is_of_others(id));
+        if at == 0 {
+            self.watch.given_up();
+        }
+        self.ordinals.clear();
+        self.using.clear();
+        self.early.clear();
+        let undone = self.resources.lock().await.go_back(&frame.savepoint).await;
+        self.external.begin(frame.made);
+        driving.go_back(fork, frame.mark.as_ref());
+        frame.held.cancelled.clear();
+        frame.settled.clear();
+        frame.end = None;
+        Ok(undone.err().map(|error| told::refused(&error)))
+    }
+
+    /// The outermost one has become this.
+    fn became(&mut self, became: Became) {
+        if let [frame] = &self.frames[..] {
+            if became == Became::Committed {
+                self.watch.learn(&frame.attempts, false);
+            }
+            self.watch.end(frame, became);
+        }
+    }
+
+    /// The invocation has ended before they did.
+    fn abandoned(&mut self) {
+        self.session.driving.flight.part();
+        self.frames.truncate(1);
+        self.became(Became::Abandoned);
+    }
+
+    /// The innermost one is over: what was held back is let go.
+    fn close(&mut self, answer: (CallId, Outcome)) -> Answers {
+        let Some(frame) = self.frames.pop() else { return vec![answer] };
+        if self.frames.is_empty() {
+            self.session.driving.flight.part();
+        }
+        if let Some(instance) = self.session.driving.instance() {
+            match self.frames.last() {
+                Some(outer) => outer.limit(instance),
+                None => instance.set_limits(frame.limits),
+            }
+        }
+        let (held, settled) = (frame.held, frame.settled);
+        self.released.calls.extend(held.calls);
+        self.released.cancelled.extend(held.cancelled);
+        let all: Answers = held.answers.into_iter().chain(settled).chain([answer]).collect();
+        let Some(outer) = self.frames.last_mut() else { return all };
+        let (held, own) = all.into_iter().partition(|(id, _)| outer.held.is_of_others(*id));
+        outer.held.answers.extend::<Answers>(held);
+        own
+    }
+}
+
+/// What a service has answered is known from then on. That it was not able to, or was not reached, says nothing of whether
+/// it has done something; that the call never left, does.
+fn note_external(external: &mut External, ordinal: usize, outcome: &Outcome) {
+    match outcome {
+        Outcome::Ok { value, .. } => {
+            let answer: serde_json::Value = serde_json::from_str(value).unwrap_or_default();
+            let status = answer["status"].as_u64().unwrap_or_default();
+            if status < 500 && status != 429 {
+                external.note(ordinal, outcome);
+            }
+        }
+        Outcome::Err(error) if told::never_left(&error.code) => external.refused(ordinal),
+        Outcome::Err(_) => {}
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn engine(error: &dyn std::fmt::Display) -> Stepped {
+    let failure = Failure::new(Category::Engine, "Belay.Engine", error.to_string());
+    Stepped::Ended(Err(failure))
+}
+
+fn gone() -> Stepped {
+    engine(&"the invocation was given up in a step")
+}

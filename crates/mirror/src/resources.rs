@@ -1,0 +1,196 @@
+//! What a transaction reads and writes: the kv, and databases.
+//!
+//! Invariants: at most one of them is written. What was only read is found to be unchanged before what was written is
+//! committed, as far as its own isolation goes.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use belay_host::{AppHost, CommitError, KvTransaction, SqlBegin, SqlTransaction, classify, code};
+use belay_model::{Call, EffectClass, EffectError, Isolation, Outcome};
+
+/// A commit of which nothing was heard for so long may or may not have been made.
+const COMMIT_WAIT: Duration = Duration::from_secs(30);
+
+/// Those of one transaction; nothing is opened before it is used.
+pub(crate) struct Resources<'h> {
+    host: &'h AppHost,
+    isolation: Option<Isolation>,
+    kv: Option<KvTransaction>,
+    sql: BTreeMap<String, SqlTransaction>,
+    /// What is written, for people.
+    written: Option<String>,
+    /// A statement that was refused as others were in its way.
+    conflict: Option<String>,
+    savepoints: u32,
+}
+
+/// To which it can go back.
+pub(crate) struct Savepoint {
+    number: u32,
+    kv: Option<KvTransaction>,
+    /// Databases that were in use by then.
+    sql: Vec<String>,
+    written: Option<String>,
+}
+
+/// Why it was not committed.
+pub(crate) enum NotCommitted {
+    /// Others wrote what it read; or it cannot be written.
+    Refused(EffectError),
+    Conflict(String),
+    /// Nobody knows whether it was.
+    Unknown(EffectError),
+}
+
+impl<'h> Resources<'h> {
+    pub(crate) fn new(host: &'h AppHost, isolation: Option<Isolation>) -> Self {
+        Self {
+            host,
+            isolation,
+            kv: None,
+            sql: BTreeMap::new(),
+            written: None,
+            conflict: None,
+            savepoints: 0,
+        }
+    }
+
+    /// Whether a call is one of these.
+    pub(crate) fn take(call: &Call) -> bool {
+        call.op.starts_with("kv.") || call.op.starts_with("sql.")
+    }
+
+    /// Performs a call on what it is for.
+    pub(crate) async fn perform(&mut self, call: &Call) -> Outcome {
+        match self.try_perform(call).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Err(error),
+        }
+    }
+
+    async fn try_perform(&mut self, call: &Call) -> Result<Outcome, EffectError> {
+        let writes = classify(call)? == EffectClass::Write;
+        let database = match call.op.starts_with("sql.") {
+            true => Some(self.host.database_of(call)?.to_string()),
+            false => None,
+        };
+        let name = match &database {
+            Some(database) => format!("the database {database}"),
+            None => "the kv".to_owned(),
+        };
+        if let Some(first) = self.written.as_ref().filter(|first| writes && **first != name) {
+            return Err(second(first, &name));
+        }
+        let outcome = match database {
+            Some(database) => self.query(&database, call).await?,
+            None => self.kv.get_or_insert_with(|| self.host.begin_kv()).perform(call).await,
+        };
+        match &outcome {
+            Outcome::Ok { .. } if writes => drop(self.written.get_or_insert(name)),
+            Outcome::Err(error) if error.code == code::SQL_CONFLICT => {
+                self.conflict = Some(error.message.clone());
+            }
+            Outcome::Ok { .. } | Outcome::Err(_) => {}
+        }
+        Ok(outcome)
+    }
+
+    async fn query(&mut self, database: &str, call: &Call) -> Result<Outcome, EffectError> {
+        if !self.sql.contains_key(database) {
+            let begin = SqlBegin { isolation: self.isolation, ..SqlBegin::default() };
+            let begun = self.host.begin_sql(Some(database), begin).await?;
+            self.sql.insert(database.to_owned(), begun);
+        }
+        match self.sql.get_mut(database) {
+            Some(open) => Ok(open.perform(call).await),
+            None => Err(lost(database)),
+        }
+    }
+
+    pub(crate) async fn savepoint(&mut self) -> Result<Savepoint, EffectError> {
+        self.savepoints += 1;
+        let number = self.savepoints;
+        for open in self.sql.values_mut() {
+            open.savepoint(number).await?;
+        }
+        let sql = self.sql.keys().cloned().collect();
+        Ok(Savepoint { number, kv: self.kv.clone(), sql, written: self.written.clone() })
+    }
+
+    /// What came after it is kept, with what came before.
+    pub(crate) async fn release(&mut self, savepoint: &Savepoint) -> Result<(), EffectError> {
+        for database in &savepoint.sql {
+            if let Some(open) = self.sql.get_mut(database) {
+                open.release(savepoint.number).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes what came after it. Fails where a database was lost, which can be cured only by beginning anew.
+    pub(crate) async fn go_back(&mut self, to: &Savepoint) -> Result<(), EffectError> {
+        self.kv.clone_from(&to.kv);
+        self.written.clone_from(&to.written);
+        self.conflict = None;
+        let mut failed = None;
+        for (database, mut open) in std::mem::take(&mut self.sql) {
+            if !to.sql.contains(&database) {
+                open.rollback().await;
+                continue;
+            }
+            match open.rollback_to(to.number).await {
+                Ok(()) => drop(self.sql.insert(database, open)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// What was only read first.
+    pub(crate) async fn commit(&mut self) -> Result<(), NotCommitted> {
+        let kv_writes = self.kv.as_ref().is_some_and(KvTransaction::has_written);
+        let (kv, sql) = (self.kv.take(), std::mem::take(&mut self.sql));
+        let conflict = self.conflict.take();
+        let (written, read): (Vec<_>, Vec<_>) =
+            sql.into_values().partition(|open| self.written.is_none() || open.has_written());
+        let (kv_last, kv_first) = if kv_writes { (kv, None) } else { (None, kv) };
+        if let Some(kv) = kv_first {
+            kv.commit().await.map_err(NotCommitted::Refused)?;
+        }
+        for open in read.into_iter().chain(written) {
+            commit(open, conflict.as_ref()).await?;
+        }
+        if let Some(kv) = kv_last {
+            kv.commit().await.map_err(NotCommitted::Refused)?;
+        }
+        Ok(())
+    }
+}
+
+async fn commit(open: SqlTransaction, conflict: Option<&String>) -> Result<(), NotCommitted> {
+    let database = open.database().to_owned();
+    match tokio::time::timeout(COMMIT_WAIT, open.commit()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(CommitError::NotCommitted(error))) => Err(match conflict {
+            Some(conflict) => NotCommitted::Conflict(conflict.clone()),
+            None => NotCommitted::Refused(error),
+        }),
+        Ok(Err(CommitError::Unknown(error))) => Err(NotCommitted::Unknown(error)),
+        Err(_) => Err(NotCommitted::Unknown(EffectError {
+            code: code::TX_UNKNOWN.to_owned(),
+            message: format!("nothing was heard of the commit to {database}"),
+        })),
+    }
+}
+
+fn second(first: &str, second: &str) -> EffectError {
+    let message = format!(
+        "the transaction has written {first}, so it cannot write {second}: nothing could commit both or neither"
+    );
+    EffectError { code: code::TX_SECOND_RESOURCE.to_owned(), message }
+}
+
+fn lost(database: &str) -> EffectError {
+    let message = format!("the connection to {database} was lost");
+    EffectError { code: code::SQL_UNAVAILABLE.to_owned(), message }
+}

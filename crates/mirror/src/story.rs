@@ -1,0 +1,126 @@
+//! What happened in one transaction, and in the mirror that ran ahead of it.
+
+use std::time::{Duration, Instant};
+
+use belay_model::{Outcome, TransactionName};
+use serde::Serialize;
+
+use crate::{Attempt, Choice, Forecast};
+
+/// Effects of one side that are told.
+const EFFECTS_MAX: usize = 200;
+const SUBJECT_MAX: usize = 200;
+
+/// One transaction, from its begin to its end.
+#[derive(Debug, Clone, Serialize)]
+pub struct Story {
+    pub id: TransactionName,
+    /// Of its invocation.
+    pub request: String,
+    /// Of the way that it ended on.
+    pub way: String,
+    pub became: Became,
+    pub took_ms: f64,
+    /// How each attempt ended that did not commit.
+    pub attempts: Vec<Attempt>,
+    /// Of the last attempt.
+    pub effects: Vec<Effect>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirrored>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Foreseen>,
+    /// What was done about forecasts, in order.
+    pub choices: Vec<Choice>,
+    /// What that was expected to save.
+    pub saved_ms: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Became {
+    Committed,
+    Failed,
+    /// Whether it was committed is not known.
+    Unknown,
+    /// Its invocation ended before it did.
+    Abandoned,
+}
+
+/// A forecast and when it was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Foreseen {
+    pub at_ms: f64,
+    /// What the transaction waited for it.
+    pub waited_ms: f64,
+    #[serde(flatten)]
+    pub forecast: Forecast,
+}
+
+/// What the mirror did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Mirrored {
+    pub effects: Vec<Effect>,
+    /// When it knew what was to come, after the begin.
+    pub at_ms: f64,
+    pub cpu_ms: f64,
+    /// How it ended, if it came to an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// What it came upon that it could not do without doing it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unmodelled: Option<String>,
+}
+
+/// One effect.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Effect {
+    /// After the begin of the transaction.
+    pub at_ms: f64,
+    pub took_ms: f64,
+    pub op: String,
+    pub subject: String,
+    /// The code with which it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// Effects as they happen.
+#[derive(Debug)]
+pub(crate) struct Log {
+    since: Instant,
+    effects: Vec<Effect>,
+}
+
+impl Log {
+    pub(crate) fn new(since: Instant) -> Self {
+        Self { since, effects: Vec::new() }
+    }
+
+    /// An effect that began at `begun` has ended.
+    pub(crate) fn note(&mut self, (op, subject): (&str, &str), begun: Instant, outcome: &Outcome) {
+        if self.effects.len() >= EFFECTS_MAX {
+            return;
+        }
+        let refused = match outcome {
+            Outcome::Err(error) => Some(error.code.clone()),
+            Outcome::Ok { .. } => None,
+        };
+        let (at_ms, took_ms) =
+            (millis(begun.saturating_duration_since(self.since)), millis(begun.elapsed()));
+        let subject = subject.chars().take(SUBJECT_MAX).collect();
+        self.effects.push(Effect { at_ms, took_ms, op: op.to_owned(), subject, refused });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.effects.clear();
+    }
+
+    pub(crate) fn effects(&self) -> Vec<Effect> {
+        self.effects.clone()
+    }
+}
+
+/// To a microsecond.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

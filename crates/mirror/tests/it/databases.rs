@@ -1,0 +1,138 @@
+//! Transactions of databases: SQLite and PostgreSQL.
+
+use belay_host::code;
+use serde_json::json;
+
+use crate::{
+    outside::Server,
+    world::{World, spec},
+};
+
+const BOTH: [&str; 2] = ["main", "ledger"];
+
+/// A world whose databases have two accounts with 100 each.
+async fn bank() -> World {
+    let world = World::with_server().await;
+    for database in BOTH {
+        world.sql(database, "CREATE TABLE account (name TEXT PRIMARY KEY, sum INTEGER NOT NULL CHECK (sum >= 0))").await;
+        world.sql(database, "INSERT INTO account VALUES ('a', 100), ('b', 100)").await;
+    }
+    world
+}
+
+async fn sums(world: &World, database: &str) -> serde_json::Value {
+    world.sql(database, "SELECT sum FROM account ORDER BY name").await
+}
+
+/// Moves money from a to b, and does `more`.
+fn transfer(database: &str, amount: i32, more: &str) -> String {
+    format!(
+        "transaction({}, [async () => {{
+            const db = sql.database('{database}');
+            const {{ sum }} = await db.one(\"SELECT sum FROM account WHERE name = 'a'\");
+            {more}
+            await db.execute(\"UPDATE account SET sum = $1 WHERE name = 'a'\", [sum - {amount}]);
+            await db.execute(\"UPDATE account SET sum = sum + $1 WHERE name = 'b'\", [{amount}]);
+            return context.transaction.attempt;
+        }}], [])",
+        spec(&json!({ "ways": ["transfer"] }))
+    )
+}
+
+#[tokio::test]
+async fn all_of_it_or_nothing() {
+    let world = bank().await;
+    for database in BOTH {
+        assert_eq!(world.ok(&format!("return {};", transfer(database, 30, ""))).await, json!(1));
+        assert_eq!(sums(&world, database).await, json!([[70], [130]]), "{database}");
+        let more = "await db.execute(\"UPDATE account SET sum = 0 WHERE name = 'b'\"); throw new Error('no');";
+        let failed = world.run(&format!("return {};", transfer(database, 30, more))).await;
+        assert_eq!(failed.result.unwrap_err().message, "no");
+        assert_eq!(sums(&world, database).await, json!([[70], [130]]), "{database}");
+    }
+}
+
+/// Another connection writes the row between its read and its write.
+#[tokio::test]
+async fn a_conflict_is_tried_again_on_a_new_snapshot() {
+    let world = bank().await;
+    for database in BOTH {
+        let mut server = Server::start().await;
+        let more =
+            format!("if (context.transaction.attempt < 3) await http.get('{}');", server.url);
+        let code = format!("return {};", transfer(database, 10, &more));
+        let writer = async {
+            for _ in 0..2 {
+                let request = server.next().await;
+                world.sql(database, "UPDATE account SET sum = sum - 1 WHERE name = 'a'").await;
+                request.answer(200);
+            }
+        };
+        let (attempts, ()) = tokio::join!(world.ok(&code), writer);
+        assert_eq!(attempts, json!(3), "{database}");
+        assert_eq!(
+            sums(&world, database).await,
+            json!([[88], [110]]),
+            "{database}: nothing is lost"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_constraint_forbids_is_not_tried_again() {
+    let world = bank().await;
+    for database in BOTH {
+        let failed = world.run(&format!("return {};", transfer(database, 101, ""))).await;
+        let failure = failed.result.unwrap_err();
+        assert_eq!(failure.error_type, "BelayError", "{failure}");
+        assert_eq!(sums(&world, database).await, json!([[100], [100]]), "{database}");
+    }
+}
+
+#[tokio::test]
+async fn an_inner_one_is_a_savepoint() {
+    let world = bank().await;
+    for database in BOTH {
+        let inner = |amount: i32, more: &str| {
+            format!(
+                "transaction({}, [async () => {{ await db.execute(\"UPDATE account SET sum = sum - {amount} WHERE name = 'b'\"); {more} }}], [])",
+                spec(&json!({ "id": "inner", "ways": ["inner"] }))
+            )
+        };
+        let more = format!(
+            "await {}; try {{ await {}; }} catch {{}} try {{ await {}; }} catch {{}}",
+            inner(5, ""),
+            inner(7, "throw new Error('no');"),
+            inner(1000, "")
+        );
+        world.ok(&format!("return {};", transfer(database, 10, &more))).await;
+        assert_eq!(sums(&world, database).await, json!([[90], [105]]), "{database}");
+    }
+}
+
+/// The first write of another resource is refused, whichever comes first.
+#[tokio::test]
+async fn one_resource_is_written() {
+    let world = bank().await;
+    let put = "await kv.put('n', 1);";
+    let main = "await sql.database('main').execute(\"UPDATE account SET sum = 0\");";
+    let ledger = "await sql.database('ledger').execute(\"UPDATE account SET sum = 0\");";
+    for (first, second, names) in [
+        (put, main, ["the kv", "the database main"]),
+        (ledger, put, ["the database ledger", "the kv"]),
+        (main, ledger, ["the database main", "the database ledger"]),
+    ] {
+        let code = format!(
+            "try {{ await transaction({}, [async () => {{ {first} {second} }}], []); }} catch (error) {{ return [error.code, error.message]; }}",
+            spec(&json!({ "ways": ["both"] }))
+        );
+        let told = world.ok(&code).await;
+        assert_eq!(told[0], json!(code::TX_SECOND_RESOURCE), "{told}");
+        let message = told[1].as_str().unwrap();
+        assert!(names.iter().all(|name| message.contains(name)), "{message}");
+    }
+    assert_eq!(world.get("n").await, json!(null));
+    for database in BOTH {
+        assert_eq!(sums(&world, database).await, json!([[100], [100]]), "{database}");
+    }
+}

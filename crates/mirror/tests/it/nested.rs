@@ -1,0 +1,152 @@
+//! Transactions within others, and beside them.
+
+use serde_json::json;
+
+use crate::world::{World, spec};
+
+fn named(id: &str, body: &str, more: &str) -> String {
+    format!(
+        "transaction({}, [async () => {{ {body} }}], []{more})",
+        spec(&json!({ "id": id, "ways": [id] }))
+    )
+}
+
+#[tokio::test]
+async fn an_inner_one_that_fails_undoes_only_what_it_did() {
+    let world = World::new();
+    let inner = named("inner", "await kv.put('b', 1); throw new Error('no');", "");
+    let outer = named(
+        "outer",
+        &format!(
+            "await kv.put('a', 1); try {{ await {inner}; }} catch {{}} await kv.put('c', await kv.get('b') ?? 'none');"
+        ),
+        "",
+    );
+    world.ok(&format!("await {outer}; return 0;")).await;
+    assert_eq!(
+        (world.get("a").await, world.get("b").await, world.get("c").await),
+        (json!(1), json!(null), json!("none"))
+    );
+}
+
+#[tokio::test]
+async fn an_inner_one_is_tried_again_without_the_outer_one() {
+    let world = World::new();
+    let inner = named(
+        "inner",
+        "await kv.put('b', context.transaction.attempt); return context.transaction.attempt;",
+        ", (result) => result > 1",
+    );
+    let outer = named(
+        "outer",
+        &format!(
+            "outer.push(context.transaction.attempt); const n = await {inner}; return [n, context.transaction.id, outer];"
+        ),
+        "",
+    );
+    let told = world.ok(&format!("const outer = []; return {outer};")).await;
+    assert_eq!(told, json!([2, "outer", [1]]));
+    assert_eq!(world.get("b").await, json!(2));
+}
+
+#[tokio::test]
+async fn an_outer_one_that_fails_undoes_inner_ones() {
+    let world = World::new();
+    let inner = named("inner", "await kv.put('b', 1);", "");
+    let outer = named("outer", &format!("await {inner}; throw new Error('no');"), "");
+    world.ok(&format!("try {{ await {outer}; }} catch {{}} return 0;")).await;
+    assert_eq!(world.get("b").await, json!(null));
+}
+
+/// Two at once run one after the other, and calls beside them wait, and are made once.
+#[tokio::test]
+async fn while_one_is_open_all_else_is_held() {
+    let world = World::new();
+    world.put("n", json!(0)).await;
+    let add = |id: &str| {
+        named(
+            id,
+            "const n = await kv.get('n'); order.push(context.transaction.id); await new Promise((resolve) => setTimeout(resolve, 5)); await kv.put('n', n + 1); order.push(context.transaction.id);",
+            "",
+        )
+    };
+    let body = format!(
+        "const order = []; setTimeout(() => order.push('timer'), 0);
+         await Promise.all([kv.put('x', 1).then(() => order.push('put')), {}, {}, kv.put('y', 2).then(() => order.push('later'))]);
+         return order;",
+        add("one"),
+        add("two")
+    );
+    let order = world.ok(&body).await;
+    let order: Vec<&str> =
+        order.as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    let place = |what: &str| order.iter().position(|it| *it == what).unwrap();
+    assert_eq!(order.len(), 7, "{order:?}");
+    assert_eq!(&order[..2], ["one", "one"], "{order:?}");
+    assert_eq!(place("two") + 1, order.iter().rposition(|it| *it == "two").unwrap(), "{order:?}");
+    assert!(place("put") > 1 && place("timer") > 1 && place("later") > 1, "{order:?}");
+    assert_eq!(
+        (world.get("n").await, world.get("x").await, world.get("y").await),
+        (json!(2), json!(1), json!(2))
+    );
+}
+
+#[tokio::test]
+async fn what_the_outer_one_does_beside_an_inner_one_is_not_undone_with_it() {
+    let world = World::new();
+    let inner = named("inner", "await kv.put('in', 1); throw new Error('no');", "");
+    let outer = named(
+        "outer",
+        &format!("await Promise.allSettled([kv.put('before', 1), {inner}, kv.put('behind', 1)]);"),
+        "",
+    );
+    world.ok(&format!("await {outer}; return 0;")).await;
+    let stored = (world.get("before").await, world.get("in").await, world.get("behind").await);
+    assert_eq!(stored, (json!(1), json!(null), json!(1)));
+}
+
+/// What was asked before it, at the same moment, is no part of it.
+#[tokio::test]
+async fn what_is_beside_a_transaction_is_not_undone_with_it() {
+    let world = World::new();
+    let failing = named("failing", "await kv.put('in', 1); throw new Error('no');", "");
+    let body = format!(
+        "await Promise.allSettled([kv.put('before', 1), {failing}, kv.put('behind', 1)]); return 0;"
+    );
+    world.ok(&body).await;
+    let stored = (world.get("before").await, world.get("in").await, world.get("behind").await);
+    assert_eq!(stored, (json!(1), json!(null), json!(1)));
+}
+
+#[tokio::test]
+async fn held_answers_come_once_however_often_it_is_tried() {
+    let world = World::new();
+    let again = named("again", "return context.transaction.attempt;", ", (result) => result > 3");
+    let body = format!(
+        "let answers = 0; const put = kv.put('x', 1).then(() => answers++); const n = await {again}; await put; return [n, answers];"
+    );
+    assert_eq!(world.ok(&body).await, json!([4, 1]));
+}
+
+#[tokio::test]
+async fn to_wait_inside_for_what_is_held_is_a_deadlock() {
+    let world = World::new();
+    let inside = named("inside", "await kv.put('n', 1); await outside;", "");
+    let told = world
+        .ok(&format!("const outside = kv.get('x'); try {{ await {inside}; }} catch (error) {{ return [error.message, error.attempts[0].category, await outside ?? 'none']; }}"))
+        .await;
+    assert!(told[0].as_str().unwrap().contains("held back until it ends"), "{told}");
+    assert_eq!((&told[1], &told[2]), (&json!("deadlock"), &json!("none")));
+    assert_eq!(world.get("n").await, json!(null));
+    let finished = world.run(&format!("const outside = kv.get('x'); await {inside};")).await;
+    assert_eq!(finished.result.unwrap_err().category, belay_model::Category::Deadlock);
+}
+
+/// What it asked for and did not wait for is part of it.
+#[tokio::test]
+async fn a_write_that_is_not_waited_for_is_committed_too() {
+    let world = World::new();
+    let loose = named("loose", "kv.put('a', 1); kv.put('b', 2);", "");
+    world.ok(&format!("await {loose}; return 0;")).await;
+    assert_eq!((world.get("a").await, world.get("b").await), (json!(1), json!(2)));
+}

@@ -1,0 +1,79 @@
+//! Tagged functions are transactions, as any client sees them.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::support::{App, Server};
+
+/// A bank of one function, which is a transaction. `take` says what is taken from an account.
+fn bank(take: &str) -> App {
+    let code = format!(
+        "async function later(order) {{ return {{ status: 'later', order }}; }}
+/** @transaction transfer
+ * @predict
+ * @alternative later
+ * @resources retries=1
+ * @retry Busy
+ * @success result.status !== 'failed' */
+export async function transfer(order, {{ kv, transaction }}) {{
+  const sum = (await kv.get(order.from)) ?? 100;
+  const taken = {take};
+  if (taken > sum) throw new RangeError('too little');
+  await kv.put(order.from, sum - taken);
+  if (order.busy) {{ const busy = new Error('busy'); busy.name = 'Busy'; throw busy; }}
+  return {{ status: 'done', left: await kv.get(order.from) }};
+}}"
+    );
+    App::new("bank").module("main.js", &code, &[]).function("transfer", "main.js")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tagged_function_commits_goes_another_way_or_leaves_nothing() {
+    let server = Server::start().await;
+    server.deploy(&bank("order.sum")).await;
+    let done = server.call("transfer", &json!({ "from": "a", "sum": 30 })).await;
+    assert_eq!(done, json!({ "status": "done", "left": 70 }));
+    let failed = server.invoke("transfer", &json!({ "from": "a", "sum": 80 })).await;
+    assert_eq!(failed["failure"]["error_type"], "RangeError", "{failed:#}");
+    let stack = failed["failure"]["stack"][0].as_str().unwrap();
+    assert!(stack.contains("main.js:11:"), "the user's own line: {stack}");
+    let busy = json!({ "from": "a", "sum": 1, "busy": true });
+    let other = server.call("transfer", &busy).await;
+    assert_eq!(other, json!({ "status": "later", "order": busy }));
+    let done = server.call("transfer", &json!({ "from": "a", "sum": 0 })).await;
+    assert_eq!(done["left"], 70, "nothing of what failed is there");
+
+    let (status, list) = server.get("transactions").await;
+    assert_eq!(status, StatusCode::OK);
+    let told = &list["transactions"][0];
+    assert_eq!((&told["app"], &told["id"]), (&json!("bank"), &json!("transfer")), "{list:#}");
+    let counts = ["begun", "committed", "failed"].map(|key| told[key].as_u64().unwrap());
+    assert_eq!(counts, [4, 3, 1], "{list:#}");
+    let (_, shown) = server.get("transactions/bank/transfer").await;
+    let stories = shown["stories"].as_array().unwrap();
+    assert_eq!(stories.len(), 4, "{shown:#}");
+    assert_eq!(stories[1]["way"], "later", "{shown:#}");
+    assert_eq!(stories[1]["attempts"].as_array().unwrap().len(), 2, "{shown:#}");
+    let request = stories[1]["request"].as_str().unwrap();
+    let (_, explained) = server.get(&format!("requests/{request}/transactions")).await;
+    assert_eq!(explained["stories"][0], stories[1]);
+    let (status, _) = server.get("transactions/bank/nothing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    server.stop().await;
+}
+
+/// Both versions of a block run within one transaction, and either can be taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_within_one_is_taken_back_like_any_other() {
+    let server = Server::start().await;
+    server.deploy(&bank("order.sum")).await;
+    let deployed = server.deploy(&bank("order.sum * 2")).await;
+    assert_eq!(deployed["change"]["parts"].as_array().unwrap().len(), 1, "{deployed:#}");
+    let order = json!({ "from": "a", "sum": 10 });
+    assert_eq!(server.call("transfer", &order).await["left"], 80);
+    let (status, body) =
+        server.post("apps/bank/changes/2/take-back", &json!({ "parts": [] })).await;
+    assert!(status.is_success(), "{body:#}");
+    assert_eq!(server.call("transfer", &order).await["left"], 70);
+    server.stop().await;
+}
