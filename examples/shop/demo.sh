@@ -16,6 +16,7 @@ esac
 python=${BELAY_PYTHON:-python3}
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/belay-demo.XXXXXX")
 server=
+provider=
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
   bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' cyan=$'\e[36m' plain=$'\e[0m'
@@ -23,12 +24,17 @@ else
   bold='' dim='' green='' red='' cyan='' plain=''
 fi
 
+end() {
+  if [ -n "$1" ]; then
+    kill -KILL "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+  fi
+}
+
 cleanup() {
   touch "$tmp/enough"
-  if [ -n "$server" ]; then
-    kill -KILL "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-  fi
+  end "$server"
+  end "$provider"
   rm -rf "$tmp"
 }
 trap cleanup EXIT
@@ -98,6 +104,7 @@ need "$belay"
 
 # A copy, so that breaking the code on purpose leaves the original alone.
 mkdir -p "$tmp/shop" "$tmp/data" "$tmp/cache"
+cp "$shop"/demo/*.mjs "$tmp"
 cp -R "$shop/src" "$shop/belay.toml" "$shop/package.json" "$shop/package-lock.json" "$shop/.npmrc" "$tmp/shop"
 if [ -d "$shop/node_modules" ]; then
   cp -R "$shop/node_modules" "$tmp/shop"
@@ -107,6 +114,18 @@ else
   npm ci --omit=dev --silent --prefix "$tmp/shop" || fail "npm could not install the shop's packages"
 fi
 cd "$tmp"
+
+# The payment provider of section 11. The shop of the demo calls it where it listens.
+node provider.mjs >provider.port 2>provider.log &
+provider=$!
+start=$(now_us)
+until [ -s provider.port ]; do
+  kill -0 "$provider" 2>/dev/null || fail "the payment provider did not start" "$(cat provider.log)"
+  [ $(($(now_us) - start)) -lt 20000000 ] || fail "the payment provider takes more than twenty seconds to start"
+  sleep 0.02
+done
+payments=http://127.0.0.1:$(<provider.port)
+sed -i "s/127\.0\.0\.1:8899/${payments#http://}/" shop/belay.toml
 
 section "1. A server, with everything it needs in one process"
 printf '%s$ belay up%s\n' "$cyan" "$plain"
@@ -128,7 +147,7 @@ printf '%s  %d ms%s\n' "$dim" $((($(now_us) - start) / 1000)) "$plain"
 
 section "2. Deploy a TypeScript app with real npm packages"
 run 0 "$belay" deploy --now shop
-expect "six functions and an event handler are live" 'shop version 1'
+expect "nine functions and an event handler are live" 'shop version 1'
 
 section "3. Call it over HTTP"
 run 0 curl -s "$http/fn/shop.catalog/rope-60"
@@ -292,11 +311,48 @@ expect "the rest is live" 'live: all requests run it'
 run 0 "$belay" invoke shop.quote '{"items":[{"sku":"rope-60","quantity":20}]}'
 expect "who wants very many gets a price" '3402\.00 EUR'
 
-section "11. What happened"
+section "11. A transfer whose payment provider turns slow"
+say "Booking a transfer and having it paid is one transaction: that is what stands above the function."
+run 0 sed -n '/@transaction/,/^}/p' shop/src/transfer.ts
+run 0 node transfers.mjs "$http" answers paid 20
+expect "the provider is quick, transfers are paid" 'paid × 20$'
+say ""
+say "Now the provider takes a minute. A transfer asks three times, and waits for a quarter of a second each time."
+run 0 curl -s -X PUT -d 60000 "$payments/latency"
+run 0 node transfers.mjs "$http" answers later 10
+expect "then they go by transferLater, before they could fail" 'later × 10$'
+failed=$(grep -c '"status":"failed"' answers) || true
+[ "$failed" -le 15 ] || fail "$failed transfers failed, which are too many"
+printf '%s✓ %s failed in all%s\n' "$green" "$failed" "$plain"
+run 0 node audit.mjs "$http" answers "$payments"
+expect "for those that went another way the provider was not called" '[ ,]0 for the later ones'
+run 0 "$belay" tx list
+expect "the provider is left alone" '127\.0\.0\.1:[0-9]+ .*left alone'
+out=$(tail -n 1 answers)
+request=$(field request)
+run 0 "$belay" tx explain "$request"
+expect "why the last of them went another way: what was foreseen, and what ran ahead of it" 'done about it: divert'
+say ""
+say "The provider recovers. Nobody tells Belay: now and then it lets a transfer try, and when three went well, all."
+run 0 curl -s -X PUT -d 0 "$payments/latency"
+run 0 node transfers.mjs "$http" answers paid 20
+expect "transfers are paid again, by themselves" 'paid × 20$'
+run 0 node audit.mjs "$http" answers "$payments"
+expect "nothing is lost, nothing is done twice" 'the books are right'
+say ""
+say "What was put off is made up for:"
+start=$(now_us)
+until run 0 "$belay" invoke shop.settle '{}' && grep -q '"waiting":0' <<<"$out"; do
+  [ $(($(now_us) - start)) -lt 60000000 ] || fail "not all was settled within a minute"
+done
+run 0 node audit.mjs "$http" answers "$payments"
+expect "all of it is paid, once" '; 0 wait'
+
+section "12. What happened"
 run 0 "$belay" stats
 expect "failures are counted by category" '[0-9]+ exception'
 
-section "12. Stop"
+section "13. Stop"
 start=$(now_us)
 kill -INT "$server"
 status=0
