@@ -61,10 +61,30 @@ impl Client {
         Ok(body)
     }
 
+    /// Puts, and insists on success.
+    pub(crate) fn put(&mut self, path: &str, json: &str) -> anyhow::Result<()> {
+        self.change("PUT", path, json)
+    }
+
+    /// Deletes, and insists on success.
+    pub(crate) fn delete(&mut self, path: &str) -> anyhow::Result<()> {
+        self.change("DELETE", path, "")
+    }
+
+    fn change(&mut self, method: &str, path: &str, json: &str) -> anyhow::Result<()> {
+        let Answer { status, body } = self.send(method, path, json)?;
+        ensure!((200..300).contains(&status), "{method} {path} answered {status} {body:?}");
+        Ok(())
+    }
+
     fn post(&mut self, path: &str, json: &str) -> anyhow::Result<Answer> {
+        self.send("POST", path, json)
+    }
+
+    fn send(&mut self, method: &str, path: &str, json: &str) -> anyhow::Result<Answer> {
         let (address, length) = (self.address, json.len());
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\n\r\n{json}"
         );
         self.stream.get_mut().write_all(request.as_bytes())?;

@@ -173,7 +173,7 @@ fn forks(report: &Report, image: &FunctionImage, length: Length) -> anyhow::Resu
 }
 
 /// An invocation of `waits` at its first await.
-fn paused(image: &FunctionImage) -> anyhow::Result<Instance> {
+pub(crate) fn paused(image: &FunctionImage) -> anyhow::Result<Instance> {
     let mut instance = start(image, WAITS)?;
     answer_calls(&mut instance)?;
     Ok(instance)

@@ -16,8 +16,10 @@ mod functions;
 mod http;
 mod process;
 mod samples;
+mod sequence;
 mod server;
 mod soak;
+mod tx;
 mod weave;
 
 use std::process::ExitCode;
@@ -60,6 +62,9 @@ const BENCHES: &[(&str, Bench)] = &[
     ("decide.faults", decide::faults),
     ("decide.innocent", decide::innocent),
     ("decide.taped", decide::taped),
+    ("tx.snapshot", tx::snapshot),
+    ("tx.cells", tx::cells),
+    ("tx.overhead", tx::overhead),
 ];
 
 fn main() -> ExitCode {

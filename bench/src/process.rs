@@ -29,6 +29,17 @@ impl Process {
         Ok(kib * 1024.0 / 1e6)
     }
 
+    /// Processor time that all its threads have used, in the kernel and outside. Milliseconds, to a tick of usually 10.
+    pub(crate) fn cpu_ms(self) -> anyhow::Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0))?;
+        // proc_pid_stat(5): the name, in parentheses, may hold anything; utime and stime are fields 14 and 15.
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).context("no fields")?;
+        let mut ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+        let user = ticks.next().context("utime")??;
+        let system = ticks.next().context("stime")??;
+        Ok((user + system) * 1e3 / ticks_per_second())
+    }
+
     /// Open file descriptors.
     pub(crate) fn descriptors(self) -> anyhow::Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.0))?.count())
@@ -38,6 +49,13 @@ impl Process {
     pub(crate) fn mappings(self) -> anyhow::Result<usize> {
         Ok(fs::read_to_string(format!("/proc/{}/maps", self.0))?.lines().count())
     }
+}
+
+#[expect(unsafe_code, reason = "the standard library does not know it")]
+fn ticks_per_second() -> f64 {
+    // SAFETY: it reads a constant of the system.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    i32::try_from(ticks).map_or(100.0, f64::from)
 }
 
 /// A child process that is ended when this value is dropped.

@@ -13,12 +13,10 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::{
-    fault::{MARK, Subject},
-    peers::Sequence,
-};
+use super::fault::{MARK, Subject};
 use crate::{
     client::Client,
+    sequence::Sequence,
     server::{Belay, invoke_path},
 };
 

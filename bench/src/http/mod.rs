@@ -3,8 +3,8 @@
 //! All servers run on the same machine at the same time and are loaded in turns, several rounds, so that a
 //! busy machine slows all of them; what counts are the ratios.
 
-mod install;
-mod peers;
+pub(crate) mod install;
+pub(crate) mod peers;
 mod wrk;
 
 use std::thread;

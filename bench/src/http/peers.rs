@@ -78,7 +78,7 @@ pub(crate) fn start_all(report: &Report, length: Length) -> Vec<Peer> {
 }
 
 /// Free at the time of asking, as these servers cannot be asked which port they took.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 

@@ -1,0 +1,167 @@
+//! Transactions: transfers between accounts that pay a provider outside, as SmallBank's with a hot spot, when nothing is wrong, when
+//! others are in the way, and when the provider is slow, fails, or is asked for orders that cannot be kept.
+//!
+//! The same function without `@predict` and with it, over the kv, SQLite and PostgreSQL, beside the same logic in Node with the `pg`
+//! package and a retry loop. After each run all money is counted ([`money`]); that it is not all there fails the benchmark.
+
+mod bank;
+mod cell;
+mod database;
+mod load;
+mod money;
+mod order;
+mod overhead;
+mod provider;
+
+use std::{thread, time::Duration};
+
+use belay_engine::Seed;
+use serde_json::{Value, json};
+
+use self::{
+    bank::{Competitor, Store, World},
+    cell::Pool,
+    order::{
+        CLIENTS_MAX, HOT_SPOT, INVALID, RETRIES, SCENARIOS, SLOW, Scenario, TIMEOUT_MS, TROUBLE,
+    },
+    provider::{Mood, USUAL_MS},
+};
+use crate::{
+    Length, engine,
+    figure::{Bar, Report},
+    functions::program,
+    samples::Samples,
+};
+
+const COMPETITORS: [Competitor; 3] = [Competitor::Plain, Competitor::Predict, Competitor::Node];
+/// Runs with so many clients and more are what the promises are held against: with one, nobody is in the way.
+const PROMISED_FROM: u32 = 4;
+
+/// What the snapshot of a transaction and its mirror cost: two forks of an invocation that waits.
+pub(crate) fn snapshot(length: Length) -> anyhow::Result<()> {
+    engine::on_deep_stack(|| {
+        let cache = tempfile::tempdir()?;
+        let engine = belay_engine::Engine::open(&Default::default(), cache.path())?;
+        let image = engine.build(&program(0))?.image;
+        let mut instance = engine::paused(&image)?;
+        let count = length.pick(5_000, 200);
+        let taken = Samples::take(count, || -> anyhow::Result<_> {
+            let mut snapshot = instance.fork(Seed::Keep)?;
+            let mirror = snapshot.fork(Seed::Keep)?;
+            Ok((snapshot, mirror))
+        })?;
+        let report = Report::new("tx", json!({ "heap": "default", "count": count }));
+        let p50 = taken.percentile_us(0.5);
+        report.promise("snapshot.p50", p50, "us", Bar::AtMost(100.0));
+        report.figure("snapshot.p99", taken.percentile_us(0.99), "us");
+        Ok(())
+    })
+}
+
+/// Every scenario, over every store, by all competitors.
+pub(crate) fn cells(length: Length) -> anyhow::Result<()> {
+    let world = World::new(length)?;
+    let report = Report::new("tx", conditions(&world)?);
+    for store in Store::ALL {
+        let competitors = COMPETITORS.into_iter();
+        let competitors: Vec<Competitor> =
+            competitors.filter(|it| cell::is_there(&world, &report, store, *it)).collect();
+        for scenario in scenarios(store, length) {
+            compare(&world, &report, (store, scenario), &competitors, length)?;
+        }
+    }
+    world.stop()
+}
+
+/// A short run has one that fails by itself, or one where others are in the way.
+fn scenarios(store: Store, length: Length) -> Vec<Scenario> {
+    match (length, store) {
+        (Length::Full, _) => SCENARIOS.to_vec(),
+        (Length::Short, Store::Kv) => SCENARIOS.to_vec(),
+        (Length::Short, Store::Sqlite) => vec![HOT_SPOT],
+        (Length::Short, Store::Postgres) => vec![HOT_SPOT, INVALID],
+    }
+}
+
+/// One scenario, with more and more clients; then what is promised of it.
+fn compare(
+    world: &World,
+    report: &Report,
+    (store, scenario): (Store, Scenario),
+    competitors: &[Competitor],
+    length: Length,
+) -> anyhow::Result<()> {
+    let mut pools: Vec<Pool> = competitors.iter().map(|_| Pool::default()).collect();
+    let time = Duration::from_secs_f64(length.pick(scenario.seconds.0, scenario.seconds.1));
+    for clients in length.pick(vec![1, PROMISED_FROM, CLIENTS_MAX], vec![PROMISED_FROM]) {
+        for (competitor, pool) in competitors.iter().zip(&mut pools) {
+            let mut alone = Pool::default();
+            let pool = if clients < PROMISED_FROM { &mut alone } else { pool };
+            let what = (store, scenario, *competitor);
+            cell::measure(world, report, what, (clients, time), pool)?;
+        }
+    }
+    let of = |wanted| competitors.iter().zip(&pools).find(|(it, _)| **it == wanted);
+    if let (Some((_, plain)), Some((_, predict))) = (of(Competitor::Plain), of(Competitor::Predict))
+    {
+        promises(report, (store, scenario), plain, predict);
+    }
+    Ok(())
+}
+
+fn promises(report: &Report, (store, scenario): (Store, Scenario), plain: &Pool, predict: &Pool) {
+    let name = format!("{}.{}", store.name(), scenario.name);
+    if scenario.hot > 0.0 || scenario.mood != Mood::Well {
+        let fewer = plain.wasted_to(predict);
+        report.promise(
+            &format!("{name}.wasted.plain_to_predict"),
+            fewer,
+            "ratio",
+            Bar::AtLeast(2.0),
+        );
+        let p99 = predict.p99_ms() / plain.p99_ms();
+        report.promise(&format!("{name}.p99.predict_to_plain"), p99, "ratio", Bar::AtMost(1.0));
+    }
+    let (precision, recall) = match scenario.name {
+        name if name == INVALID.name => (predict.precision(), predict.recall()),
+        // When the provider is well again, transactions find out about it one by one: those that are diverted meanwhile are not
+        // forecast wrongly, so what counts is what the server has found right of what it let go on.
+        name if name == SLOW.name => {
+            let told = |path| predict.known.as_ref()?.pointer(path).and_then(Value::as_f64);
+            (told("/quality/precision"), told("/quality/recall"))
+        }
+        _ => return,
+    };
+    let promise = |what: &str, value: Option<f64>, unit: &str, bar: f64| {
+        // What was never called has found nothing.
+        let value = value.unwrap_or_default();
+        report.promise(&format!("{name}.{what}"), value, unit, Bar::AtLeast(bar));
+    };
+    promise("precision", precision, "of those said to fail", 0.9);
+    promise("recall", recall, "of those that fail", 0.7);
+}
+
+/// What looking ahead costs when nothing fails.
+pub(crate) fn overhead(length: Length) -> anyhow::Result<()> {
+    let world = World::new(length)?;
+    let report = Report::new("tx", conditions(&world)?);
+    for store in length.pick(&Store::ALL[..], &Store::ALL[..1]) {
+        if cell::is_there(&world, &report, *store, Competitor::Predict) {
+            overhead::measure(&world, &report, *store, length)?;
+        }
+    }
+    world.stop()
+}
+
+fn conditions(world: &World) -> anyhow::Result<Value> {
+    let postgres = world.database.as_ref().map_or("none", |database| &database.version);
+    Ok(json!({
+        "cores": thread::available_parallelism()?.get(),
+        "postgres": postgres,
+        "provider_ms": USUAL_MS,
+        "timeout_ms": TIMEOUT_MS,
+        "retries": RETRIES,
+        "trouble": TROUBLE,
+        "wasted": "attempts that did not commit, but for those diverted in time",
+    }))
+}
