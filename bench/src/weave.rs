@@ -102,6 +102,7 @@ fn manifest(code: &str) -> anyhow::Result<AppManifest> {
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
         databases: BTreeMap::new(),
+        transactions: BTreeMap::new(),
         tags: AppTags::default(),
         policy: belay_model::Policy::default(),
         modules: vec![ModuleEntry {

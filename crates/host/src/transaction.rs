@@ -1,7 +1,7 @@
 //! What a transaction and its driver say to each other: the calls `tx.begin` and `tx.end`, of code that is compiled around
 //! tagged functions. Whoever drives without transactions answers them as unknown.
 
-use belay_model::{Call, Category, Isolation, Outcome, TransactionName};
+use belay_model::{Call, Category, Isolation, Outcome, RuleSpec, TransactionName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -29,6 +29,9 @@ pub struct Spec {
     pub isolation: Option<Isolation>,
     /// The criterion, as its author wrote it.
     pub success: Option<String>,
+    /// Of the app's own, by which it is foreseen that it fails.
+    #[serde(default)]
+    pub rules: Vec<RuleSpec>,
 }
 
 /// The answer to [`BEGIN`].

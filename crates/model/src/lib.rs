@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod name;
 pub mod policy;
 pub mod tags;
+pub mod transaction;
 pub mod units;
 
 pub use arm::{Arm, PARTS_MAX};
@@ -45,3 +46,4 @@ pub use policy::{
     Outputs, PlacePolicy, Policy, TapePolicy,
 };
 pub use tags::{Alternative, AppTags, Granularity, Isolation, Resources, Tagged, TaggedKind, Tags};
+pub use transaction::{Measure, RuleClass, RuleName, RuleNameError, RuleSpec, TransactionSettings};

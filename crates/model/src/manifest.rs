@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AppName, AppTags, DatabaseName, DatabaseSpec, EnvironmentName, FunctionName, Hash, Limits,
-    Policy, Tags,
+    Policy, Tags, TransactionName, TransactionSettings,
 };
 
 /// A complete description of one version of an app. Sources are referred to by hash.
@@ -26,6 +26,9 @@ pub struct AppManifest {
     /// What `sql` reaches; nothing else is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub databases: BTreeMap<DatabaseName, DatabaseSpec>,
+    /// What `belay.toml` says of transactions, by their ids; it goes before tags in the code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub transactions: BTreeMap<TransactionName, TransactionSettings>,
     /// What `belay.toml` says of all functions; tags of a function, and tags in the code, go before.
     #[serde(default, skip_serializing_if = "AppTags::is_empty")]
     pub tags: AppTags,

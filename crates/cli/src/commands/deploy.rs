@@ -247,6 +247,7 @@ fn resolve(project: Project) -> CliResult<Resolved> {
         env: project.env,
         egress: project.egress,
         databases: project.databases,
+        transactions: std::collections::BTreeMap::new(),
         tags: project.tags,
         policy: project.policy,
         modules,

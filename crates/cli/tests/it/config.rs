@@ -110,6 +110,7 @@ fn what_is_written_is_read_as_what_it_was() {
             env: content.env.clone(),
             egress: content.egress.clone(),
             databases: content.databases.clone(),
+            transactions: BTreeMap::new(),
             tags: content.tags,
             policy: content.policy.clone(),
             modules: Vec::new(),

@@ -235,6 +235,7 @@ impl App {
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
             databases: BTreeMap::new(),
+            transactions: BTreeMap::new(),
             tags: belay_model::AppTags::default(),
             policy: belay_model::Policy::default(),
             modules: Vec::new(),

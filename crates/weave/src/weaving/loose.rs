@@ -81,6 +81,7 @@ fn manifest(modules: Vec<ModuleEntry>) -> AppManifest {
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
         databases: BTreeMap::new(),
+        transactions: BTreeMap::new(),
         tags: belay_model::AppTags::default(),
         policy: belay_model::Policy::default(),
         modules,

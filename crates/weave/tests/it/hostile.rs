@@ -129,6 +129,7 @@ fn manifest(modules: Vec<ModuleEntry>, entry: String, export: String) -> AppMani
         env: BTreeMap::new(),
         egress: belay_model::EgressPolicy::default(),
         databases: BTreeMap::new(),
+        transactions: BTreeMap::new(),
         tags: belay_model::AppTags::default(),
         policy: belay_model::Policy::default(),
         modules,

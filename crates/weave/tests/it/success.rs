@@ -32,6 +32,7 @@ impl Source {
             env: BTreeMap::new(),
             egress: belay_model::EgressPolicy::default(),
             databases: BTreeMap::new(),
+            transactions: BTreeMap::new(),
             tags: belay_model::AppTags::default(),
             policy: belay_model::Policy::default(),
             modules: vec![ModuleEntry {

@@ -193,6 +193,7 @@ pub(crate) fn manifest(graph: &GraphResult) -> AppManifest {
         env: BTreeMap::new(),
         egress: belay_model::EgressPolicy::default(),
         databases: BTreeMap::new(),
+        transactions: BTreeMap::new(),
         tags: belay_model::AppTags::default(),
         policy: belay_model::Policy::default(),
         modules: graph.modules.clone(),

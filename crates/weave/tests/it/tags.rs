@@ -262,6 +262,7 @@ fn manifest(source: &str, tags: Tags, limits: Limits) -> AppManifest {
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
         databases: BTreeMap::new(),
+        transactions: BTreeMap::new(),
         tags: AppTags::default(),
         policy: belay_model::Policy::default(),
         modules: vec![ModuleEntry {

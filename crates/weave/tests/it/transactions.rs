@@ -17,6 +17,7 @@ fn manifest(path: &str, kind: ModuleKind, text: &str, tags: Tags) -> AppManifest
         env: BTreeMap::new(),
         egress: belay_model::EgressPolicy::default(),
         databases: BTreeMap::new(),
+        transactions: BTreeMap::new(),
         tags: belay_model::AppTags::default(),
         policy: belay_model::Policy::default(),
         modules: vec![ModuleEntry {

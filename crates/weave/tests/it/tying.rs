@@ -45,6 +45,7 @@ impl Edit {
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
             databases: BTreeMap::new(),
+            transactions: BTreeMap::new(),
             tags: AppTags { rollback: self.default, notape: false },
             policy: belay_model::Policy::default(),
             modules: vec![ModuleEntry {

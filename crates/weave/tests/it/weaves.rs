@@ -70,6 +70,7 @@ impl Pair {
             env: BTreeMap::new(),
             egress: EgressPolicy::default(),
             databases: BTreeMap::new(),
+            transactions: BTreeMap::new(),
             modules: vec![entry],
         }
     }
