@@ -56,7 +56,7 @@ pub(super) fn with_transactions(
 
 /// What is to be added, and where.
 fn around(transaction: &TaggedTransaction) -> [(u32, String); 2] {
-    let TaggedTransaction { tags, name, body, alternatives } = transaction;
+    let TaggedTransaction { tags, name, body, alternatives, .. } = transaction;
     let spec = quoted(&spec(transaction));
     let name = quoted(name);
     let ways: String = alternatives.iter().map(|way| format!(", {}", code(way))).collect();
@@ -87,7 +87,7 @@ fn around(transaction: &TaggedTransaction) -> [(u32, String); 2] {
 
 /// What the host is told when it begins: `tx.begin` of `docs/effects.md`.
 fn spec(transaction: &TaggedTransaction) -> String {
-    let TaggedTransaction { tags, name, alternatives, .. } = transaction;
+    let TaggedTransaction { tags, rules, name, alternatives, .. } = transaction;
     let told = |way: &Way| match way {
         Way::Named(name) | Way::Sibling(name) => name.clone(),
         Way::Inline(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
@@ -101,6 +101,7 @@ fn spec(transaction: &TaggedTransaction) -> String {
         ("retries", resources.retries.map(Into::into)),
         ("isolation", tags.isolation.map(|it| it.as_str().into())),
         ("success", tags.success.as_deref().map(Into::into)),
+        ("rules", (!rules.is_empty()).then(|| json!(rules))),
     ];
     for (key, value) in optional {
         if let Some(value) = value {

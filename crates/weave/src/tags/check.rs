@@ -1,11 +1,13 @@
 //! Does what is said of one place hold together, in the code and in `belay.toml`?
 //!
-//! Tags in the code go before those in `belay.toml`. What both say must not differ silently.
+//! Tags in the code go before those of functions in `belay.toml`, and settings of transactions before both. What both say of
+//! a function must not differ silently.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use belay_model::{
-    Alternative, Diagnostic, FunctionName, FunctionSpec, Severity, TaggedKind, Tags,
+    Alternative, Diagnostic, FunctionName, FunctionSpec, Resources, Severity, TaggedKind, Tags,
+    TransactionName, TransactionSettings,
 };
 use oxc::{
     ast::{
@@ -18,6 +20,7 @@ use oxc::{
 
 use super::{
     Reading,
+    declared::Named,
     place::Place,
     tag::Tag,
     value::{Problem, criterion_problem},
@@ -36,37 +39,56 @@ struct Check<'c> {
     source: &'c str,
     place: &'c Place,
     tags: &'c Tags,
+    /// What holds: of the code, and of what `belay.toml` says of the function and of the transaction.
+    settled: &'c Tags,
     /// Where the code says it.
     seen: &'c BTreeMap<Tag, Span>,
     declared: Vec<(&'c FunctionName, &'c FunctionSpec)>,
 }
 
 impl Reading<'_> {
-    /// What `belay.toml` says that only the compiler can read: expressions.
+    /// What `belay.toml` says of functions that only the compiler can read: expressions.
     pub(super) fn declared_values(&mut self) {
-        for (name, spec) in self.declared {
-            let success = spec.tags.success.iter().map(|text| ("success", text, false));
-            let inline =
-                spec.tags.alternatives.iter().filter_map(|alternative| match alternative {
-                    Alternative::Inline(text) => Some(("alternative", text, true)),
-                    Alternative::Function(_) => None,
-                });
-            for (key, text, arrow) in success.chain(inline) {
-                let read = read_expression(self.path, text);
-                let problem = match read {
-                    Ok(ExpressionKind::Other) if arrow => "it is no arrow function".to_owned(),
-                    Ok(_) if arrow => continue,
-                    Ok(_) => match criterion_problem(self.path, text) {
-                        Some(problem) => problem,
-                        None => continue,
-                    },
-                    Err((_, problem)) => problem,
-                };
-                let message = format!("`{key}` of function `{name}` does not parse: {text:?}");
-                self.tell(Severity::Error, |_| {
-                    Diagnostic::error("bad-tag", message).help(format!("belay.toml: {problem}"))
-                });
-            }
+        for (name, spec) in &self.declared.functions {
+            let Tags { success, alternatives, .. } = &spec.tags;
+            let told = |key: &str| format!("`{key}` of function `{name}`");
+            self.values(("success", success), ("alternative", alternatives), told);
+        }
+    }
+
+    /// The same of a transaction, in the dialect of the module that has it.
+    fn settings_values(&mut self, id: &TransactionName, settings: &TransactionSettings) {
+        let alternatives = settings.alternatives.as_deref().unwrap_or_default();
+        let told = |key: &str| format!("[transactions.{id}]: `{key}`");
+        self.values(("success", &settings.success), ("alternatives", alternatives), told);
+    }
+
+    fn values(
+        &mut self,
+        (success, criterion): (&str, &Option<String>),
+        (alternatives, ways): (&str, &[Alternative]),
+        told: impl Fn(&str) -> String,
+    ) {
+        let criterion = criterion.iter().map(|text| (success, text, false));
+        let inline = ways.iter().filter_map(|alternative| match alternative {
+            Alternative::Inline(text) => Some((alternatives, text, true)),
+            Alternative::Function(_) => None,
+        });
+        for (key, text, arrow) in criterion.chain(inline) {
+            let read = read_expression(self.path, text);
+            let problem = match read {
+                Ok(ExpressionKind::Other) if arrow => "it is no arrow function".to_owned(),
+                Ok(_) if arrow => continue,
+                Ok(_) => match criterion_problem(self.path, text) {
+                    Some(problem) => problem,
+                    None => continue,
+                },
+                Err((_, problem)) => problem,
+            };
+            let message = format!("{} does not parse: {text:?}", told(key));
+            self.tell(Severity::Error, |_| {
+                Diagnostic::error("bad-tag", message).help(format!("belay.toml: {problem}"))
+            });
         }
     }
 
@@ -77,13 +99,28 @@ impl Reading<'_> {
         tags: &Tags,
         seen: &BTreeMap<Tag, Span>,
     ) {
-        let declared = self.specs(place.export.as_deref()).collect();
-        let check = Check { semantic, source: self.source, place, tags, seen, declared };
+        let declared = self.declared.specs(place.export.as_deref()).collect();
+        let (settled, settings) = self.declared.settled(place, tags);
+        // A tag that the settings replace is not what is wrong.
+        let replaced = |tag: &Tag| settings.is_some_and(|settings| says(settings, *tag));
+        let seen = seen.iter().filter(|(tag, _)| !replaced(tag));
+        let seen = &seen.map(|(tag, span)| (*tag, *span)).collect();
+        let source = self.source;
+        let check = Check { semantic, source, place, tags, settled: &settled, seen, declared };
         let misplaced = check.misplaced();
         let fits = misplaced.is_empty();
         misplaced.into_iter().for_each(|problem| self.refuse("misplaced-tag", problem));
         if !fits {
             return;
+        }
+        let other =
+            self.declared.named(place).find(|it| Some(it.id) != settled.transaction.as_ref());
+        let other = other.and_then(|named| check.other_name(named));
+        other.into_iter().for_each(|problem| self.refuse("contradictory-tags", problem));
+        if let (Some(id), Some(settings)) = (&settled.transaction, settings)
+            && !self.ids.contains(id)
+        {
+            self.settings_values(id, settings);
         }
         check
             .unknown_functions()
@@ -137,8 +174,19 @@ impl Check<'_> {
     }
 
     fn is_transaction(&self) -> bool {
-        self.tags.transaction.is_some()
-            || self.declared.iter().any(|(_, spec)| spec.tags.transaction.is_some())
+        self.settled.transaction.is_some()
+    }
+
+    /// A function is one transaction.
+    fn other_name(&self, Named { id, text }: Named<'_>) -> Option<Problem> {
+        let own = self.settled.transaction.as_ref()?;
+        let message =
+            format!("[transactions.{id}] names `{text}`, which is the transaction `{own}`");
+        Some(self.problem(
+            Tag::Transaction,
+            &message,
+            "a function is one transaction: keep one of the two",
+        ))
     }
 
     /// A transaction has to be able to wait, once.
@@ -182,7 +230,7 @@ impl Check<'_> {
 
     /// What is needed must be allowed.
     fn resources(&self) -> Option<Problem> {
-        let needs = self.tags.resources?;
+        let needs = self.settled.resources?;
         let problem = |(name, spec): &(&FunctionName, &FunctionSpec)| {
             let what = match spec.limits {
                 limits if needs.memory_bytes > Some(limits.memory_bytes) => "memory",
@@ -218,9 +266,7 @@ impl Check<'_> {
     }
 
     fn unknown_functions(&self) -> Vec<Problem> {
-        let declared = self.declared.iter().flat_map(|(_, spec)| &spec.tags.alternatives);
-        let declared = declared.filter(|_| self.tags.alternatives.is_empty());
-        let names = self.tags.alternatives.iter().chain(declared).filter_map(|it| match it {
+        let names = self.settled.alternatives.iter().filter_map(|it| match it {
             Alternative::Function(name) => Some(name.as_str()),
             Alternative::Inline(_) => None,
         });
@@ -267,6 +313,19 @@ impl Check<'_> {
 
 fn differ<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one != other)
+}
+
+/// Whether settings take the place of a tag.
+fn says(settings: &TransactionSettings, tag: Tag) -> bool {
+    match tag {
+        Tag::Predict => settings.predict.is_some(),
+        Tag::Alternative => settings.alternatives.is_some(),
+        Tag::Resources => settings.resources != Resources::default(),
+        Tag::Success => settings.success.is_some(),
+        Tag::Isolation => settings.isolation.is_some(),
+        Tag::Retry => settings.retry.is_some(),
+        Tag::Rollback | Tag::Transaction | Tag::Depends | Tag::Notape => false,
+    }
 }
 
 fn has(tags: &Tags, tag: Tag) -> bool {

@@ -3,6 +3,7 @@
 //! ```text
 //! source ──▶ comment: tags and their values ──▶ tag: whose are they? ──▶ value: what do they say?
 //!        ──▶ place: what do they stand above? ─────────────────────────▶ check: does it hold together?
+//! belay.toml ──▶ declared: what does it say of this module? ────────────┘  naming: does the code have it?
 //! ```
 //!
 //! Read from the source as its author wrote it, because comments and types are gone from what is compiled. Tags in
@@ -11,17 +12,22 @@
 
 mod check;
 mod comment;
+mod declared;
+mod naming;
 mod place;
 mod rollback;
 mod tag;
 mod transactions;
 mod value;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use belay_model::{
-    AppManifest, Diagnostic, FunctionName, FunctionSpec, Hash, Label, ModuleEntry, ModuleKind,
-    Severity, Tagged, TaggedKind, Tags,
+    AppManifest, Diagnostic, FunctionName, Hash, Label, ModuleEntry, ModuleKind, Severity, Tagged,
+    TaggedKind, Tags, TransactionName,
 };
 use oxc::{
     ast::ast::{Comment, CommentContent},
@@ -31,6 +37,8 @@ use oxc::{
 
 use self::{
     comment::Written,
+    declared::{Declared, Named},
+    naming::Naming,
     place::{Place, places},
     tag::Tag,
     value::{Entry, Problem},
@@ -50,56 +58,54 @@ const PROBLEMS_MAX: usize = 16;
 /// Most tagged places of one file.
 const TAGGED_MAX: usize = 5_000;
 
-/// What `belay.toml` says of functions that a module exports.
-type Declared<'m> = Vec<(&'m FunctionName, &'m FunctionSpec)>;
-
 /// The tags of the module at `path`, in the order of the source, and what is wrong with them.
 pub fn tags(path: &str, kind: ModuleKind, source: &str) -> (Vec<Tagged>, Vec<Diagnostic>) {
-    read(path, kind, source, &Vec::new()).told()
+    read(path, kind, source, &Declared::default()).told()
 }
 
-/// The tags of all modules of an app that [`crate::compile`] accepts, where what the manifest says of its functions counts
-/// too. `source` gives a source text by its hash.
+/// The tags of all modules of an app that [`crate::compile`] accepts, where what the manifest says of its functions and
+/// transactions counts too. `source` gives a source text by its hash.
 pub fn app_tags(
     manifest: &AppManifest,
     source: &dyn Fn(&Hash) -> Option<Arc<str>>,
 ) -> (Vec<Tagged>, Vec<Diagnostic>) {
-    let (mut tags, mut problems) = (Vec::new(), Vec::new());
+    let (mut tags, mut problems, mut naming) = (Vec::new(), Vec::new(), Naming::default());
     for module in manifest.modules.iter().filter(|module| is_own_code(&module.path)) {
         let Some(text) = source(&module.source) else { continue };
-        let read = read(&module.path, module.kind, &text, &declared(manifest, module)).told();
-        tags.extend(read.0);
-        problems.extend(read.1);
+        let declared = Declared::of(manifest, &module.path);
+        let read = read(&module.path, module.kind, &text, &declared);
+        naming.add(&read);
+        let told = read.told();
+        tags.extend(told.0);
+        // What is wrong with settings is told by each module that has the transaction.
+        let again = |it: &Diagnostic| it.labels.is_empty() && problems.contains(it);
+        let new: Vec<_> = told.1.into_iter().filter(|it| !again(it)).collect();
+        problems.extend(new);
     }
+    problems.extend(naming.problems(manifest));
     (tags, problems)
 }
 
 /// The handlers that promise something of their results (`@success`, or `success` in `belay.toml`): function, module and
-/// expression. What does not hold together is left out, as it is refused elsewhere.
+/// expression. What is said of a transaction by its id goes before the code, and the code before its function. What does not hold together is left out, as it is refused elsewhere.
 pub(crate) fn said_of_success(
     manifest: &AppManifest,
     source: &dyn Fn(&ModuleEntry) -> Option<Arc<str>>,
 ) -> Vec<(FunctionName, String, String)> {
     let mut found = Vec::new();
     for module in &manifest.modules {
-        let declared = declared(manifest, module);
-        if declared.is_empty() {
+        let declared = Declared::of(manifest, &module.path);
+        if declared.functions.is_empty() {
             continue;
         }
         let text = source(module).unwrap_or_default();
-        let speaks = text.contains("@success");
-        let tagged = if speaks {
-            read(&module.path, module.kind, &text, &declared).found
-        } else {
-            Vec::new()
-        };
-        for (name, spec) in declared {
-            let own = |tagged: &&Tagged| tagged.export.as_deref() == Some(&spec.export);
-            let in_code =
-                tagged.iter().map(|(_, it)| it).find(own).and_then(|it| it.tags.success.clone());
+        let speaks = text.contains("@success") || declared.promises();
+        let reading = speaks.then(|| read(&module.path, module.kind, &text, &declared));
+        for (name, spec) in &declared.functions {
+            let in_code = reading.as_ref().and_then(|reading| reading.success(&spec.export));
             let said = in_code.or_else(|| spec.tags.success.clone());
             let sound = said.filter(|text| value::criterion_problem(&module.path, text).is_none());
-            found.extend(sound.map(|text| (name.clone(), module.path.clone(), text)));
+            found.extend(sound.map(|text| ((*name).clone(), module.path.clone(), text)));
         }
     }
     found
@@ -113,16 +119,12 @@ pub fn same_tags(
     before: &str,
     after: &str,
 ) -> Option<Vec<Diagnostic>> {
-    let declared = declared(manifest, module);
+    let declared = Declared::of(manifest, &module.path);
     let before = read(&module.path, module.kind, before, &declared);
     let after = read(&module.path, module.kind, after, &declared);
     let wrong = |problem: &Diagnostic| problem.severity == Severity::Error;
     let wrong = before.problems.iter().chain(&after.problems).any(wrong);
     (!wrong && before.said() == after.said()).then(|| after.told().1)
-}
-
-fn declared<'m>(manifest: &'m AppManifest, module: &ModuleEntry) -> Declared<'m> {
-    manifest.functions.iter().filter(|(_, spec)| spec.module == module.path).collect()
 }
 
 fn read<'m>(
@@ -138,9 +140,12 @@ fn read<'m>(
         found: Vec::new(),
         bare: Vec::new(),
         transactions: Vec::new(),
+        ids: BTreeSet::new(),
+        named: Vec::new(),
+        candidates: BTreeSet::new(),
         problems: Vec::new(),
     };
-    let speaks = source.contains('@') || declared.iter().any(|(_, spec)| !spec.tags.is_empty());
+    let speaks = source.contains('@') || declared.speaks();
     if kind != ModuleKind::Json && is_own_code(path) && speaks {
         reading.declared_values();
         with_meaning(path, kind, source, |semantic| reading.module(semantic));
@@ -159,6 +164,12 @@ struct Reading<'m> {
     bare: Vec<(Span, TaggedKind, String)>,
     /// Those that hold together.
     transactions: Vec<TaggedTransaction>,
+    /// Of all of them.
+    ids: BTreeSet<TransactionName>,
+    /// What `belay.toml` names as transactions, and whether it is a function that can be one.
+    named: Vec<(Named<'m>, bool)>,
+    /// What it could name, if it names anything.
+    candidates: BTreeSet<String>,
     problems: Vec<Diagnostic>,
 }
 
@@ -186,9 +197,8 @@ impl<'m> Reading<'m> {
             self.comment(comment, &mut comments);
         }
         let exports = exports(semantic.nodes().program());
-        let declares = |export: &str| self.specs(Some(export)).next().is_some();
-        let wanted = |start: u32, export: Option<&str>| {
-            comments.contains_key(&start) || export.is_some_and(declares)
+        let wanted = |start: u32, name: Option<&str>, export: Option<&str>| {
+            comments.contains_key(&start) || self.declared.speaks_of(name, export)
         };
         let mut places = places(semantic, &exports, wanted);
         let lines = Lines::of(self.source);
@@ -198,7 +208,13 @@ impl<'m> Reading<'m> {
                 None => self.nowhere(&above),
             }
         }
-        for place in places.values() {
+        if self.declared.names_any() {
+            let scoping = semantic.scoping();
+            let tops = scoping.get_bindings(scoping.root_scope_id()).iter();
+            self.candidates.extend(tops.map(|(name, _)| name.to_string()));
+            self.candidates.extend(exports.names.keys().cloned());
+        }
+        for place in places.values().filter(|place| !place.subject.erased) {
             self.contradictions(semantic, place, &Tags::default(), &BTreeMap::new());
             self.transaction(semantic, place, &Tags::default());
             let export = place.export.iter();
@@ -290,12 +306,15 @@ impl<'m> Reading<'m> {
         });
     }
 
-    fn specs(
-        &self,
-        export: Option<&str>,
-    ) -> impl Iterator<Item = (&'m FunctionName, &'m FunctionSpec)> {
-        let own = self.declared.iter().copied();
-        own.filter(move |(_, spec)| Some(spec.export.as_str()) == export)
+    /// What a handler's code, or what is said of the transaction that it is, promises of its results.
+    fn success(&self, export: &str) -> Option<String> {
+        let own = |other: Option<&str>| other == Some(export);
+        let transaction = self.transactions.iter().find(|it| own(it.export.as_deref()));
+        let id = transaction.and_then(|it| it.tags.transaction.as_ref());
+        let settings = id.and_then(|id| self.declared.settings(id));
+        let tagged = || self.found.iter().map(|(_, it)| it).find(|it| own(it.export.as_deref()));
+        let promised = settings.and_then(|settings| settings.success.clone());
+        promised.or_else(|| tagged()?.tags.success.clone())
     }
 
     fn label(&self, span: Span, text: impl Into<String>) -> Label {

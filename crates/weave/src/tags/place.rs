@@ -30,6 +30,8 @@ pub(super) struct Place {
     /// How many such places come before it, whatever the formatting.
     pub(super) ordinal: usize,
     pub(super) subject: Subject,
+    /// It is at the top of the module.
+    top: bool,
     pub(super) export: Option<String>,
 }
 
@@ -64,12 +66,12 @@ pub(super) enum Code {
     },
 }
 
-/// The places that are `wanted`, told by where they begin and the name under which they are exported; by where they
-/// begin. Of several that begin together it is the outermost one.
+/// The places that are `wanted`, told by where they begin and, of those at the top, by their name and the one under which
+/// they are exported; by where they begin. Of several that begin together it is the outermost one.
 pub(super) fn places(
     semantic: &Semantic<'_>,
     exports: &Exports,
-    wanted: impl Fn(u32, Option<&str>) -> bool,
+    wanted: impl Fn(u32, Option<&str>, Option<&str>) -> bool,
 ) -> BTreeMap<u32, Place> {
     let nodes = semantic.nodes();
     let mut found: BTreeMap<u32, Place> = BTreeMap::new();
@@ -80,9 +82,10 @@ pub(super) fn places(
         let top = matches!(nodes.parent_kind(node.id()), AstKind::Program(_));
         let export = if top { exported(kind, &subject, exports) } else { None };
         let span = Span::new(begin(kind), kind.span().end);
-        if wanted(span.start, export.as_deref()) && !found.contains_key(&span.start) {
+        let name = subject.name.as_deref().filter(|_| top);
+        if wanted(span.start, name, export.as_deref()) && !found.contains_key(&span.start) {
             let (node, scope) = (node.id(), node.scope_id());
-            found.insert(span.start, Place { node, scope, span, ordinal, subject, export });
+            found.insert(span.start, Place { node, scope, span, ordinal, subject, top, export });
         }
     }
     found
@@ -263,6 +266,11 @@ fn exported(kind: AstKind<'_>, subject: &Subject, exports: &Exports) -> Option<S
 }
 
 impl Place {
+    /// What it is called, if it is at the top of its module.
+    pub(super) fn top_name(&self) -> Option<&str> {
+        self.subject.name.as_deref().filter(|_| self.top)
+    }
+
     /// The named functions and classes around the place, the outermost first.
     pub(super) fn within(&self, nodes: &AstNodes<'_>) -> Option<String> {
         let around = nodes.ancestors(self.node).filter(|node| {

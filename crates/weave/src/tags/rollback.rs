@@ -5,7 +5,7 @@
 use belay_model::{AppManifest, Granularity, ModuleEntry, TaggedKind};
 use oxc::span::Span;
 
-use super::{declared, read};
+use super::{declared::Declared, read};
 use crate::syntax::is_own_code;
 
 /// All of one source.
@@ -23,15 +23,15 @@ pub(crate) struct Said {
 
 /// What a module and `belay.toml` say of the module's code. What is wrong with it was told when it was deployed.
 pub(crate) fn rollbacks(manifest: &AppManifest, module: &ModuleEntry, source: &str) -> Rollbacks {
-    let declared = declared(manifest, module);
-    let in_file = declared.iter().any(|(_, spec)| spec.tags.rollback.is_some());
+    let declared = Declared::of(manifest, &module.path);
+    let in_file = declared.functions.iter().any(|(_, spec)| spec.tags.rollback.is_some());
     if !is_own_code(&module.path) || !(in_file || source.contains("@rollback")) {
         return Rollbacks::default();
     }
     let reading = read(&module.path, module.kind, source, &declared);
     // Of several functions that one export serves, the one that keeps the most together.
     let of_file = |export: Option<&str>| {
-        let specs = export.into_iter().flat_map(|export| reading.specs(Some(export)));
+        let specs = export.into_iter().flat_map(|export| declared.specs(Some(export)));
         specs.filter_map(|(_, spec)| spec.tags.rollback).max_by_key(|it| strictness(*it))
     };
     let tagged = reading.found.iter().filter_map(|(_, tagged)| {

@@ -1,19 +1,26 @@
 //! Functions that are transactions: where their code is, and the ways to their end.
 
-use belay_model::{Alternative, AppManifest, ModuleKind, Tags};
+use belay_model::{Alternative, AppManifest, FunctionSpec, ModuleKind, RuleSpec, TaggedKind, Tags};
 use oxc::{semantic::Semantic, span::Span};
 
 use super::{
     Reading,
+    declared::Declared,
     place::{Code, Place},
     read,
+    value::criterion_problem,
 };
+use crate::syntax::{ExpressionKind, read_expression};
 
 /// An async function that is tagged `@transaction`, in the code or in `belay.toml`.
 #[derive(Debug)]
 pub(crate) struct TaggedTransaction {
-    /// Of both, where the code goes first.
+    /// Of both.
     pub(crate) tags: Tags,
+    /// By which it is foreseen that it fails.
+    pub(crate) rules: Vec<RuleSpec>,
+    /// The name under which its module exports it.
+    pub(crate) export: Option<String>,
     /// What the function is called.
     pub(crate) name: String,
     pub(crate) body: Body,
@@ -47,9 +54,9 @@ pub(crate) fn transactions(
     (path, kind): (&str, ModuleKind),
     source: &str,
 ) -> Vec<TaggedTransaction> {
-    let functions = manifest.functions.iter();
-    let declared: Vec<_> = functions.filter(|(_, spec)| spec.module == path).collect();
-    let declares = declared.iter().any(|(_, spec)| spec.tags.transaction.is_some());
+    let declared = Declared::of(manifest, path);
+    let of_function = |(_, spec): &(_, &FunctionSpec)| spec.tags.transaction.is_some();
+    let declares = declared.names_any() || declared.functions.iter().any(of_function);
     if !declares && !source.contains("@transaction") {
         return Vec::new();
     }
@@ -59,12 +66,14 @@ pub(crate) fn transactions(
 impl Reading<'_> {
     /// Notes what is a transaction and can be one. What is wrong with others is told elsewhere.
     pub(super) fn transaction(&mut self, semantic: &Semantic<'_>, place: &Place, own: &Tags) {
-        let mut tags = own.clone();
-        for (_, spec) in self.specs(place.export.as_deref()) {
-            tags.add(&spec.tags);
-        }
+        let (tags, settings) = self.declared.settled(place, own);
+        let known = self.declared.named(place);
+        self.named.extend(known.map(|named| (named, place.subject.callable.is_some())));
+        self.ids.extend(tags.transaction.clone());
         let callable = place.subject.callable.filter(|it| it.is_async && !it.is_generator);
         let (Some(callable), Some(_)) = (callable, &tags.transaction) else { return };
+        let tags = self.sound(tags);
+        let rules = settings.map(|settings| settings.rules.clone()).unwrap_or_default();
         let name = place.subject.name.clone().unwrap_or_default();
         let body = match callable.code {
             Code::Arrow(span) => Body::Arrow(span),
@@ -80,14 +89,33 @@ impl Reading<'_> {
                 Body::Block(inside, twice)
             }
         };
-        let alternatives = tags.alternatives.iter().map(|alternative| match alternative {
-            Alternative::Inline(text) => Way::Inline(text.clone()),
+        let alternatives = tags.alternatives.iter().filter_map(|alternative| match alternative {
+            Alternative::Inline(text) => Some(Way::Inline(text.clone())),
             Alternative::Function(name) => {
                 let known = semantic.scoping().find_binding(place.scope, name.as_str().into());
-                if known.is_some() { Way::Named(name.clone()) } else { Way::Sibling(name.clone()) }
+                let is_method = place.subject.kind == TaggedKind::Method;
+                match known {
+                    Some(_) => Some(Way::Named(name.clone())),
+                    // Of two versions in one program the older need not have what the newer one's settings name.
+                    None => is_method.then(|| Way::Sibling(name.clone())),
+                }
             }
         });
         let alternatives = alternatives.collect();
-        self.transactions.push(TaggedTransaction { tags, name, body, alternatives });
+        let export = place.export.clone();
+        let transaction = TaggedTransaction { tags, rules, export, name, body, alternatives };
+        self.transactions.push(transaction);
+    }
+
+    /// Without what does not parse: nothing can be compiled of it.
+    fn sound(&self, mut tags: Tags) -> Tags {
+        tags.success = tags.success.filter(|text| criterion_problem(self.path, text).is_none());
+        tags.alternatives.retain(|alternative| match alternative {
+            Alternative::Function(_) => true,
+            Alternative::Inline(text) => {
+                matches!(read_expression(self.path, text), Ok(ExpressionKind::Arrow))
+            }
+        });
+        tags
     }
 }

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use belay_model::{AppManifest, Arm, FunctionSpec, Hash, ModuleEntry, ModuleKind, Tags};
-use belay_weave::{Compiled, Tying, compile, compile_woven, map_frame, weave};
+use belay_model::{
+    AppManifest, Arm, FunctionSpec, Hash, ModuleEntry, ModuleKind, Tags, TransactionName,
+    TransactionSettings,
+};
+use belay_weave::{Compiled, Tying, app_tags, compile, compile_woven, map_frame, weave};
 
 use crate::support::render;
 
@@ -136,4 +139,160 @@ fn a_woven_one_is_one_transaction_of_both_versions() {
     assert_eq!(origin(&compiled, "o.a + o.b"), "at f (main.js@v1:3:15)");
     assert_eq!(origin(&compiled, "o.a * o.b"), "at f (main.js:3:15)");
     assert_eq!(origin(&compiled, "{ sum }"), "at f (main.js:4:10)");
+}
+
+type Settings = BTreeMap<TransactionName, TransactionSettings>;
+
+/// `[transactions]` of `belay.toml`, as JSON.
+fn settings(json: &str) -> Settings {
+    serde_json::from_str(json).unwrap()
+}
+
+/// An app whose function `pay` is in the first of `modules`.
+fn app(modules: &[(&str, &str)], json: &str) -> AppManifest {
+    let (path, text) = modules[0];
+    let entry = |(path, text): &(&str, &str)| ModuleEntry {
+        path: (*path).to_owned(),
+        source: Hash::of(text.as_bytes()),
+        kind: ModuleKind::Esm,
+        imports: Vec::new(),
+    };
+    AppManifest {
+        transactions: settings(json),
+        modules: modules.iter().map(entry).collect(),
+        ..manifest(path, ModuleKind::Esm, text, Tags::default())
+    }
+}
+
+/// What is told of them.
+fn told(modules: &[(&str, &str)], json: &str) -> String {
+    let text = |hash: &Hash| modules.iter().find(|(_, text)| Hash::of(text.as_bytes()) == *hash);
+    let source = |hash: &Hash| text(hash).map(|(_, text)| Arc::from(*text));
+    render(&app_tags(&app(modules, json), &source).1)
+}
+
+/// A module whose settings have nothing wrong, compiled.
+fn set(text: &str, json: &str) -> Compiled {
+    let modules = [("main.js", text)];
+    assert_eq!(told(&modules, json), "");
+    let source: Arc<str> = text.into();
+    let compiled = compile(&app(&modules, json), &|_| Some(source.clone()));
+    compiled.unwrap_or_else(|problems| panic!("{}", render(&problems)))
+}
+
+/// What the host is told of the first transaction.
+fn spec(compiled: &Compiled) -> serde_json::Value {
+    let (_, rest) = code(compiled).split_once("$belay_transaction").unwrap();
+    let (_, rest) = rest.split_once('(').unwrap();
+    let literal = serde_json::Deserializer::from_str(rest).into_iter::<String>().next();
+    serde_json::from_str(&literal.unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn settings_go_before_the_tags() {
+    let rule =
+        r#"{ "name": "many writes", "class": "deviation", "measure": "writes", "above": 100 }"#;
+    let all = format!(
+        r#"{{ "transfer": {{ "predict": false, "alternatives": [{{ "inline": "async () => 1" }}],
+            "resources": {{ "timeout_ms": 900 }}, "retry": [], "isolation": "read-committed",
+            "success": "result === 1", "rules": [{rule}] }} }}"#
+    );
+    let compiled = set(FUNCTIONS, &all);
+    let expected = serde_json::json!({
+        "id": "transfer", "ways": ["pay", "async () => 1"], "predict": false, "retry": [],
+        "timeoutMs": 900, "retries": 2, "isolation": "read-committed", "success": "result === 1",
+        "rules": [serde_json::from_str::<serde_json::Value>(rule).unwrap()],
+    });
+    assert_eq!(spec(&compiled), expected);
+    assert!(code(&compiled).contains("(result) => !!((\nresult === 1\n))"), "{}", code(&compiled));
+    assert!(!code(&compiled).contains("later(...$belay_a)"), "{}", code(&compiled));
+    // What they say nothing of is as it was.
+    let only = set(FUNCTIONS, r#"{ "transfer": { "resources": { "retries": 9 } } }"#);
+    let mut expected = spec(&self::compiled("main.js", FUNCTIONS));
+    expected["retries"] = 9.into();
+    assert_eq!(spec(&only), expected);
+}
+
+#[test]
+fn settings_name_functions_that_no_tag_speaks_of() {
+    let said = "/** @transaction pay\n * @predict */ export async function pay(o) { return o; }\n";
+    let tagged = compiled("main.js", said);
+    let by_name = |text: &str, name: &str| {
+        let json = format!(r#"{{ "pay": {{ "functions": [{name:?}], "predict": true }} }}"#);
+        spec(&set(text, &json))
+    };
+    let silent = "export async function pay(o) { return o; }\n";
+    assert_eq!(by_name(silent, "pay"), spec(&tagged));
+    assert_eq!(by_name(silent, "main.js#pay"), spec(&tagged));
+    let inner = "const inner = async (o) => o;\nexport { inner as pay };\n";
+    for name in ["inner", "pay"] {
+        assert_eq!(by_name(inner, name)["ways"], serde_json::json!(["inner"]), "{name}");
+    }
+    let private = "async function part(o) { return o; }\nexport const pay = (o) => part(o);\n";
+    assert_eq!(by_name(private, "part")["ways"], serde_json::json!(["part"]));
+    let default = "export default async function pay(o) { return o; }\nexport { pay };\n";
+    assert_eq!(by_name(default, "main.js#default")["ways"], serde_json::json!(["pay"]));
+    let overloads = "export async function pay(o) { return o; }\n";
+    let signature = "export async function pay(o: string): Promise<string>;\n";
+    let typed = format!("{signature}{overloads}");
+    let json = r#"{ "pay": { "functions": ["pay"] } }"#;
+    assert_eq!(told(&[("main.ts", &typed)], json), "");
+}
+
+#[test]
+fn settings_of_what_is_not_there_are_refused() {
+    let pay = "async function later() {}\nexport async function pay() {}\n";
+    let tagged = "/** @transaction transfer */\nexport async function pay() {}\n";
+    let beside = ("b.js", "export async function pay() { return 2; }\n");
+    let limits = r#"{ "transfer": { "resources": { "timeout_ms": 60000 } } }"#;
+    let mistakes = [
+        told(&[("a.js", pay)], r#"{ "transfer": { "predict": true } }"#),
+        told(&[("a.js", tagged)], r#"{ "tranfser": { "predict": true } }"#),
+        told(&[("a.js", pay)], r#"{ "t": { "functions": ["pya"] } }"#),
+        told(&[("a.js", pay)], r#"{ "t": { "functions": ["src/a.js#pay"] } }"#),
+        told(&[("a.js", pay), beside], r#"{ "t": { "functions": ["pay"] } }"#),
+        told(&[("a.js", "export const pay = wrap();\n")], r#"{ "t": { "functions": ["pay"] } }"#),
+        told(&[("a.js", "export function pay() {}\n")], r#"{ "t": { "functions": ["pay"] } }"#),
+        told(&[("a.js", tagged)], r#"{ "t": { "functions": ["pay"] } }"#),
+        told(
+            &[("a.js", pay)],
+            r#"{ "t": { "functions": ["pay"] }, "u": { "functions": ["a.js#pay"] } }"#,
+        ),
+        told(
+            &[("a.js", tagged)],
+            r#"{ "transfer": { "alternatives": [{ "function": "latr" }] } }"#,
+        ),
+        told(&[("a.js", tagged)], r#"{ "transfer": { "success": "await result" } }"#),
+        told(&[("a.js", tagged)], r#"{ "transfer": { "alternatives": [{ "inline": "a => " }] } }"#),
+        told(&[("a.js", tagged)], limits),
+    ];
+    insta::assert_snapshot!(mistakes.join("\n"));
+    assert_eq!(told(&[("a.js", pay), beside], r#"{ "t": { "functions": ["a.js#pay"] } }"#), "");
+}
+
+/// A change lets in what the new version says of transactions with the first request.
+#[test]
+fn a_woven_one_has_the_settings_of_the_new_version() {
+    let before = "export async function pay(o) {\n  const sum = o.a + o.b;\n  return { sum };\n}\n";
+    let after = before.replace("o.a + o.b", "o.a * o.b");
+    let texts: Vec<Arc<str>> = vec![before.into(), after.as_str().into()];
+    let source = |hash: &Hash| texts.iter().find(|t| Hash::of(t.as_bytes()) == *hash).cloned();
+    let of = |text: &str, retries: u32| {
+        let resources = format!(r#""resources": {{ "retries": {retries} }}"#);
+        app(&[("main.js", text)], &format!(r#"{{ "t": {{ "functions": ["pay"], {resources} }} }}"#))
+    };
+    let weave = weave(&of(before, 1), &of(&after, 7), &source, Tying::Default).unwrap();
+    for image in [Arm::After, Arm::Before] {
+        let compiled = compile_woven(&weave, image, &|_| "v1".to_owned());
+        let compiled = compiled.unwrap_or_else(|problems| panic!("{}", render(&problems)));
+        assert_eq!(spec(&compiled)["retries"], 7, "{image:?}");
+    }
+}
+
+#[test]
+fn what_a_transaction_promises_is_asked_of_its_handler_too() {
+    let text = "/** @transaction t\n * @success result > 1 */\nexport async function pay() {}\n";
+    let compiled = set(text, r#"{ "t": { "success": "result > 2" } }"#);
+    let criteria: Vec<_> = compiled.criteria.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(criteria, ["result > 2"]);
 }
