@@ -18,7 +18,7 @@ use crate::{
     fetch::{Clients, Egress, Fetch, FetchShared},
     kv::{self, Kv, KvTransaction},
     request::Request,
-    sql::{Query, Sql, SqlBegin, SqlShared, SqlTransaction},
+    sql::{Query, Sql, SqlBegin, SqlEngine, SqlShared, SqlTransaction},
     timer,
 };
 
@@ -180,9 +180,10 @@ impl AppHost {
     }
 
     /// Which database a `sql.query` is for.
-    pub fn database_of(&self, call: &Call) -> Result<DatabaseName, EffectError> {
+    pub fn database_of(&self, call: &Call) -> Result<(DatabaseName, SqlEngine), EffectError> {
         let query = Query::decode(call)?;
-        self.sql.find(query.database.as_deref()).map(|(name, _)| name.clone())
+        let (name, spec) = self.sql.find(query.database.as_deref())?;
+        Ok((name.clone(), spec.into()))
     }
 }
 

@@ -16,12 +16,14 @@ use belay_host::{
     AppHost, KvTransaction, Runner, about,
     transaction::{self, BEGIN, END, How},
 };
-use belay_model::{Call, CallId, EffectClass, Outcome};
+use belay_model::{Call, CallId, Category, EffectClass, Outcome};
 use parking_lot::Mutex;
 
 use crate::{
     Book, Ended, Sign,
     open::End,
+    rules::Done,
+    sql::{Blocker, Performed, Point, SqlAhead, Unmodelled},
     story::{Log, Mirrored, millis},
     told,
 };
@@ -33,9 +35,14 @@ const CALLS_MAX: usize = 2_000;
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) signs: Vec<Sign>,
-    /// Keys that it writes.
+    /// Keys and rows that it writes.
     pub(crate) keys: BTreeSet<String>,
+    /// Others that are in the way of that.
+    pub(crate) blockers: Vec<Blocker>,
     pub(crate) mirrored: Mirrored,
+    pub(crate) done: Done,
+    /// It had too little memory.
+    pub(crate) out_of_memory: bool,
     /// Nothing more will come.
     pub(crate) is_done: bool,
 }
@@ -53,9 +60,10 @@ pub(crate) struct Ahead<'h> {
 struct Running<'a, 'h> {
     ahead: &'a Ahead<'h>,
     kv: KvTransaction,
+    sql: SqlAhead<'h>,
     log: Log,
-    /// Transactions within it that are open.
-    depth: u32,
+    /// Where transactions within it that are open have begun.
+    inner: Vec<(KvTransaction, Point)>,
     calls: usize,
     /// A service was answered for.
     guessed: bool,
@@ -80,8 +88,10 @@ impl Ahead<'_> {
         runner: &impl Runner,
     ) {
         let before = instance.usage().cpu;
-        let (kv, log) = (self.host.begin_kv(), Log::new(self.since));
-        let mut running = Running { ahead: self, kv, log, depth: 0, calls: 0, guessed: false };
+        let (kv, sql) = (self.host.begin_kv(), SqlAhead::new(self.host));
+        let log = Log::new(self.since);
+        let (inner, calls, guessed) = (Vec::new(), 0, false);
+        let mut running = Running { ahead: self, kv, sql, log, inner, calls, guessed };
         instance.resolve(turn.0, turn.1);
         let stop = loop {
             let (stepped, step) = runner.run(instance).await;
@@ -119,7 +129,7 @@ impl Running<'_, '_> {
     async fn perform(&mut self, call: &Call) -> Result<Outcome, Stop> {
         match call.op.as_str() {
             BEGIN => {
-                self.depth += 1;
+                self.inner.push((self.kv.clone(), self.sql.point()));
                 return Ok(transaction::only_attempt(call));
             }
             END => return self.end(call),
@@ -131,6 +141,7 @@ impl Running<'_, '_> {
             Ok(about) => about,
             Err(error) => return Ok(Outcome::Err(error)),
         };
+        self.count(about.class);
         let outcome = match (about.class, &about.service) {
             (EffectClass::External { .. }, Some(service)) => {
                 let answered = self.ahead.book.answered(&service.name, &about.subject);
@@ -151,7 +162,10 @@ impl Running<'_, '_> {
             (EffectClass::Read, _) if call.op == "secret.get" => {
                 self.ahead.host.perform(call).await
             }
-            // A statement that only reads may still do harm.
+            (EffectClass::Read | EffectClass::Write, _) if call.op == "sql.query" => {
+                let performed = self.sql.perform(call).await;
+                self.statement(performed.map_err(|Unmodelled(what)| Stop::Unmodelled(what))?)
+            }
             (EffectClass::Read | EffectClass::Write, _) => {
                 return Err(Stop::Unmodelled(call.op.clone()));
             }
@@ -162,12 +176,37 @@ impl Running<'_, '_> {
         Ok(outcome)
     }
 
+    fn count(&self, class: EffectClass) {
+        let mut seen = self.ahead.seen.lock();
+        let Done { reads, writes, calls, .. } = &mut seen.done;
+        let count = match class {
+            EffectClass::Read => reads,
+            EffectClass::Write => writes,
+            EffectClass::External { .. } => calls,
+        };
+        *count += 1;
+    }
+
+    fn statement(&self, performed: Performed) -> Outcome {
+        let mut seen = self.ahead.seen.lock();
+        seen.keys.extend(performed.keys);
+        seen.done.rows = seen.done.rows.saturating_add(rows(&performed.outcome));
+        seen.blockers.extend(performed.blockers);
+        if let Some((constraint, table)) = performed.violated {
+            seen.signs.push(Sign::violation(&constraint, &table));
+        }
+        performed.outcome
+    }
+
     fn end(&mut self, call: &Call) -> Result<Outcome, Stop> {
-        if self.depth > 0 {
-            self.depth -= 1;
+        let end = End::read(call);
+        if let Some((kv, point)) = self.inner.pop() {
+            if end.how != How::Done {
+                self.kv = kv;
+                self.sql.go_back(&point).map_err(|Unmodelled(what)| Stop::Unmodelled(what))?;
+            }
             return Ok(transaction::only_attempt(call));
         }
-        let end = End::read(call);
         let ended = match end.how {
             How::Done => None,
             How::Failed => Some(end.ended.unwrap_or_else(told::unreadable)),
@@ -193,6 +232,7 @@ impl Running<'_, '_> {
                 None => seen.mirrored.ended = Some("done".to_owned()),
                 Some(ended) => {
                     let what = told::what(ended);
+                    seen.out_of_memory = matches!(ended, Ended::Failed(failure) if failure.category == Category::OutOfMemory);
                     // What a service will answer is a guess.
                     let strength = if self.guessed { 0.5 } else { 1.0 };
                     seen.signs.push(Sign::foreseen(&what, strength));
@@ -202,4 +242,13 @@ impl Running<'_, '_> {
         }
         seen.is_done = true;
     }
+}
+
+/// Rows that a statement has answered, or changed.
+fn rows(outcome: &Outcome) -> u32 {
+    let Outcome::Ok { value, .. } = outcome else { return 0 };
+    let answer: serde_json::Value = serde_json::from_str(value).unwrap_or_default();
+    let answered = answer["rows"].as_array().map_or(0, Vec::len) as u64;
+    let changed = answer["changed"].as_u64().unwrap_or_default();
+    u32::try_from(answered.max(changed)).unwrap_or(u32::MAX)
 }

@@ -12,7 +12,8 @@ use belay_model::{Outcome, TransactionName};
 use parking_lot::Mutex;
 
 use crate::{
-    Action, Breaker, BreakerState, Dependency, Forecast, Forecaster, Sign,
+    Action, Breaker, BreakerState, Dependency, Forecast, Forecaster, Heard, Sign,
+    queue::Queues,
     story::{Became, Effect, Story},
     usual::Usual,
 };
@@ -26,6 +27,8 @@ const ANSWERS_MAX: usize = 16;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// After so many one counts half.
 const HALF_LIFE: f64 = 50.0;
+/// The share of first attempts with conflicts from which on it is looked who else writes the same.
+const CONTENDED: f64 = 0.02;
 /// The share that is mirrored whatever comes of it.
 const EXPLORED: f64 = 0.05;
 
@@ -33,6 +36,7 @@ const EXPLORED: f64 = 0.05;
 #[derive(Debug, Default)]
 pub struct Book {
     pages: Mutex<Pages>,
+    pub(crate) queues: Queues,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +45,8 @@ struct Pages {
     services: HashMap<String, Service>,
     /// By key of the kv, or row of a table: how often a writer met another one.
     keys: HashMap<String, Contended>,
+    /// Of what can be done at a time in the process, the share that is being done.
+    load: f64,
     stories: VecDeque<Arc<Story>>,
 }
 
@@ -56,6 +62,8 @@ pub struct Known {
     pub cost_ms: f64,
     /// What an attempt takes.
     pub usual_ms: f64,
+    /// The share of first attempts that meet a conflict.
+    pub conflicts: f64,
     usual: Usual,
 }
 
@@ -68,6 +76,7 @@ impl Default for Known {
             saved_ms: 0.0,
             cost_ms: 0.0,
             usual_ms: 0.0,
+            conflicts: 0.0,
             usual: Usual::default(),
         }
     }
@@ -104,8 +113,6 @@ struct Service {
 struct Contended {
     writes: f64,
     conflicts: f64,
-    /// Transactions that have it in hand now.
-    open: u32,
 }
 
 /// Whether a service may be called.
@@ -123,7 +130,7 @@ impl Book {
         let mut pages = self.pages.lock();
         let known = pages.ids.entry(id.clone()).or_default();
         known.counts.begun += 1;
-        let mirrored = predicted && random < known.sampled;
+        let mirrored = predicted && (random < known.sampled || known.conflicts > CONTENDED);
         known.counts.mirrored += u64::from(mirrored);
         mirrored
     }
@@ -153,42 +160,64 @@ impl Book {
         Some((dependency.is_late(ms), dependency.usual_ms()?))
     }
 
-    /// What speaks against writing these keys now.
-    pub fn signs_of_keys<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Vec<Sign> {
-        let pages = self.pages.lock();
-        let contended = keys.filter_map(|key| Some((key, pages.keys.get(key)?)));
-        let rate = |it: &Contended| it.conflicts / (it.writes + 1.0);
-        let signs = contended.flat_map(|(key, it)| {
-            let known = (rate(it) > 0.0).then(|| Sign::conflicts(key, rate(it)));
-            // Its own writer is one of them.
-            let others = it.open.saturating_sub(1);
-            let busy = (others > 0).then(|| Sign::busy(key, others));
-            known.into_iter().chain(busy)
-        });
-        signs.collect()
+    /// Whether conflicts are frequent enough among transactions of this id to look who else writes the same.
+    pub fn is_contended(&self, id: &TransactionName) -> bool {
+        self.pages.lock().ids.get(id).is_some_and(|known| known.conflicts > CONTENDED)
     }
 
-    /// A transaction has these keys in hand, or has them no more.
-    pub fn holds<'k>(&self, keys: impl Iterator<Item = &'k str>, begins: bool) {
-        let mut pages = self.pages.lock();
-        for key in keys {
-            if pages.keys.len() >= KEYS_MAX && !pages.keys.contains_key(key) {
-                pages.keys.retain(|_, it| it.open > 0 || it.conflicts > 0.5);
-            }
-            let open = &mut pages.keys.entry(key.to_owned()).or_default().open;
-            *open = if begins { *open + 1 } else { open.saturating_sub(1) };
-        }
+    /// What speaks against writing these keys: that others often do.
+    pub fn signs_of_keys<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Vec<Sign> {
+        let pages = self.pages.lock();
+        let rates = keys.filter_map(|key| {
+            let it = pages.keys.get(key)?;
+            Some((key, it.conflicts / (it.writes + 1.0)))
+        });
+        // The worst one stands for all.
+        let worst = rates.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        worst
+            .filter(|(_, rate)| *rate > 0.0)
+            .map(|(key, rate)| Sign::conflicts(key, rate))
+            .into_iter()
+            .collect()
     }
 
     /// What came of writing these keys.
     pub fn wrote<'k>(&self, keys: impl Iterator<Item = &'k str>, conflict: bool) {
         let mut pages = self.pages.lock();
         for key in keys {
+            if pages.keys.len() >= KEYS_MAX && !pages.keys.contains_key(key) {
+                pages.keys.retain(|_, it| it.conflicts > 0.5);
+                if pages.keys.len() >= KEYS_MAX {
+                    return;
+                }
+            }
+            // Those that nobody fights over need no memory.
+            if !conflict && !pages.keys.contains_key(key) {
+                continue;
+            }
             let it = pages.keys.entry(key.to_owned()).or_default();
             let kept = (-HALF_LIFE.recip()).exp2();
             it.writes = it.writes * kept + 1.0;
             it.conflicts = it.conflicts * kept + f64::from(u8::from(conflict));
         }
+    }
+
+    /// What a first attempt of this id came to.
+    pub fn attempted(&self, id: &TransactionName, conflict: bool) {
+        let mut pages = self.pages.lock();
+        let known = pages.ids.entry(id.clone()).or_default();
+        let kept = (-HALF_LIFE.recip()).exp2();
+        let came = f64::from(u8::from(conflict));
+        known.conflicts = known.conflicts * kept + came * (1.0 - kept);
+    }
+
+    /// Of what can be done at a time, this share is being done. 0 to 1.
+    pub fn set_load(&self, busy: f64) {
+        self.pages.lock().load = busy;
+    }
+
+    pub(crate) fn load(&self) -> f64 {
+        self.pages.lock().load
     }
 
     /// Whether `service` may be called now by transactions of this id.
@@ -217,8 +246,8 @@ impl Book {
     pub fn called(
         &self,
         (id, service): (&TransactionName, &str),
-        took_ms: f64,
-        (failed, bad): (bool, bool),
+        (took_ms, heard): (f64, Heard),
+        bad: bool,
         now_ms: u64,
     ) {
         let mut pages = self.pages.lock();
@@ -233,7 +262,7 @@ impl Book {
             // What it was like before says nothing any more.
             it.dependency = Dependency::default();
         }
-        it.dependency.note(took_ms, failed);
+        it.dependency.note(took_ms, heard);
     }
 
     /// What `service` answered to the last call that was about `subject`.

@@ -1,7 +1,8 @@
 //! What is known of a service that transactions call: how long it takes, and how often it fails.
 //!
 //! Times are counted in bins that grow by a fifth, and older calls count less and less; a service that turns slow is known as
-//! slow after some ten calls.
+//! slow after some ten calls. A call that was cut off would have taken longer: how much, nobody knows, so it counts as
+//! late whatever is allowed.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,25 +18,46 @@ const PRIOR: f64 = 1.0;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dependency {
-    /// Calls by how long they took; what was given up is in none.
+    /// Calls by how long they took; what was cut off is in none.
     bins: Vec<f64>,
     calls: f64,
     failures: f64,
+    cut: f64,
+    /// How long the last one took that was cut off.
+    cut_ms: f64,
+}
+
+/// How a call has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heard {
+    Answered,
+    Failed,
+    /// Nothing was heard of it in the time that it had.
+    Nothing,
 }
 
 impl Default for Dependency {
     fn default() -> Self {
-        Self { bins: vec![0.0; BINS], calls: 0.0, failures: 0.0 }
+        Self { bins: vec![0.0; BINS], calls: 0.0, failures: 0.0, cut: 0.0, cut_ms: 0.0 }
     }
 }
 
 impl Dependency {
     /// Notes a call that has ended.
-    pub fn note(&mut self, took_ms: f64, failed: bool) {
+    pub fn note(&mut self, took_ms: f64, heard: Heard) {
         let kept = (-HALF_LIFE.recip()).exp2();
         self.bins.iter_mut().for_each(|count| *count *= kept);
         (self.calls, self.failures) = (self.calls * kept + 1.0, self.failures * kept);
-        self.failures += f64::from(u8::from(failed));
+        self.cut *= kept;
+        match heard {
+            Heard::Answered => {}
+            Heard::Failed => self.failures += 1.0,
+            Heard::Nothing => {
+                (self.cut, self.cut_ms) = (self.cut + 1.0, took_ms);
+                return;
+            }
+        }
         if let Some(count) = self.bins.get_mut(bin(took_ms)) {
             *count += 1.0;
         }
@@ -44,19 +66,20 @@ impl Dependency {
     /// The probability that a call takes longer. 0 where nothing was seen: nobody is to be diverted for that.
     pub fn is_late(&self, allowed_ms: f64) -> f64 {
         let later: f64 = self.bins.iter().skip(bin(allowed_ms) + 1).sum();
-        later / (self.calls + PRIOR)
+        (later + self.cut) / (self.calls + PRIOR)
     }
 
-    /// What half of the calls take at most; nothing where none was seen.
+    /// What half of the calls take at most, or at least, where these were cut off; nothing where none was seen.
     pub fn usual_ms(&self) -> Option<f64> {
-        let half = self.bins.iter().sum::<f64>() / 2.0;
+        let half = (self.bins.iter().sum::<f64>() + self.cut) / 2.0;
         let mut sum = 0.0;
         let ends = (0..).map(|at| FIRST_MS * GROWTH.powi(at));
         let found = self.bins.iter().zip(ends).find(|(count, _)| {
             sum += **count;
             sum >= half
         });
-        found.map(|(_, end)| end).filter(|_| half > 0.0)
+        let usual = found.map_or(self.cut_ms, |(_, end)| end);
+        Some(usual).filter(|_| half > 0.0)
     }
 
     /// The share of calls that fail.

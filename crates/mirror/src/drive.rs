@@ -139,7 +139,7 @@ type Answers = Vec<(CallId, Outcome)>;
 /// With what the instance goes on; or how the invocation has ended.
 type Next<T = Answers> = Result<T, Stepped>;
 
-impl<R: Runner> Open<'_, '_, '_, R> {
+impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     /// Until none is open, or the invocation has ended.
     async fn run(&mut self, mut asked: Asked) -> Next<Asked> {
         loop {
@@ -213,6 +213,7 @@ impl<R: Runner> Open<'_, '_, '_, R> {
             match frame {
                 Some(frame) => frame.held.cancelled.push(id),
                 None => {
+                    self.using.remove(&id);
                     self.session.driving.note_asked(&[], &[id]);
                     self.session.driving.flight.cancel(&[id]);
                 }
@@ -242,10 +243,25 @@ impl<R: Runner> Open<'_, '_, '_, R> {
             if let Some(mirror) = self.watch.begin(&mut frame, flight.host(), runner) {
                 flight.accompany(mirror);
             }
+            self.take_turn(&mut frame).await;
         }
         frame.held.answers = std::mem::take(&mut self.early);
         self.frames.push(frame);
         Ok(self.frames.last_mut())
+    }
+
+    /// Waits for those that are about to write the same, if that is better than to be in each other's way.
+    async fn take_turn(&mut self, frame: &mut Frame) {
+        if !self.watch.is_contended() {
+            return;
+        }
+        let waited = self.wait_for_mirror(frame.spec.timeout_ms).await;
+        let left = self.session.deadline.saturating_duration_since(Instant::now());
+        if let Some(limit) = self.watch.queue(frame, waited) {
+            let turn = self.watch.turn(limit.min(left / 2));
+            self.session.driving.flight.beside(turn).await;
+        }
+        frame.since = Instant::now();
     }
 
     /// What the one around has written is not to be undone with the one that begins: it is waited for.
@@ -268,7 +284,9 @@ impl<R: Runner> Open<'_, '_, '_, R> {
             code: code::BAD_ARGUMENTS.to_owned(),
             message: format!("{BEGIN}: {error}"),
         })?;
-        let savepoint = self.resources.lock().await.savepoint().await?;
+        let resources = Arc::clone(&self.resources);
+        let saving = async { resources.lock().await.savepoint().await };
+        let savepoint = self.session.driving.flight.beside(saving).await?;
         Ok((spec, savepoint))
     }
 
@@ -287,13 +305,15 @@ impl<R: Runner> Open<'_, '_, '_, R> {
         if about.class != (EffectClass::External { safe: false }) {
             return None;
         }
-        let waited = self.wait_for_mirror().await;
+        let timeout_ms = frame.spec.timeout_ms;
+        let waited = self.wait_for_mirror(timeout_ms).await;
+        let own = self.held(|resources| resources.numbers()).await;
         let left = self.session.deadline.saturating_duration_since(Instant::now());
         let allowed = self.allowed();
         let service = about.service.as_ref();
         let service = service.map(|service| (service, service.timeout.min(allowed)));
         let frame = self.frames.first_mut()?;
-        let choice = self.watch.consult(frame, service, (waited, left))?;
+        let choice = self.watch.consult(frame, service, (waited, left), &own)?;
         match choice.action {
             Action::Divert => Some((0, Ended::Diverted { reasons: self.watch.reasons() })),
             Action::Adjust => {
@@ -302,14 +322,19 @@ impl<R: Runner> Open<'_, '_, '_, R> {
                 frame.limit(instance);
                 None
             }
-            Action::GoOn | Action::Wait | Action::Allocate => None,
+            Action::Allocate => {
+                frame.spec.memory_bytes = None;
+                let instance = self.session.driving.instance()?;
+                frame.limit(instance);
+                None
+            }
+            Action::GoOn | Action::Wait => None,
         }
     }
 
     /// As long as it may; how long that was.
-    async fn wait_for_mirror(&mut self) -> Duration {
-        let timeout = self.frames.first().and_then(|frame| frame.spec.timeout_ms);
-        let timeout = timeout.map(Duration::from_millis);
+    async fn wait_for_mirror(&mut self, timeout_ms: Option<u64>) -> Duration {
+        let timeout = timeout_ms.map(Duration::from_millis);
         let Some((done, wait)) = self.watch.waits(timeout) else { return Duration::ZERO };
         let begun = Instant::now();
         let waiting = tokio::time::timeout(wait, done.notified());
@@ -455,7 +480,8 @@ impl<R: Runner> Open<'_, '_, '_, R> {
                     }
                 }
                 None => match self.commit().await {
-                    Ok(()) => {
+                    Ok(keys) => {
+                        self.watch.learn(&self.frames[top].attempts, None, &keys);
                         self.became(Became::Committed);
                         return Ok(self.close(committed));
                     }
@@ -482,8 +508,17 @@ impl<R: Runner> Open<'_, '_, '_, R> {
         self.ended(at, ended, Some(end.id)).await
     }
 
-    async fn commit(&mut self) -> Result<(), NotCommitted> {
-        self.resources.lock().await.commit().await
+    /// Commits; says which keys of the kv it has written.
+    async fn commit(&mut self) -> Result<Vec<String>, NotCommitted> {
+        let keys = self.held(|resources| resources.keys()).await;
+        self.resources.lock().await.commit().await.map(|()| keys)
+    }
+
+    /// What is asked of its resources. What was given up lets go of them only when the flight is looked at.
+    async fn held<T>(&mut self, ask: impl FnOnce(&Resources<'h>) -> T) -> T {
+        let resources = Arc::clone(&self.resources);
+        let asked = async { ask(&*resources.lock().await) };
+        self.session.driving.flight.beside(asked).await
     }
 
     /// The guest was stopped, or the handler has ended, while a transaction is open.
@@ -509,11 +544,12 @@ impl<R: Runner> Open<'_, '_, '_, R> {
     async fn ended(&mut self, at: usize, ended: Ended, end: Option<CallId>) -> Next {
         let top = self.frames.len() - 1;
         let left = self.session.deadline.saturating_duration_since(Instant::now());
+        let keys = self.held(|resources| resources.keys()).await;
         let frame = &mut self.frames[at];
         let performed = self.external.is_performed_after(frame.made);
         let took_ms = millis(frame.since.elapsed());
         if at == 0 && !matches!(ended, Ended::Diverted { .. }) {
-            self.watch.learn(&frame.attempts, true);
+            self.watch.learn(&frame.attempts, Some(&ended), &keys);
         }
         let next = frame.attempts.ended(ended, took_ms, (performed, millis(left)), rand::random());
         match next {
@@ -583,7 +619,10 @@ impl<R: Runner> Open<'_, '_, '_, R> {
         self.ordinals.clear();
         self.using.clear();
         self.early.clear();
-        let undone = self.resources.lock().await.go_back(&frame.savepoint).await;
+        // What was given up lets go of them only when the flight is looked at.
+        let resources = Arc::clone(&self.resources);
+        let undoing = async { resources.lock().await.go_back(&frame.savepoint).await };
+        let undone = driving.flight.beside(undoing).await;
         self.external.begin(frame.made);
         driving.go_back(fork, frame.mark.as_ref());
         frame.held.cancelled.clear();
@@ -595,9 +634,6 @@ impl<R: Runner> Open<'_, '_, '_, R> {
     /// The outermost one has become this.
     fn became(&mut self, became: Became) {
         if let [frame] = &self.frames[..] {
-            if became == Became::Committed {
-                self.watch.learn(&frame.attempts, false);
-            }
             self.watch.end(frame, became);
         }
     }

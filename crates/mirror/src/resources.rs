@@ -71,7 +71,7 @@ impl<'h> Resources<'h> {
     async fn try_perform(&mut self, call: &Call) -> Result<Outcome, EffectError> {
         let writes = classify(call)? == EffectClass::Write;
         let database = match call.op.starts_with("sql.") {
-            true => Some(self.host.database_of(call)?.to_string()),
+            true => Some(self.host.database_of(call)?.0.to_string()),
             false => None,
         };
         let name = match &database {
@@ -105,6 +105,16 @@ impl<'h> Resources<'h> {
             Some(open) => Ok(open.perform(call).await),
             None => Err(lost(database)),
         }
+    }
+
+    /// Keys of the kv that are written.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.kv.iter().flat_map(KvTransaction::keys).map(str::to_owned).collect()
+    }
+
+    /// By which databases know its transactions.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.sql.values().filter_map(SqlTransaction::number).collect()
     }
 
     pub(crate) async fn savepoint(&mut self) -> Result<Savepoint, EffectError> {

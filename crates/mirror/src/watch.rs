@@ -7,16 +7,20 @@ use std::{
 };
 
 use belay_engine::Instance;
-use belay_host::{AppHost, Runner, Service, about};
+use belay_host::{AppHost, Runner, Service, about, code};
 use belay_model::{Call, CallId, Outcome, TransactionName};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    Action, Attempts, Book, Choice, Class, Foreseen, Gate, Options, Sign, Story,
+    Action, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard, Options, Sign,
+    Story,
     ahead::{Ahead, Seen},
     open::Frame,
+    queue::Place,
+    rules,
+    sql::Blocker,
     story::{Became, Log, millis},
 };
 
@@ -28,8 +32,13 @@ const FAILURE_ATTEMPTS: f64 = 10.0;
 const FAILURE_MS: f64 = 100.0;
 /// What another way is worth less than the first one, as a share of a failure.
 const OTHER_WAY: f64 = 0.2;
+/// What more memory is worth.
+const MEMORY_MS: f64 = 1.0;
 /// That another way fails.
 const OTHER_FAILS: f64 = 0.05;
+/// What waiting for one other takes at least, and how much longer than expected it may.
+const WAIT_MIN_MS: f64 = 0.5;
+const WAIT_FACTOR: f64 = 4.0;
 /// Some that look bad are let go on, so that it is known what they come to.
 const EXPLORED: f64 = 0.02;
 
@@ -50,6 +59,8 @@ pub(crate) struct Watch<'h> {
     /// What the first attempt came to, and how long after the forecast.
     learned: Option<(bool, f64)>,
     consulted: bool,
+    /// Among those that write the same.
+    place: Option<Place<'h>>,
 }
 
 struct Performing {
@@ -76,6 +87,7 @@ impl<'h> Watch<'h> {
             saved_ms: 0.0,
             learned: None,
             consulted: false,
+            place: None,
         }
     }
 
@@ -87,7 +99,9 @@ impl<'h> Watch<'h> {
         runner: &'h R,
     ) -> Option<BoxFuture<'h, ()>> {
         self.id = Some(frame.spec.id.clone());
-        if !self.book.begin(&frame.spec.id, frame.spec.predict, rand::random()) {
+        // What an app's own rules look at is what mirrors do.
+        let random = if frame.spec.rules.is_empty() { rand::random() } else { 0.0 };
+        if !self.book.begin(&frame.spec.id, frame.spec.predict, random) {
             return None;
         }
         // Without memory for it, it goes without.
@@ -100,6 +114,59 @@ impl<'h> Watch<'h> {
             done.notify_one();
         };
         Some(run.boxed())
+    }
+
+    /// Whether it is to wait for its mirror before it begins, as others of its id are often in each other's way.
+    pub(crate) fn is_contended(&self) -> bool {
+        let id = self.id.as_ref().filter(|_| self.mirror.is_some());
+        id.is_some_and(|id| self.book.is_contended(id))
+    }
+
+    /// Takes its place among those that write what its mirror has written; says how long to wait for its turn, if that
+    /// costs less than to be in each other's way.
+    pub(crate) fn queue(&mut self, frame: &Frame, waited: Duration) -> Option<Duration> {
+        let (seen, _) = self.mirror.as_ref()?;
+        let keys: Vec<String> = seen.lock().keys.iter().cloned().collect();
+        let place = self.place.insert(self.book.queues.enter(keys.clone()));
+        let (key, others) = place.ahead()?;
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let mut signs = self.book.signs_of_keys(keys.iter().map(String::as_str));
+        signs.push(Sign::busy(key, others));
+        let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &signs);
+        let wait_ms = usual_ms.max(WAIT_MIN_MS) * f64::from(others);
+        let options = Options {
+            wasted_ms: usual_ms,
+            failure_ms: FAILURE_MS.max(FAILURE_ATTEMPTS * usual_ms),
+            retries: frame.spec.retries.unwrap_or(crate::RETRIES),
+            wait_ms: Some(wait_ms),
+            ..Options::default()
+        };
+        let chosen = self.choose(&options, &forecast)?;
+        self.foresee(forecast, waited);
+        self.choices.push(chosen);
+        // What those before it take varies.
+        Some(Duration::from_secs_f64(wait_ms * WAIT_FACTOR / 1e3))
+    }
+
+    /// The turn of its place has come, or was not waited for any longer.
+    pub(crate) async fn turn(&self, limit: Duration) {
+        if let Some(place) = &self.place {
+            place.turn(limit).await;
+        }
+    }
+
+    fn foresee(&mut self, forecast: Forecast, waited: Duration) {
+        let (at_ms, waited_ms) = (millis(self.since.elapsed()), millis(waited));
+        self.foreseen = Some(Foreseen { at_ms, waited_ms, forecast });
+    }
+
+    /// The cheapest of what can be done, if that is not to go on.
+    fn choose(&mut self, options: &Options, forecast: &Forecast) -> Option<Choice> {
+        let weighed = options.weighed(forecast);
+        let chosen = weighed.first().copied().filter(|it| it.action != Action::GoOn)?;
+        let as_it_is = weighed.iter().find(|choice| choice.action == Action::GoOn);
+        self.saved_ms += as_it_is.map_or(0.0, |it| it.cost_ms - chosen.cost_ms);
+        Some(chosen)
     }
 
     /// A call of the transaction begins.
@@ -119,15 +186,16 @@ impl<'h> Watch<'h> {
         self.log.note((&call.op, &call.subject), call.begun, outcome);
         let Some((service, allowed)) = call.service else { return };
         let took = call.begun.elapsed();
-        let failed = match outcome {
-            Outcome::Ok { value, .. } => status(value) >= 500,
-            Outcome::Err(_) => true,
+        let heard = match outcome {
+            Outcome::Ok { value, .. } if status(value) < 500 => Heard::Answered,
+            Outcome::Err(error) if error.code == code::HTTP_TIMEOUT => Heard::Nothing,
+            Outcome::Ok { .. } | Outcome::Err(_) => Heard::Failed,
         };
-        let bad = failed || took > allowed;
+        let bad = heard != Heard::Answered || took > allowed;
         if let Some(id) = &self.id {
-            self.book.called((id, &service.name), millis(took), (failed, bad), now_ms());
+            self.book.called((id, &service.name), (millis(took), heard), bad, now_ms());
         }
-        if !failed {
+        if heard == Heard::Answered {
             self.book.note_answer(&service.name, &call.subject, outcome);
         }
     }
@@ -138,7 +206,8 @@ impl<'h> Watch<'h> {
             let Some((service, allowed)) = call.service else { continue };
             let took = call.begun.elapsed();
             if let Some(id) = self.id.as_ref().filter(|_| took >= allowed) {
-                self.book.called((id, &service.name), millis(took), (false, true), now_ms());
+                let heard = (millis(took), Heard::Nothing);
+                self.book.called((id, &service.name), heard, true, now_ms());
             }
         }
     }
@@ -153,18 +222,20 @@ impl<'h> Watch<'h> {
         Some((done.clone(), share.min(WAIT_MAX)))
     }
 
-    /// Looks ahead, before the first call that cannot be undone: what is the cheapest thing to do.
+    /// Looks ahead, before the first call that cannot be undone: what is the cheapest thing to do. `own` are the numbers of
+    /// its own transactions in databases.
     pub(crate) fn consult(
         &mut self,
         frame: &Frame,
         service: Option<(&Service, Duration)>,
         (waited, left): (Duration, Duration),
+        own: &[u64],
     ) -> Option<Choice> {
         if !frame.spec.predict || self.consulted {
             return None;
         }
         self.consulted = true;
-        let mut signs = self.of_mirror(frame);
+        let mut signs = self.of_mirror(frame, left, own);
         let allowed_ms = service.map(|(_, allowed)| millis(allowed));
         let mut gate = Gate::Free;
         if let (Some((service, _)), Some(allowed_ms)) = (service, allowed_ms) {
@@ -181,27 +252,31 @@ impl<'h> Watch<'h> {
             failure_ms,
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
             adjust: self.adjusted(frame, service, left),
+            allocate_ms: self.allocated(frame),
             divert: ways.then_some((OTHER_WAY * failure_ms, OTHER_FAILS)),
             ..Options::default()
         };
-        let weighed = options.weighed(&forecast);
         let main = forecast.reasons.first().map(|(sign, _)| sign.rule.class());
-        let external = main == Some(Class::External);
-        let (at_ms, waited_ms) = (millis(self.since.elapsed()), millis(waited));
-        self.foreseen = Some(Foreseen { at_ms, waited_ms, forecast });
+        self.foresee(forecast.clone(), waited);
         self.signs = signs;
-        let explores = gate == Gate::Probe || rand::random::<f64>() < EXPLORED;
-        let chosen = weighed.first().copied().filter(|_| !explores)?;
-        if chosen.action == Action::GoOn {
+        if gate == Gate::Probe || rand::random::<f64>() < EXPLORED {
             return None;
         }
-        let as_it_is = weighed.iter().find(|choice| choice.action == Action::GoOn);
+        let chosen = self.choose(&options, &forecast)?;
+        let external = main == Some(Class::External);
         if let (Action::Divert, Some((service, _)), true) = (chosen.action, service, external) {
             self.book.shun(&frame.spec.id, &service.name, now_ms());
         }
-        self.saved_ms += as_it_is.map_or(0.0, |it| it.cost_ms - chosen.cost_ms);
         self.choices.push(chosen);
         Some(chosen)
+    }
+
+    /// What more memory costs, where the mirror had too little of what its tags allow, and the app allows more.
+    fn allocated(&self, frame: &Frame) -> Option<f64> {
+        let (seen, _) = self.mirror.as_ref()?;
+        let memory_bytes = frame.spec.memory_bytes?;
+        let helps = seen.lock().out_of_memory && memory_bytes < frame.limits.memory_bytes;
+        helps.then_some(MEMORY_MS)
     }
 
     /// More time for its calls, where it is the transaction that has too little and the invocation that has more: what they
@@ -219,15 +294,20 @@ impl<'h> Watch<'h> {
     }
 
     /// What speaks against it by what its mirror has seen.
-    fn of_mirror(&self, frame: &Frame) -> Vec<Sign> {
-        let Some((seen, _)) = &self.mirror else { return Vec::new() };
+    fn of_mirror(&self, frame: &Frame, left: Duration, own: &[u64]) -> Vec<Sign> {
+        let load = Sign::load(self.book.load());
+        let mut signs: Vec<Sign> = Some(load).into_iter().filter(|it| it.strength > 0.0).collect();
+        let Some((seen, _)) = &self.mirror else { return signs };
         let seen = seen.lock();
-        let mut signs = seen.signs.clone();
+        signs.extend(seen.signs.iter().cloned());
         signs.extend(self.book.signs_of_keys(seen.keys.iter().map(String::as_str)));
+        signs.extend(blocked(&seen.blockers, left, own));
         if seen.mirrored.ended.is_some() {
             let distance = self.book.distance(&frame.spec.id, &seen.mirrored.effects);
             signs.extend((distance > 0.0).then(|| Sign::unusual(distance)));
         }
+        let own = rules::signs(&frame.spec.rules, seen.done, self.book.load(), &signs);
+        signs.extend(own);
         signs
     }
 
@@ -237,8 +317,19 @@ impl<'h> Watch<'h> {
         reasons.map(|(sign, _)| sign.text.clone()).collect()
     }
 
-    /// The first attempt has ended, for good or not.
-    pub(crate) fn learn(&mut self, attempts: &Attempts, failed: bool) {
+    /// An attempt has ended, for good (`None`) or not; `keys` are what it wrote to the kv.
+    pub(crate) fn learn(&mut self, attempts: &Attempts, ended: Option<&Ended>, keys: &[String]) {
+        let conflict = matches!(ended, Some(Ended::Conflict { .. }));
+        if let Some(id) = self.id.as_ref().filter(|_| attempts.number() == 1) {
+            self.book.attempted(id, conflict);
+        }
+        let rows: Vec<String> = match &self.mirror {
+            Some((seen, _)) => seen.lock().keys.iter().cloned().collect(),
+            None => Vec::new(),
+        };
+        let all = keys.iter().filter(|key| !rows.contains(key)).chain(&rows);
+        self.book.wrote(all.map(String::as_str), conflict);
+        let failed = ended.is_some();
         let Some(foreseen) = &self.foreseen else { return };
         if attempts.number() == 1 && self.learned.is_none() {
             let lead_ms = (millis(self.since.elapsed()) - foreseen.at_ms).max(0.0);
@@ -256,6 +347,7 @@ impl<'h> Watch<'h> {
     pub(crate) fn end(&mut self, frame: &Frame, became: Became) {
         let way = frame.spec.ways.get(frame.attempts.way()).cloned().unwrap_or_default();
         let mirror = self.mirror.take().map(|(seen, _)| seen.lock().mirrored.clone());
+        self.place = None;
         let story = Story {
             id: frame.spec.id.clone(),
             request: self.request.to_owned(),
@@ -271,6 +363,23 @@ impl<'h> Watch<'h> {
         };
         self.book.end(story, &std::mem::take(&mut self.signs), self.learned.take());
     }
+}
+
+/// Others that hold what it writes, a sign for each table.
+fn blocked(blockers: &[Blocker], left: Duration, own: &[u64]) -> Vec<Sign> {
+    // The server tells the lower half of a number.
+    let is_own =
+        |blocker: &&Blocker| own.iter().any(|it| (it & 0xffff_ffff).to_string() == blocker.number);
+    let mut by_table: BTreeMap<&str, (u32, f64)> = BTreeMap::new();
+    for blocker in blockers.iter().filter(|blocker| !is_own(blocker)) {
+        let (count, age_ms) = by_table.entry(&blocker.what).or_default();
+        // What goes on for long goes on for as long again, as far as anybody knows.
+        (*count, *age_ms) = (*count + 1, age_ms.max(blocker.age_ms));
+    }
+    let signs = by_table.into_iter();
+    signs
+        .map(|(table, (count, age_ms))| Sign::blocked(table, count, age_ms, millis(left)))
+        .collect()
 }
 
 fn status(value: &str) -> u64 {

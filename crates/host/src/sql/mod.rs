@@ -28,7 +28,7 @@ use belay_model::{
     AppName, DatabaseName, DatabaseSpec, EffectError, MAIN_DATABASE, Outcome, SecretName,
 };
 
-pub use self::transaction::{CommitError, SqlBegin, SqlTransaction};
+pub use self::transaction::{CommitError, SqlBegin, SqlEngine, SqlTransaction};
 use self::{postgres::Postgres, sqlite::Sqlite, transaction::Engine};
 pub(crate) use self::{
     request::{QUERY, Query},

@@ -5,9 +5,25 @@
 
 use std::time::Duration;
 
-use belay_model::{Call, DatabaseName, EffectError, Isolation, Outcome};
+use belay_model::{Call, DatabaseName, DatabaseSpec, EffectError, Isolation, Outcome};
 
 use super::{Query, error, postgres::PostgresTransaction, sqlite::SqliteTransaction};
+
+/// What a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqlEngine {
+    Sqlite,
+    Postgres,
+}
+
+impl From<&DatabaseSpec> for SqlEngine {
+    fn from(spec: &DatabaseSpec) -> Self {
+        match spec {
+            DatabaseSpec::Sqlite {} => Self::Sqlite,
+            DatabaseSpec::Postgres { .. } => Self::Postgres,
+        }
+    }
+}
 
 /// How a transaction begins.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +89,14 @@ impl SqlTransaction {
         match &mut self.engine {
             Engine::Sqlite(transaction) => transaction.perform(query).await,
             Engine::Postgres(transaction) => transaction.perform(query).await,
+        }
+    }
+
+    /// The number by which PostgreSQL knows it, once it has written something.
+    pub fn number(&self) -> Option<u64> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(transaction) => transaction.number(),
         }
     }
 

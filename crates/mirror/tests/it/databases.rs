@@ -136,3 +136,21 @@ async fn one_resource_is_written() {
         assert_eq!(sums(&world, database).await, json!([[100], [100]]), "{database}");
     }
 }
+
+/// An attempt that is given up in the middle of a statement holds no lock any more, and the next one begins anew.
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_undone() {
+    let world = bank().await;
+    let spec = spec(&json!({ "ways": ["slow"], "timeoutMs": 300, "retries": 1 }));
+    let code = format!(
+        "return transaction({spec}, [async () => {{
+            const db = sql.database('ledger');
+            await db.execute(\"UPDATE account SET sum = sum - 1 WHERE name = 'a'\");
+            if (context.transaction.attempt === 1) await db.query('SELECT pg_sleep(60)');
+            return context.transaction.attempt;
+        }}], []);"
+    );
+    assert_eq!(world.ok(&code).await, json!(2));
+    world.sql("ledger", "UPDATE account SET sum = sum - 1 WHERE name = 'a'").await;
+    assert_eq!(sums(&world, "ledger").await, json!([[98], [100]]));
+}

@@ -1,29 +1,41 @@
 //! What is known of services that transactions call.
 
-use belay_mirror::{Breaker, BreakerState, Dependency};
+use belay_mirror::{Breaker, BreakerState, Dependency, Heard};
 
 #[test]
 fn a_service_that_turns_slow_is_known_as_slow_soon_and_as_fast_again() {
     let mut payments = Dependency::default();
     assert!(payments.is_late(0.0) == 0.0 && payments.usual_ms().is_none(), "nothing was seen");
-    (0..200).for_each(|_| payments.note(20.0, false));
+    (0..200).for_each(|_| payments.note(20.0, Heard::Answered));
     assert!(payments.is_late(250.0) < 0.01);
     let usual = payments.usual_ms().unwrap();
     assert!((20.0..24.1).contains(&usual), "{usual}");
     let calls = (1..100).find(|_| {
-        payments.note(800.0, true);
+        payments.note(800.0, Heard::Failed);
         payments.is_late(250.0) > 0.5
     });
     assert!(calls.unwrap() <= 21, "{calls:?}");
     assert!(payments.failing() > 0.4);
-    (0..60).for_each(|_| payments.note(20.0, false));
+    (0..60).for_each(|_| payments.note(20.0, Heard::Answered));
     assert!(payments.is_late(250.0) < 0.15 && payments.failing() < 0.15);
+}
+
+/// What was cut off after 40 ms may have taken an hour.
+#[test]
+fn what_was_cut_off_is_late_whatever_is_allowed() {
+    let mut payments = Dependency::default();
+    (0..10).for_each(|_| payments.note(40.0, Heard::Nothing));
+    assert!(payments.is_late(10_000.0) > 0.9);
+    assert_eq!(payments.usual_ms(), Some(40.0));
+    assert!(payments.failing() == 0.0);
 }
 
 #[test]
 fn any_time_has_its_bin() {
     let mut any = Dependency::default();
-    [0.0, -1.0, 1e-9, 1e9, f64::INFINITY, f64::NAN].into_iter().for_each(|ms| any.note(ms, false));
+    [0.0, -1.0, 1e-9, 1e9, f64::INFINITY, f64::NAN]
+        .into_iter()
+        .for_each(|ms| any.note(ms, Heard::Answered));
     assert!(any.is_late(1e12) == 0.0 && any.is_late(10.0) > 0.0);
 }
 

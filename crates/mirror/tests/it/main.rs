@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it goes wrong, in its helpers too")]
 
+mod ahead;
 mod attempts;
 mod databases;
 mod dependencies;

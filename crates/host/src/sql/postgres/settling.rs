@@ -19,6 +19,12 @@ pub(super) struct Identity {
     process: u32,
 }
 
+impl Identity {
+    pub(super) fn number(&self) -> u64 {
+        self.transaction
+    }
+}
+
 /// Gives the transaction a number, if it has none.
 pub(super) async fn identity(client: &Client) -> Result<Identity, Unreadable> {
     let row = row(client, "SELECT pg_current_xact_id()::text, pg_backend_pid()").await?;

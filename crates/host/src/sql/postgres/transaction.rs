@@ -7,10 +7,11 @@
 //! Invariants: dropping it closes the connection, which rolls back. So does giving up a call: what is asked afterwards
 //! fails.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use belay_model::{EffectError, Isolation, Outcome};
 use futures_util::future;
+use tokio::time::timeout;
 use tokio_postgres::Error;
 
 use super::{
@@ -21,6 +22,9 @@ use super::{
     settling::{self, Identity},
     statement::{self, Failed},
 };
+
+/// A server rolls back at once, if it can be reached.
+const ROLLBACK_WAIT: Duration = Duration::from_secs(5);
 
 pub(in super::super) struct PostgresTransaction {
     /// `None` while a call is under way, and after one that was given up.
@@ -54,6 +58,10 @@ impl PostgresTransaction {
         let connection = Some(connection);
         let (identity, written, failed) = (None, false, false);
         Ok(Self { connection, place, server, identity, read_only, written, failed })
+    }
+
+    pub(in super::super) fn number(&self) -> Option<u64> {
+        self.identity.as_ref().map(Identity::number)
     }
 
     pub(in super::super) fn has_written(&self) -> bool {
@@ -183,8 +191,9 @@ impl PostgresTransaction {
     pub(in super::super) async fn rollback(mut self) {
         let Some(connection) = self.connection.take() else { return };
         let busy = connection.busy();
-        let done = connection.client.batch_execute("ROLLBACK").await;
-        if done.is_ok() {
+        // Of a server that says nothing more, the connection is closed instead.
+        let done = timeout(ROLLBACK_WAIT, connection.client.batch_execute("ROLLBACK")).await;
+        if matches!(done, Ok(Ok(()))) {
             busy.done();
             self.leave(connection).await;
         }

@@ -1,6 +1,6 @@
 //! Transactions on both engines: what they see, who is in the way of whom, and how they end.
 
-use belay_host::{CommitError, SqlBegin};
+use belay_host::{CommitError, SqlBegin, SqlEngine};
 use belay_model::{Isolation, Outcome};
 use serde_json::json;
 
@@ -213,7 +213,8 @@ async fn a_transaction_is_of_one_database() {
     let other = transaction.perform(&query(POSTGRES, "SELECT 1 AS a", json!([]))).await;
     assert_eq!(code(other), "DATABASE_UNKNOWN");
     let call = query(POSTGRES, "SELECT 1 AS a", json!([]));
-    assert_eq!(world.host.database_of(&call).unwrap().as_str(), POSTGRES);
+    let (database, engine) = world.host.database_of(&call).unwrap();
+    assert_eq!((database.as_str(), engine), (POSTGRES, SqlEngine::Postgres));
 }
 
 /// A driver may hold it in any task.

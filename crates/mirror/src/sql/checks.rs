@@ -1,0 +1,245 @@
+//! What rows that are about to be written have to fulfil, asked of the database as it is, and of what the mirror has
+//! written.
+//!
+//! Invariant: only questions are asked; no row is locked.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Flavour, Unmodelled,
+    flavour::quoted,
+    overlay::{self, Cell, Overlay},
+    shape::{Reference, Shape, Unique},
+};
+
+/// A question, which has an answer of some row where something is violated.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) text: String,
+    pub(super) violated: Violated,
+}
+
+/// What the engine would say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Violated {
+    pub(super) constraint: String,
+    pub(super) table: String,
+    pub(super) message: String,
+}
+
+/// A row before and after a statement; one of them is missing where it was not there.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) before: Option<Vec<Cell>>,
+    pub(super) after: Option<Vec<Cell>>,
+}
+
+pub(super) struct Checks<'a> {
+    pub(super) flavour: Flavour,
+    pub(super) shape: &'a Shape,
+    /// As it is after the statement.
+    pub(super) overlays: &'a BTreeMap<String, Overlay>,
+    pub(super) changes: &'a [Change],
+}
+
+impl Checks<'_> {
+    /// A value that may not be NULL, or is too long.
+    pub(super) fn of_values(&self) -> Option<Violated> {
+        let after = self.changes.iter().filter_map(|change| change.after.as_ref());
+        let cells = after.flat_map(|cells| self.shape.columns.iter().zip(cells));
+        for (column, cell) in cells {
+            let table = &self.shape.name;
+            if column.not_null && cell.is_null(self.flavour) {
+                let message = match self.flavour {
+                    Flavour::Postgres => format!(
+                        "null value in column \"{}\" of relation \"{table}\" violates not-null constraint (SQLSTATE 23502, table {table})",
+                        column.name
+                    ),
+                    Flavour::Sqlite => {
+                        format!("NOT NULL constraint failed: {table}.{}", column.name)
+                    }
+                };
+                return Some(self.violated(&column.name, message));
+            }
+            let Cell::Text(Some(text)) = cell else { continue };
+            if let Some(length) = column.length.filter(|max| text.chars().count() > *max as usize) {
+                let kind = &column.kind;
+                let message = format!("value too long for type {kind}({length}) (SQLSTATE 22001)");
+                return Some(self.violated(&column.name, message));
+            }
+        }
+        None
+    }
+
+    /// What the database has to be asked, in the order in which it would find it.
+    pub(super) fn questions(&self) -> Result<Vec<Question>, Unmodelled> {
+        let mut all = Vec::new();
+        all.extend(self.conditions());
+        for unique in &self.shape.uniques {
+            all.extend(self.unique(unique)?);
+        }
+        for parent in &self.shape.parents {
+            all.extend(self.parent(parent)?);
+        }
+        for child in &self.shape.children {
+            all.extend(self.child(child)?);
+        }
+        Ok(all)
+    }
+
+    fn violated(&self, constraint: &str, message: String) -> Violated {
+        Violated { constraint: constraint.to_owned(), table: self.shape.name.clone(), message }
+    }
+
+    fn conditions(&self) -> Vec<Question> {
+        let after: Vec<&[Cell]> =
+            self.changes.iter().filter_map(|change| change.after.as_deref()).collect();
+        if after.is_empty() {
+            return Vec::new();
+        }
+        let (name, columns) = (quoted(&self.shape.name), overlay::names(self.shape).join(", "));
+        let rows = overlay::table_of(self.flavour, self.shape, after.into_iter(), "");
+        let questions = self.shape.checks.iter().map(|check| {
+            let condition = &check.text;
+            let text = format!(
+                "WITH {name}({columns}) AS ({rows}) SELECT 1 AS one FROM {name} WHERE ({condition}) IS FALSE LIMIT 1"
+            );
+            let (table, constraint) = (&self.shape.name, &check.name);
+            let message = match self.flavour {
+                Flavour::Postgres => format!(
+                    "new row for relation \"{table}\" violates check constraint \"{constraint}\" (SQLSTATE 23514, constraint {constraint} of table {table})"
+                ),
+                Flavour::Sqlite => format!("CHECK constraint failed: {constraint}"),
+            };
+            Question { text, violated: self.violated(constraint, message) }
+        });
+        questions.collect()
+    }
+
+    /// Keys that come, or go, with these changes: those of one side that the other side has not.
+    fn keys(&self, columns: &[String], comes: bool) -> Vec<Vec<&str>> {
+        let key = |cells: Option<&'_ Vec<Cell>>| {
+            cells.and_then(|cells| {
+                overlay::key(self.flavour, self.shape, columns, cells)
+                    .map(|key| key.into_iter().map(str::to_owned).collect::<Vec<_>>())
+            })
+        };
+        let mut keys: Vec<Vec<&str>> = Vec::new();
+        for change in self.changes {
+            let (own, other) = match comes {
+                true => (change.after.as_ref(), change.before.as_ref()),
+                false => (change.before.as_ref(), change.after.as_ref()),
+            };
+            let Some(found) = own
+                .filter(|_| key(own) != key(other))
+                .and_then(|cells| overlay::key(self.flavour, self.shape, columns, cells))
+            else {
+                continue;
+            };
+            if !keys.contains(&found) {
+                keys.push(found);
+            }
+        }
+        keys
+    }
+
+    /// Keys as a table `belay_key(k0, k1, …)`.
+    fn table(&self, columns: &[String], keys: &[Vec<&str>]) -> Result<String, Unmodelled> {
+        let places = self.shape.all(columns)?;
+        let rows = keys.iter().map(|key| {
+            let values = key.iter().zip(&places);
+            let values =
+                values.map(|(text, at)| self.flavour.value(Some(text), &self.shape.columns[*at]));
+            format!("({})", values.collect::<Vec<_>>().join(", "))
+        });
+        let names: Vec<_> = (0..columns.len()).map(|at| format!("k{at}")).collect();
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        Ok(format!("WITH belay_key({}) AS (VALUES {rows})", names.join(", ")))
+    }
+
+    /// The rows of a table, with what the mirror has written.
+    fn rows_of(&self, table: &str) -> Result<String, Unmodelled> {
+        match self.overlays.values().find(|overlay| overlay.shape.table == table) {
+            Some(overlay) => Ok(format!("({})", overlay.query(self.flavour, false)?)),
+            None => Ok(table.to_owned()),
+        }
+    }
+
+    fn unique(&self, unique: &Unique) -> Result<Option<Question>, Unmodelled> {
+        let keys = self.keys(&unique.columns, true);
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let with = self.table(&unique.columns, &keys)?;
+        let rows = self.rows_of(&self.shape.table)?;
+        let matches = matching(&unique.columns);
+        let places: Vec<_> = (0..unique.columns.len()).map(|at| format!("k{at}")).collect();
+        let text = format!(
+            "{with} SELECT 1 AS one FROM belay_key JOIN {rows} AS belay_other ON {matches} GROUP BY {} HAVING count(*) > 1 LIMIT 1",
+            places.join(", ")
+        );
+        let (table, name) = (&self.shape.name, &unique.name);
+        let message = match self.flavour {
+            Flavour::Postgres => format!(
+                "duplicate key value violates unique constraint \"{name}\" (SQLSTATE 23505, constraint {name} of table {table})"
+            ),
+            Flavour::Sqlite => {
+                let columns = unique.columns.iter().map(|column| format!("{table}.{column}"));
+                let columns = columns.collect::<Vec<_>>().join(", ");
+                format!("UNIQUE constraint failed: {columns}")
+            }
+        };
+        Ok(Some(Question { text, violated: self.violated(name, message) }))
+    }
+
+    fn parent(&self, parent: &Reference) -> Result<Option<Question>, Unmodelled> {
+        let keys = self.keys(&parent.columns, true);
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let with = self.table(&parent.columns, &keys)?;
+        let rows = self.rows_of(&parent.table)?;
+        let matches = matching(&parent.theirs);
+        let text = format!(
+            "{with} SELECT 1 AS one FROM belay_key WHERE NOT EXISTS (SELECT 1 FROM {rows} AS belay_other WHERE {matches}) LIMIT 1"
+        );
+        let (table, name) = (&self.shape.name, &parent.name);
+        let message = match self.flavour {
+            Flavour::Postgres => format!(
+                "insert or update on table \"{table}\" violates foreign key constraint \"{name}\" (SQLSTATE 23503, constraint {name} of table {table})"
+            ),
+            Flavour::Sqlite => "FOREIGN KEY constraint failed".to_owned(),
+        };
+        Ok(Some(Question { text, violated: self.violated(name, message) }))
+    }
+
+    fn child(&self, child: &Reference) -> Result<Option<Question>, Unmodelled> {
+        let keys = self.keys(&child.columns, false);
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        if !child.keeps {
+            return Err(Unmodelled(format!("what becomes of rows of {}", child.table)));
+        }
+        let with = self.table(&child.columns, &keys)?;
+        let rows = self.rows_of(&child.table)?;
+        let matches = matching(&child.theirs);
+        let text = format!(
+            "{with} SELECT 1 AS one FROM belay_key JOIN {rows} AS belay_other ON {matches} LIMIT 1"
+        );
+        let (table, name) = (&self.shape.name, &child.name);
+        let message = match self.flavour {
+            Flavour::Postgres => format!(
+                "update or delete on table \"{table}\" violates foreign key constraint \"{name}\" (SQLSTATE 23503, constraint {name})"
+            ),
+            Flavour::Sqlite => "FOREIGN KEY constraint failed".to_owned(),
+        };
+        Ok(Some(Question { text, violated: self.violated(name, message) }))
+    }
+}
+
+fn matching(columns: &[String]) -> String {
+    let parts = columns.iter().enumerate();
+    let parts = parts.map(|(at, column)| format!("belay_other.{} = k{at}", quoted(column)));
+    parts.collect::<Vec<_>>().join(" AND ")
+}

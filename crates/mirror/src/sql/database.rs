@@ -1,0 +1,345 @@
+//! One database of one mirror: a read-only transaction of its own, and the overlays of the tables that were written.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+
+use belay_host::{AppHost, SqlBegin, SqlTransaction, classify, code};
+use belay_model::{Call, CallId, EffectClass, EffectError, Outcome};
+use serde_json::{Value, json};
+
+use super::{
+    Answered, Blocker, Flavour, Performed, Refused, Unmodelled,
+    checks::Violated,
+    flavour::quoted,
+    overlay::Overlay,
+    postgres,
+    shape::Shape,
+    sqlite,
+    statement::{self, Name, Parsed, Read},
+    writes::Written,
+};
+
+/// A mirror is not worth waiting for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(5);
+
+pub(super) struct Database {
+    name: String,
+    pub(super) flavour: Flavour,
+    transaction: SqlTransaction,
+    /// By the names of tables.
+    pub(super) overlays: BTreeMap<String, Overlay>,
+    shapes: BTreeMap<Name, Arc<Shape>>,
+    /// A statement has failed: PostgreSQL refuses all that come after it.
+    failed: bool,
+}
+
+pub(super) struct Point {
+    overlays: BTreeMap<String, Overlay>,
+}
+
+impl Database {
+    pub(super) async fn open(
+        host: &AppHost,
+        name: &str,
+        flavour: Flavour,
+    ) -> Result<Self, Unmodelled> {
+        let begin =
+            SqlBegin { mirror: true, lock_timeout: Some(LOCK_TIMEOUT), ..SqlBegin::default() };
+        let transaction = host.begin_sql(Some(name), begin).await;
+        let transaction = transaction.map_err(|error| Unmodelled(error.message))?;
+        let (overlays, shapes) = (BTreeMap::new(), BTreeMap::new());
+        let name = name.to_owned();
+        let mut opened = Self { name, flavour, transaction, overlays, shapes, failed: false };
+        if flavour == Flavour::Postgres {
+            let harm = opened.ask(postgres::HIDDEN_HARM, &[]).await?;
+            if harm.first().is_none_or(|row| row[0] != false) {
+                return Err(Unmodelled("operators or casts that may change something".to_owned()));
+            }
+        }
+        Ok(opened)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn close(self) -> impl Future<Output = ()> + Send + 'static {
+        super::close(self.transaction)
+    }
+
+    pub(super) fn point(&self) -> Point {
+        Point { overlays: self.overlays.clone() }
+    }
+
+    pub(super) fn go_back(&mut self, to: Option<&Point>) -> Result<(), Unmodelled> {
+        if self.failed && self.flavour == Flavour::Postgres {
+            return Err(Unmodelled("what comes after a statement that failed".to_owned()));
+        }
+        self.overlays = to.map(|to| to.overlays.clone()).unwrap_or_default();
+        Ok(())
+    }
+
+    pub(super) async fn perform(
+        &mut self,
+        text: &str,
+        params: &[Value],
+    ) -> Result<Performed, Unmodelled> {
+        if self.failed && self.flavour == Flavour::Postgres {
+            return Err(Unmodelled("what comes after a statement that failed".to_owned()));
+        }
+        match self.performed(text, params).await {
+            Ok(performed) => {
+                self.failed |= performed.violated.is_some();
+                Ok(performed)
+            }
+            Err(Refused::Likewise(error)) => {
+                self.failed = true;
+                Ok(Performed::of(Outcome::Err(error)))
+            }
+            Err(Refused::Unmodelled(unmodelled)) => Err(unmodelled),
+        }
+    }
+
+    async fn performed(&mut self, text: &str, params: &[Value]) -> Answered<Performed> {
+        self.is_harmless(text).await?;
+        let parsed = match statement::parse(self.flavour, text) {
+            Ok(parsed) => parsed,
+            // Then nothing stands in the place of a table.
+            Err(_) if self.overlays.is_empty() && self.reads(text, params) => {
+                return self.send(text, params).await.map(Performed::of);
+            }
+            Err(unmodelled) => return Err(unmodelled.into()),
+        };
+        match parsed {
+            Parsed::Read(read) => {
+                if !self.reads(text, params) {
+                    return Err(Unmodelled("a query that may change something".to_owned()).into());
+                }
+                self.read(&read, params).await.map(Performed::of)
+            }
+            Parsed::Lock(read, target, selection) => {
+                let locked = self.locked(&target, selection.as_ref(), params).await?;
+                let outcome = self.read(&read, params).await?;
+                Ok(Performed { outcome, ..locked })
+            }
+            Parsed::Insert(insert) => self.insert(&insert, params).await,
+            Parsed::Update(update) => self.update(&update, params).await,
+            Parsed::Delete(target, selection, returning) => {
+                self.delete(&target, selection.as_ref(), returning.as_deref(), params).await
+            }
+        }
+    }
+
+    /// As far as the words of a text tell.
+    fn reads(&self, text: &str, params: &[Value]) -> bool {
+        classify(&self.call(text, params)) == Ok(EffectClass::Read)
+    }
+
+    fn call(&self, text: &str, params: &[Value]) -> Call {
+        let args = json!({ "database": self.name, "text": text, "params": params });
+        Call { id: CallId(0), op: "sql.query".to_owned(), args: args.to_string(), body: None }
+    }
+
+    /// Nothing that a text could call is more than a question, and nothing of it is made up by the engine.
+    pub(super) async fn is_harmless(&mut self, text: &str) -> Result<(), Unmodelled> {
+        let words = statement::words(self.flavour, text)?;
+        match self.flavour {
+            Flavour::Sqlite => {
+                let guess = sqlite::GUESSES.iter().find(|word| words.contains(**word));
+                guess.map_or(Ok(()), |word| Err(Unmodelled(format!("{word}()"))))
+            }
+            Flavour::Postgres => {
+                let words: Vec<_> = words.into_iter().collect();
+                let rows = self.ask(postgres::HARM, &[json!({ "$array": words })]).await?;
+                match rows.first().map(|row| row[0].clone()) {
+                    Some(Value::Null) => Ok(()),
+                    Some(Value::String(harm)) => Err(Unmodelled(harm)),
+                    _ => Err(Unmodelled("the catalog".to_owned())),
+                }
+            }
+        }
+    }
+
+    /// Sends what was found to be a read.
+    async fn send(&mut self, text: &str, params: &[Value]) -> Answered<Outcome> {
+        let call = self.call(text, params);
+        match self.transaction.perform(&call).await {
+            Outcome::Ok { value, body } => Ok(Outcome::Ok { value, body }),
+            Outcome::Err(error) if is_its_own(&error) => Err(Unmodelled(error.message).into()),
+            Outcome::Err(error) => Err(Refused::Likewise(error)),
+        }
+    }
+
+    /// A question of the mirror's own: its rows.
+    pub(super) async fn ask(
+        &mut self,
+        text: &str,
+        params: &[Value],
+    ) -> Result<Vec<Value>, Unmodelled> {
+        let call = self.call(text, params);
+        match self.transaction.perform(&call).await {
+            Outcome::Ok { value, .. } => Ok(rows(&value)),
+            Outcome::Err(error) => Err(Unmodelled(error.message)),
+        }
+    }
+
+    /// A question made of a statement of the function: what its data make it fail with, the statement would, too.
+    pub(super) async fn derived(&mut self, text: &str, params: &[Value]) -> Answered<Outcome> {
+        let call = self.call(text, params);
+        match self.transaction.perform(&call).await {
+            Outcome::Ok { value, body } => Ok(Outcome::Ok { value, body }),
+            Outcome::Err(error) if is_of_data(&error) => Err(Refused::Likewise(error)),
+            Outcome::Err(error) => Err(Unmodelled(error.message).into()),
+        }
+    }
+
+    async fn read(&mut self, read: &Read, params: &[Value]) -> Answered<Outcome> {
+        if self.overlays.is_empty() {
+            return self.send(&read.text, params).await;
+        }
+        self.has_no_views(read.relations.iter()).await?;
+        let with = self.in_place(read.relations.iter())?;
+        if with.is_empty() {
+            return self.send(&read.text, params).await;
+        }
+        let text = with_first(&with, read)?;
+        self.derived(&text, params).await
+    }
+
+    /// What stands in the place of tables that were written, if a statement names any.
+    pub(super) fn in_place<'n>(
+        &self,
+        relations: impl Iterator<Item = &'n Name>,
+    ) -> Result<Vec<String>, Unmodelled> {
+        let mut with = Vec::new();
+        for name in relations {
+            let Some(overlay) = self.overlays.get(&name.name) else { continue };
+            if name.schema.is_some() {
+                return Err(Unmodelled(format!("{} by the name of its schema", name.name)));
+            }
+            with.push(overlay.in_place(self.flavour)?);
+        }
+        Ok(with)
+    }
+
+    /// Through a view, a table would be read as it was. PostgreSQL's are found by their words.
+    async fn has_no_views(
+        &mut self,
+        relations: impl Iterator<Item = &Name>,
+    ) -> Result<(), Unmodelled> {
+        if self.flavour == Flavour::Postgres {
+            return Ok(());
+        }
+        let views = self.ask(sqlite::VIEWS, &[]).await?;
+        let is_view = |name: &&Name| views.iter().any(|row| row[0] == name.name.as_str());
+        match relations.filter(is_view).map(|name| name.name.clone()).next() {
+            Some(view) => Err(Unmodelled(format!("the view {view}"))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn shape(&mut self, name: &Name) -> Result<Arc<Shape>, Unmodelled> {
+        if let Some(known) = self.shapes.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let shape = match self.flavour {
+            Flavour::Postgres => {
+                let schema = name.schema.iter().map(|schema| format!("{}.", quoted(schema)));
+                let full: String = schema.chain([quoted(&name.name)]).collect();
+                let rows = self.ask(postgres::SHAPE, &[full.into()]).await?;
+                postgres::shape(&rows, &name.name)?
+            }
+            Flavour::Sqlite => {
+                let named = [name.name.clone().into()];
+                let table = self.ask(sqlite::TABLE, &named).await?;
+                let columns = self.ask(sqlite::COLUMNS, &named).await?;
+                let uniques = self.ask(sqlite::UNIQUES, &named).await?;
+                let references = self.ask(sqlite::REFERENCES, &named).await?;
+                let told = sqlite::Told {
+                    table: &table,
+                    columns: &columns,
+                    uniques: &uniques,
+                    references: &references,
+                };
+                sqlite::shape(&name.name, &told)?
+            }
+        };
+        for check in &shape.checks {
+            self.is_harmless(&check.text).await?;
+        }
+        let shape = Arc::new(shape);
+        self.shapes.insert(name.clone(), Arc::clone(&shape));
+        Ok(shape)
+    }
+
+    /// The first thing that does not hold after a write.
+    pub(super) async fn violated(
+        &mut self,
+        written: &Written,
+    ) -> Result<Option<Violated>, Unmodelled> {
+        let checks = written.checks(self);
+        if let Some(violated) = checks.of_values() {
+            return Ok(Some(violated));
+        }
+        for question in checks.questions()? {
+            if !self.ask(&question.text, &[]).await?.is_empty() {
+                return Ok(Some(question.violated));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Who holds what rows, or a table, are needed for.
+    pub(super) async fn blockers(
+        &mut self,
+        shape: &Shape,
+        lockers: Vec<String>,
+    ) -> Result<Vec<Blocker>, Unmodelled> {
+        if self.flavour == Flavour::Sqlite {
+            return Ok(Vec::new());
+        }
+        let params = [json!({ "$array": lockers }), shape.number.clone().into()];
+        let rows = self.ask(postgres::LOCKS, &params).await?;
+        let blocker = |row: &Value| Blocker {
+            what: shape.name.clone(),
+            number: row[0].as_str().unwrap_or_default().to_owned(),
+            age_ms: row[1].as_f64().unwrap_or_default(),
+            waiting: row[2].as_f64().unwrap_or_default(),
+        };
+        Ok(rows.iter().map(blocker).collect())
+    }
+}
+
+/// Rows of an answer.
+pub(super) fn rows(answer: &str) -> Vec<Value> {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    answer["rows"].as_array().cloned().unwrap_or_default()
+}
+
+/// The statement with what stands in the place of tables before it.
+fn with_first(with: &[String], read: &Read) -> Result<String, Unmodelled> {
+    let with = with.join(", ");
+    let Some(own) = &read.query.with else { return Ok(format!("WITH {with} {}", read.text)) };
+    if own.recursive {
+        return Err(Unmodelled("a recursive query of what was written".to_owned()));
+    }
+    let mut rest = read.query.clone();
+    let own = rest.with.take().map(|own| own.cte_tables).unwrap_or_default();
+    let own: Vec<_> = own.iter().map(ToString::to_string).collect();
+    Ok(format!("WITH {with}, {} {rest}", own.join(", ")))
+}
+
+fn state(error: &EffectError) -> Option<&str> {
+    let (_, after) = error.message.split_once("SQLSTATE ")?;
+    after.get(..5)
+}
+
+/// Whether only the mirror's own statement would fail so: its role may not, it is read-only, it waits for nothing.
+fn is_its_own(error: &EffectError) -> bool {
+    let passing = [code::SQL_UNAVAILABLE, code::SQL_CONFLICT, code::SQL_TIMEOUT, code::SQL_REFUSED];
+    passing.contains(&error.code.as_str()) || matches!(state(error), Some("42501" | "25006"))
+}
+
+/// Whether the data have made it fail (class 22), not the way that it was asked.
+fn is_of_data(error: &EffectError) -> bool {
+    state(error).is_some_and(|state| state.starts_with("22"))
+}

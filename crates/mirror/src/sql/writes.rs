@@ -1,0 +1,400 @@
+//! Writes that are not made: which rows a statement would write, and what they would be.
+//!
+//! Each is one question that finds the rows as the mirror sees them, with what every column would become; the answer goes
+//! to the overlay, if all that has to hold for it does.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use belay_host::code;
+use belay_model::{EffectError, Outcome};
+use serde_json::Value;
+use sqlparser::ast::{Expr, SelectItem};
+
+use super::{
+    Answered, Flavour, Performed, Unmodelled,
+    checks::{Change, Checks},
+    database::{self, Database},
+    flavour::quoted,
+    overlay::{self, Cell, Found, Overlay, ROWS_MAX},
+    shape::{Affinity, Shape},
+    statement::{self, Inserting, Source, Target, Texts, Updating},
+};
+
+/// What a statement would leave.
+pub(super) struct Written {
+    shape: Arc<Shape>,
+    /// The overlays as they would be after it.
+    overlays: BTreeMap<String, Overlay>,
+    changes: Vec<Change>,
+}
+
+impl Written {
+    pub(super) fn checks(&self, database: &Database) -> Checks<'_> {
+        Checks {
+            flavour: database.flavour,
+            shape: &self.shape,
+            overlays: &self.overlays,
+            changes: &self.changes,
+        }
+    }
+}
+
+impl Database {
+    /// The rows that a condition finds, with what `more` says of each.
+    async fn find(
+        &mut self,
+        (shape, target): (&Arc<Shape>, &Target),
+        (more, selection): (&[String], Option<&Expr>),
+        (mut texts, params): (Texts, &[Value]),
+    ) -> Answered<Vec<(Found, Vec<Cell>)>> {
+        let relations = selection.map(|it| statement::relations(self.flavour, it));
+        let with = self.in_place(relations.iter().flatten())?;
+        let rows = match self.overlays.get(&shape.name) {
+            Some(overlay) => overlay.query(self.flavour, true)?,
+            None => Overlay::new(Arc::clone(shape)).query(self.flavour, true)?,
+        };
+        let columns = shape.columns.iter().map(|column| self.flavour.shown(column));
+        let first = ["belay_row".to_owned(), "belay_locker".to_owned()];
+        let all: Vec<String> =
+            first.into_iter().chain(columns).chain(more.iter().cloned()).collect();
+        let all: Vec<_> = all.iter().enumerate().map(|(at, it)| format!("{it} AS c{at}")).collect();
+        let (with, alias) = (with_clause(&with), quoted(&target.alias));
+        let mut text = format!("{with}SELECT {} FROM ({rows}) AS {alias}", all.join(", "));
+        if let Some(selection) = selection {
+            text = format!("{text} WHERE {}", texts.of(selection));
+        }
+        let text = format!("{text} LIMIT {}", ROWS_MAX + 1);
+        let outcome = self.derived(&text, &texts.params(params)?).await?;
+        let rows = answered(&outcome);
+        if rows.len() > ROWS_MAX {
+            return Err(Unmodelled(format!("more than {ROWS_MAX} rows of {}", shape.name)).into());
+        }
+        Ok(rows.iter().map(|row| found(row, shape.columns.len())).collect())
+    }
+
+    /// What has the rows in hand that a statement finds, and who else.
+    pub(super) async fn locked(
+        &mut self,
+        target: &Target,
+        selection: Option<&Expr>,
+        params: &[Value],
+    ) -> Answered<Performed> {
+        let shape = self.shape(&target.name).await?;
+        let texts = Texts::default();
+        let found = self.find((&shape, target), (&[], selection), (texts, params)).await?;
+        let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
+        self.in_hand(&shape, &rows).await
+    }
+
+    async fn in_hand(&mut self, shape: &Shape, rows: &[&Found]) -> Answered<Performed> {
+        let flavour = self.flavour;
+        let keys = rows.iter().filter_map(|row| overlay::named(flavour, shape, &row.cells));
+        let lockers = rows.iter().map(|row| row.locker.clone()).filter(|it| it != "0").collect();
+        let mut performed = Performed::of(Outcome::json("null"));
+        performed.keys = keys.map(|key| format!("{}.{key}", self.name())).collect();
+        performed.blockers = self.blockers(shape, lockers).await?;
+        Ok(performed)
+    }
+
+    pub(super) async fn update(
+        &mut self,
+        update: &Updating,
+        params: &[Value],
+    ) -> Answered<Performed> {
+        let shape = self.shape(&update.target.name).await?;
+        let mut texts = Texts::default();
+        let mut set = Vec::new();
+        for (name, expr) in &update.set {
+            let at = shape.at(name)?;
+            if shape.columns[at].made_up {
+                return Err(Unmodelled(format!("SET {name}, which the engine makes up")).into());
+            }
+            let relations = statement::relations(self.flavour, expr);
+            if !relations.is_empty() {
+                return Err(Unmodelled(format!("SET {name} to what a query finds")).into());
+            }
+            set.push((at, self.flavour.stored(&texts.of(expr), &shape.columns[at])));
+        }
+        let more: Vec<String> = set.iter().map(|(_, text)| text.clone()).collect();
+        let selection = update.selection.as_ref();
+        let target = (&shape, &update.target);
+        let found = self.find(target, (&more, selection), (texts, params)).await?;
+        let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
+        let performed = self.in_hand(&shape, &rows).await?;
+        let mut changes = Vec::new();
+        for (row, values) in &found {
+            let mut after = row.cells.clone();
+            for ((at, _), value) in set.iter().zip(values) {
+                fits(self.flavour, &shape, *at, value)?;
+                after[*at] = value.clone();
+            }
+            changes.push(Change { before: Some(row.cells.clone()), after: Some(after) });
+        }
+        let rows: Vec<&str> = rows.iter().map(|found| found.row.as_str()).collect();
+        let returning = (update.returning.as_deref(), &update.target, params);
+        self.write((shape, &rows, changes), performed, returning).await
+    }
+
+    pub(super) async fn delete(
+        &mut self,
+        target: &Target,
+        selection: Option<&Expr>,
+        returning: Option<&[SelectItem]>,
+        params: &[Value],
+    ) -> Answered<Performed> {
+        let shape = self.shape(&target.name).await?;
+        let texts = Texts::default();
+        let found = self.find((&shape, target), (&[], selection), (texts, params)).await?;
+        let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
+        let performed = self.in_hand(&shape, &rows).await?;
+        let changes =
+            rows.iter().map(|row| Change { before: Some(row.cells.clone()), after: None });
+        let changes = changes.collect();
+        let rows: Vec<&str> = rows.iter().map(|found| found.row.as_str()).collect();
+        self.write((shape, &rows, changes), performed, (returning, target, params)).await
+    }
+
+    pub(super) async fn insert(
+        &mut self,
+        insert: &Inserting,
+        params: &[Value],
+    ) -> Answered<Performed> {
+        let shape = self.shape(&insert.target.name).await?;
+        let columns = match insert.columns.is_empty() && !matches!(insert.source, Source::Defaults)
+        {
+            true => (0..shape.columns.len()).collect(),
+            false => shape.all(&insert.columns)?,
+        };
+        let mut texts = Texts::default();
+        let given = self.given(insert, &shape, &columns, &mut texts)?;
+        let defaults = self.defaults(&shape, &columns).await?;
+        let rows = match given {
+            None => vec![Value::Array(Vec::new())],
+            Some(text) => {
+                let outcome = self.derived(&text, &texts.params(params)?).await?;
+                answered(&outcome)
+            }
+        };
+        if rows.len() > ROWS_MAX {
+            return Err(Unmodelled(format!("more than {ROWS_MAX} rows of {}", shape.name)).into());
+        }
+        let mut changes = Vec::new();
+        for row in &rows {
+            let mut after = defaults.clone();
+            for (place, at) in columns.iter().enumerate() {
+                let value = Cell::Text(row[place].as_str().map(str::to_owned));
+                let column = &shape.columns[*at];
+                after[*at] = match column.made_up && value.is_null(self.flavour) {
+                    true => Cell::Unknown,
+                    false => value,
+                };
+                fits(self.flavour, &shape, *at, &after[*at])?;
+            }
+            changes.push(Change { before: None, after: Some(after) });
+        }
+        let blockers = self.blockers(&shape, Vec::new()).await?;
+        let mut performed = Performed::of(Outcome::json("null"));
+        let after = changes.iter().filter_map(|change| change.after.as_deref());
+        let keys = after.filter_map(|cells| overlay::named(self.flavour, &shape, cells));
+        performed.keys = keys.map(|key| format!("{}.{key}", self.name())).collect();
+        performed.blockers = blockers;
+        let returning = (insert.returning.as_deref(), &insert.target, params);
+        self.write((shape, &[], changes), performed, returning).await
+    }
+
+    /// A query of the rows that are to be inserted, by `columns`.
+    fn given(
+        &self,
+        insert: &Inserting,
+        shape: &Shape,
+        columns: &[usize],
+        texts: &mut Texts,
+    ) -> Result<Option<String>, Unmodelled> {
+        match &insert.source {
+            Source::Defaults => Ok(None),
+            Source::Rows(rows) => {
+                let rows = rows.iter().map(|row| self.values(row, shape, columns, texts));
+                let rows = rows.collect::<Result<Vec<_>, _>>()?;
+                Ok(Some(format!("VALUES {}", rows.join(", "))))
+            }
+            Source::Query(query) => {
+                let relations = statement::relations(self.flavour, &**query);
+                let with = self.in_place(relations.iter())?;
+                let names: Vec<_> = (0..columns.len()).map(|at| format!("v{at}")).collect();
+                let values = columns.iter().zip(&names);
+                let values =
+                    values.map(|(at, name)| self.flavour.stored(name, &shape.columns[*at]));
+                let values: Vec<_> =
+                    values.enumerate().map(|(at, text)| format!("{text} AS c{at}")).collect();
+                let (values, names) = (values.join(", "), names.join(", "));
+                let (with, query) = (with_clause(&with), texts.of(&**query));
+                // The names of a query's columns are those that its place gives them, in either engine.
+                Ok(Some(format!(
+                    "{with}{} belay_given({names}) AS ({query}) SELECT {values} FROM belay_given LIMIT {}",
+                    if with.is_empty() { "WITH" } else { "," },
+                    ROWS_MAX + 1
+                )))
+            }
+        }
+    }
+
+    /// One row of VALUES.
+    fn values(
+        &self,
+        row: &[Option<Expr>],
+        shape: &Shape,
+        columns: &[usize],
+        texts: &mut Texts,
+    ) -> Result<String, Unmodelled> {
+        if row.len() != columns.len() {
+            return Err(Unmodelled("a row that does not have a value for each column".to_owned()));
+        }
+        let values = row.iter().zip(columns).map(|(expr, at)| match expr {
+            None => Err(Unmodelled("DEFAULT among values".to_owned())),
+            Some(expr) if !statement::relations(self.flavour, expr).is_empty() => {
+                Err(Unmodelled("VALUES that a query finds".to_owned()))
+            }
+            Some(expr) => Ok(self.flavour.stored(&texts.of(expr), &shape.columns[*at])),
+        });
+        Ok(format!("({})", values.collect::<Result<Vec<_>, _>>()?.join(", ")))
+    }
+
+    /// A row of what columns have where nothing is given for them.
+    async fn defaults(&mut self, shape: &Shape, given: &[usize]) -> Answered<Vec<Cell>> {
+        let mut row = vec![Cell::Text(None); shape.columns.len()];
+        let mut asked = Vec::new();
+        for (at, column) in shape.columns.iter().enumerate() {
+            if given.contains(&at) {
+                continue;
+            }
+            match &column.default {
+                _ if column.made_up => row[at] = Cell::Unknown,
+                None if self.flavour == Flavour::Sqlite => {
+                    row[at] = Cell::Text(Some("NULL".to_owned()));
+                }
+                None => {}
+                Some(text) if self.is_harmless(text).await.is_ok() => {
+                    asked.push((at, self.flavour.stored(text, column)));
+                }
+                Some(_) => row[at] = Cell::Unknown,
+            }
+        }
+        if asked.is_empty() {
+            return Ok(row);
+        }
+        let texts: Vec<_> =
+            asked.iter().enumerate().map(|(at, (_, text))| format!("{text} AS c{at}")).collect();
+        let outcome = self.derived(&format!("SELECT {}", texts.join(", ")), &[]).await?;
+        let values = answered(&outcome);
+        for (place, (at, _)) in asked.iter().enumerate() {
+            let value = values.first().and_then(|values| values[place].as_str());
+            row[*at] = Cell::Text(value.map(str::to_owned));
+        }
+        Ok(row)
+    }
+
+    /// Takes changes into the overlay, if they may be; `rows` are those that go.
+    async fn write(
+        &mut self,
+        (shape, rows, changes): (Arc<Shape>, &[&str], Vec<Change>),
+        mut performed: Performed,
+        (returning, target, params): (Option<&[SelectItem]>, &Target, &[Value]),
+    ) -> Answered<Performed> {
+        let mut overlays = self.overlays.clone();
+        let overlay =
+            overlays.entry(shape.name.clone()).or_insert_with(|| Overlay::new(Arc::clone(&shape)));
+        rows.iter().for_each(|row| overlay.remove(row));
+        for change in &changes {
+            if let Some(after) = &change.after {
+                overlay.insert(after.clone())?;
+            }
+        }
+        let written = Written { shape, overlays, changes };
+        if let Some(violated) = self.violated(&written).await? {
+            let code = if violated.message.contains("SQLSTATE 22") {
+                code::SQL_FAILED
+            } else {
+                code::SQL_CONSTRAINT
+            };
+            let message = violated.message;
+            performed.outcome = Outcome::Err(EffectError { code: code.to_owned(), message });
+            performed.violated = Some((violated.constraint, violated.table));
+            return Ok(performed);
+        }
+        performed.outcome = match returning {
+            Some(items) => self.returned(&written, items, target, params).await?,
+            None => changed(written.changes.len(), "[]", "[]"),
+        };
+        self.overlays = written.overlays;
+        Ok(performed)
+    }
+
+    /// What RETURNING says of the rows that were written.
+    async fn returned(
+        &mut self,
+        written: &Written,
+        items: &[SelectItem],
+        target: &Target,
+        params: &[Value],
+    ) -> Answered<Outcome> {
+        let mut texts = Texts::default();
+        let items: Vec<_> = items.iter().map(|item| texts.of(item)).collect();
+        let Written { shape, changes, .. } = written;
+        let rows = changes.iter().filter_map(|it| it.after.as_ref().or(it.before.as_ref()));
+        let rows = rows.map(|cells| {
+            let values = overlay::values(self.flavour, shape, cells)?;
+            Ok(format!("({})", values.join(", ")))
+        });
+        let rows = rows.collect::<Result<Vec<_>, Unmodelled>>()?;
+        let (alias, names) = (quoted(&target.alias), overlay::names(shape).join(", "));
+        let count = rows.len();
+        let rows = match rows.is_empty() {
+            true => {
+                let table = &shape.table;
+                format!("SELECT {names} FROM {table} WHERE 1 = 0")
+            }
+            false => format!("VALUES {}", rows.join(", ")),
+        };
+        let items = items.join(", ");
+        let text = format!("WITH {alias}({names}) AS ({rows}) SELECT {items} FROM {alias}");
+        let outcome = self.derived(&text, &texts.params(params)?).await?;
+        let Outcome::Ok { value, .. } = &outcome else { return Ok(outcome) };
+        let answer: Value = serde_json::from_str(value).unwrap_or_default();
+        Ok(changed(count, &answer["columns"].to_string(), &answer["rows"].to_string()))
+    }
+}
+
+fn changed(count: usize, columns: &str, rows: &str) -> Outcome {
+    Outcome::json(format!(r#"{{"columns":{columns},"rows":{rows},"changed":{count}}}"#))
+}
+
+fn with_clause(with: &[String]) -> String {
+    if with.is_empty() { String::new() } else { format!("WITH {} ", with.join(", ")) }
+}
+
+fn answered(outcome: &Outcome) -> Vec<Value> {
+    match outcome {
+        Outcome::Ok { value, .. } => database::rows(value),
+        Outcome::Err(_) => Vec::new(),
+    }
+}
+
+fn found(row: &Value, columns: usize) -> (Found, Vec<Cell>) {
+    let text = |at: usize| row[at].as_str().map(str::to_owned);
+    let cells = (0..columns).map(|at| Cell::Text(text(at + 2))).collect();
+    let more = row.as_array().map_or(0, Vec::len).saturating_sub(columns + 2);
+    let more = (0..more).map(|at| Cell::Text(text(at + 2 + columns))).collect();
+    let (row, locker) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
+    (Found { row, locker, cells }, more)
+}
+
+/// A text that SQLite would try to make a number of is not modelled, nor is what has no text.
+fn fits(flavour: Flavour, shape: &Shape, at: usize, value: &Cell) -> Result<(), Unmodelled> {
+    let column = &shape.columns[at];
+    let is_text = matches!(value, Cell::Text(Some(text)) if text.starts_with('\''));
+    let numeric = matches!(column.affinity, Affinity::Numeric | Affinity::Real);
+    if flavour == Flavour::Sqlite && is_text && numeric {
+        return Err(Unmodelled(format!("a text as {}.{}", shape.name, column.name)));
+    }
+    Ok(())
+}

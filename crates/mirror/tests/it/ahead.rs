@@ -1,0 +1,199 @@
+//! Mirrors of databases: they see what they write, foresee what is forbidden, and change nothing.
+//!
+//! The code asks a service whether to do its work. It is told no, and its mirror, which is told what the service answered
+//! last, is told yes: whatever is done is done by the mirror alone.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, extract::State, routing::get};
+use belay_mirror::Mirrored;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::world::{World, spec};
+
+const BOTH: [&str; 2] = ["main", "ledger"];
+
+const TABLES: [&str; 4] = [
+    "CREATE TABLE account (name VARCHAR(20) PRIMARY KEY, sum INTEGER NOT NULL CHECK (sum >= 0), note TEXT DEFAULT 'none')",
+    "CREATE TABLE entry (number INTEGER PRIMARY KEY, account VARCHAR(20) NOT NULL REFERENCES account (name), amount NUMERIC(10, 2), UNIQUE (account, number))",
+    "INSERT INTO account (name, sum) VALUES ('a', 100), ('b', 50), ('it''s \\ \"c\"', 0)",
+    "INSERT INTO entry VALUES (1, 'a', 1.50), (2, 'a', 2.25)",
+];
+
+/// Answers late, so that mirrors come to their end before their originals go on.
+struct Gate {
+    url: String,
+    says: Arc<Mutex<(&'static str, Duration)>>,
+}
+
+impl Gate {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let says = Arc::new(Mutex::new(("no", Duration::ZERO)));
+        let answer = |State(says): State<Arc<Mutex<(&'static str, Duration)>>>| async move {
+            let (word, delay) = *says.lock().await;
+            tokio::time::sleep(delay).await;
+            word
+        };
+        let router = Router::new().fallback(get(answer)).with_state(Arc::clone(&says));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, says }
+    }
+
+    /// Has mirrors be told that it says yes, and their originals that it does not.
+    async fn says_yes(&self, world: &World, delay: Duration) {
+        *self.says.lock().await = ("yes", Duration::ZERO);
+        let spec = spec(&json!({ "ways": ["transfer"] }));
+        let asked = format!(
+            "return transaction({spec}, [async () => (await http.get('{}')).text()], []);",
+            self.url
+        );
+        assert_eq!(world.ok(&asked).await, json!("yes"));
+        *self.says.lock().await = ("no", delay);
+    }
+}
+
+/// A transaction that does `body` where the service says yes, with `db` and `expect`.
+fn asking(gate: &Gate, database: &str, body: &str) -> String {
+    let spec = spec(&json!({ "ways": ["transfer"], "predict": true, "retries": 0 }));
+    format!(
+        "const db = sql.database('{database}');
+         const expect = (found, wanted) => {{ const [one, other] = [JSON.stringify(found), JSON.stringify(wanted)]; if (one !== other) throw new Error(one + ' is not ' + other); }};
+         return transaction({spec}, [async () => {{
+            const answer = await http.get('{}');
+            if ((await answer.text()) !== 'yes') return 'no';
+            {body}
+            return 'yes';
+         }}], []);",
+        gate.url
+    )
+}
+
+/// What its mirror has done; tried again with more time until it has come to an end.
+async fn mirrored(world: &World, gate: &Gate, database: &str, body: &str) -> Mirrored {
+    let code = asking(gate, database, body);
+    for delay_ms in [10, 100, 1_000, 10_000] {
+        gate.says_yes(world, Duration::from_millis(delay_ms)).await;
+        let finished = world.run(&code).await;
+        assert_eq!(finished.result.as_deref(), Ok("\"no\""), "the original does nothing");
+        let story = world.book.stories(|_| true, 1).remove(0);
+        let mirror = story.mirror.clone().unwrap();
+        if mirror.ended.is_some() || mirror.unmodelled.is_some() {
+            return mirror;
+        }
+    }
+    panic!("the mirror does not come to its end: {body}");
+}
+
+async fn bank() -> World {
+    let world = World::with_server().await;
+    for database in BOTH {
+        for text in TABLES {
+            let text =
+                if database == "main" { text.replace("\\\\", "\\") } else { text.to_owned() };
+            world.sql(database, &text).await;
+        }
+    }
+    world
+}
+
+/// What is in a database.
+async fn content(world: &World, database: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    for table in ["account", "entry"] {
+        all.push(world.sql(database, &format!("SELECT * FROM {table} ORDER BY 1")).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn what_it_writes_is_seen_by_itself_alone() {
+    let (world, gate) = (bank().await, Gate::start().await);
+    for database in BOTH {
+        let before = content(&world, database).await;
+        for body in [
+            "await db.execute(\"UPDATE account SET sum = sum - $1 WHERE name = $2\", [30, 'a']);
+             await db.execute(\"UPDATE account SET sum = sum + $1 WHERE name = $2\", [30, 'b']);
+             expect(await db.query('SELECT name, sum FROM account WHERE sum > 0 ORDER BY name'), [{ name: 'a', sum: 70 }, { name: 'b', sum: 80 }]);
+             expect(await db.one('SELECT sum(sum) AS all FROM account'.replace('all', 'total')), { total: 150 });",
+            "expect(await db.execute(\"UPDATE account SET sum = 1, note = name || $1 WHERE sum < $2\", ['!', 60]), { changed: 2 });
+             expect(await db.execute(\"UPDATE account SET sum = sum + 1 WHERE sum = 1\"), { changed: 2 });
+             expect((await db.query('SELECT sum, note FROM account ORDER BY name')).map(Object.values), [[100, 'none'], [2, 'b!'], [2, `it's \\\\ \"c\"!`]]);",
+            "await db.execute(\"INSERT INTO account (name, sum) VALUES ($1, $2), ('e', 5)\", ['d', 4]);
+             expect(await db.query(\"SELECT * FROM account WHERE name IN ('d', 'e') ORDER BY name\"), [{ name: 'd', sum: 4, note: 'none' }, { name: 'e', sum: 5, note: 'none' }]);
+             await db.execute(\"UPDATE account SET name = 'f' WHERE name = 'd'\");
+             await db.execute(\"DELETE FROM account WHERE name = 'e'\");
+             expect((await db.query('SELECT name FROM account ORDER BY sum DESC')).map((row) => row.name), ['a', 'b', 'f', `it's \\\\ \"c\"`]);",
+            "expect(await db.query(\"DELETE FROM entry WHERE number = 1 RETURNING account, number + 1 AS next\"), [{ account: 'a', next: 2 }]);
+             expect(await db.query(\"UPDATE account AS it SET sum = it.sum * 2 WHERE it.name = 'b' RETURNING sum AS doubled\"), [{ doubled: 100 }]);
+             expect(await db.query(\"INSERT INTO entry (number, account) VALUES (9, 'b') RETURNING number, amount\"), [{ number: 9, amount: null }]);
+             expect(await db.query('SELECT e.number, a.sum FROM entry e JOIN account a ON a.name = e.account ORDER BY e.number'), [{ number: 2, sum: 100 }, { number: 9, sum: 100 }]);",
+            "await db.execute(\"INSERT INTO entry SELECT number + $1, account, amount FROM entry\", [10]);
+             expect(await db.query('WITH own AS (SELECT account, count(*) AS n FROM entry GROUP BY account) SELECT n FROM own'), [{ n: 4 }]);
+             expect(await db.execute('DELETE FROM entry'), { changed: 4 });
+             expect(await db.query('SELECT * FROM entry'), []);
+             await db.execute(\"DELETE FROM account WHERE name = 'a'\");
+             expect((await db.query('SELECT name FROM account ORDER BY name')).length, 2);",
+            "expect(await db.query('SELECT count(*) AS n FROM account WHERE sum > (SELECT avg(sum) FROM account)'), [{ n: 1 }]);
+             await db.execute(\"UPDATE account SET sum = 0 WHERE name = 'a' AND EXISTS (SELECT 1 FROM entry WHERE account = 'a')\");
+             expect(await db.query('SELECT count(*) AS n FROM account WHERE sum > (SELECT avg(sum) FROM account)'), [{ n: 1 }]);
+             expect(await db.one('SELECT max(sum) AS most FROM account'), { most: 50 });",
+        ] {
+            let mirror = mirrored(&world, &gate, database, body).await;
+            assert_eq!(mirror.ended.as_deref(), Some("done"), "{database}: {body}\n{mirror:#?}");
+        }
+        assert_eq!(content(&world, database).await, before, "{database}");
+    }
+}
+
+/// What the database would refuse is refused, by the name of the same constraint.
+#[tokio::test]
+async fn what_a_constraint_forbids_is_foreseen() {
+    let (world, gate) = (bank().await, Gate::start().await);
+    for (text, names) in [
+        ("UPDATE account SET sum = sum - 200 WHERE name = 'a'", ["sum >= 0", "account_sum_check"]),
+        ("UPDATE account SET sum = NULL WHERE name = 'a'", ["account.sum", "\"sum\""]),
+        ("INSERT INTO account VALUES ('a', 1, '')", ["account.name", "account_pkey"]),
+        ("UPDATE account SET name = 'b' WHERE name = 'a'", ["account.name", "account_pkey"]),
+        ("INSERT INTO entry VALUES (3, 'nobody', 1)", ["FOREIGN KEY", "entry_account_fkey"]),
+        ("DELETE FROM account WHERE name = 'a'", ["FOREIGN KEY", "entry_account_fkey"]),
+        ("INSERT INTO entry VALUES (7, 'b', 1), (7, 'b', 2)", ["entry.number", "entry_pkey"]),
+    ] {
+        for (database, name) in BOTH.into_iter().zip(names) {
+            let before = content(&world, database).await;
+            let mirror =
+                mirrored(&world, &gate, database, &format!("await db.execute(\"{text}\");")).await;
+            let ended = mirror.ended.unwrap_or_default();
+            assert!(ended.contains(name), "{database}: {text}: {ended} {:?}", mirror.unmodelled);
+            // The engine itself says the same.
+            let code = format!("await sql.database('{database}').execute(\"{text}\")");
+            let refused = world.run(&code).await.result.unwrap_err().to_string();
+            assert!(refused.contains(name), "{database}: {text}: {refused}");
+            assert_eq!(content(&world, database).await, before);
+        }
+    }
+    let long = "await db.execute('INSERT INTO account VALUES ($1, 0, $1)', ['x'.repeat(21)]);";
+    let ended = mirrored(&world, &gate, "ledger", long).await.ended.unwrap_or_default();
+    assert!(ended.contains("too long"), "{ended}");
+    let zero = "await db.execute(\"UPDATE account SET sum = 1 / (sum - 100) WHERE name = 'a'\");";
+    let ended = mirrored(&world, &gate, "ledger", zero).await.ended.unwrap_or_default();
+    assert!(ended.contains("22012"), "{ended}");
+}
+
+#[tokio::test]
+async fn one_within_another_is_undone_alone() {
+    let (world, gate) = (bank().await, Gate::start().await);
+    let inner = spec(&json!({ "id": "inner", "ways": ["inner"] }));
+    for database in BOTH {
+        let body = format!(
+            "await db.execute(\"UPDATE account SET sum = 1 WHERE name = 'a'\");
+             try {{ await transaction({inner}, [async () => {{ await kv.put('n', 1); await db.execute(\"UPDATE account SET sum = 2 WHERE name = 'a'\"); throw new Error('no'); }}], []); }} catch {{}}
+             expect(await kv.get('n'), null);
+             expect(await db.one(\"SELECT sum FROM account WHERE name = 'a'\"), {{ sum: 1 }});"
+        );
+        let mirror = mirrored(&world, &gate, database, &body).await;
+        assert_eq!(mirror.ended.as_deref(), Some("done"), "{database}: {mirror:#?}");
+    }
+}
