@@ -3,6 +3,8 @@
 //!
 //! The same function without `@predict` and with it, over the kv, SQLite and PostgreSQL, beside the same logic in Node with the `pg`
 //! package and a retry loop. After each run all money is counted ([`money`]); that it is not all there fails the benchmark.
+//!
+//! `BELAY_BENCH_ONLY=kv.slow` runs the cells of which the names begin so, for whoever works on one of them.
 
 mod bank;
 mod cell;
@@ -67,10 +69,18 @@ pub(crate) fn cells(length: Length) -> anyhow::Result<()> {
         let competitors: Vec<Competitor> =
             competitors.filter(|it| cell::is_there(&world, &report, store, *it)).collect();
         for scenario in scenarios(store, length) {
+            if !is_wanted(store, scenario) {
+                continue;
+            }
             compare(&world, &report, (store, scenario), &competitors, length)?;
         }
     }
     world.stop()
+}
+
+fn is_wanted(store: Store, scenario: Scenario) -> bool {
+    let only = std::env::var("BELAY_BENCH_ONLY").unwrap_or_default();
+    format!("{}.{}", store.name(), scenario.name).starts_with(&only)
 }
 
 /// A short run has one that fails by itself, or one where others are in the way.

@@ -189,6 +189,12 @@ impl World {
         Ok(all.iter().filter(|known| known["app"] == *app.as_str()).cloned().collect())
     }
 
+    /// The same without the last ones, for people.
+    pub(super) fn counts(&self, bank: &Bank) -> String {
+        let all = self.known_of_all(bank).unwrap_or_default();
+        all.iter().map(Value::to_string).collect()
+    }
+
     /// Its connections to databases end with it.
     pub(super) fn close(&self, bank: Bank) -> anyhow::Result<()> {
         match &bank.kind {

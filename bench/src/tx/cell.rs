@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use serde_json::Value;
 
 use super::{
@@ -54,13 +55,16 @@ pub(super) fn measure(
     pool: &mut Pool,
 ) -> anyhow::Result<()> {
     let deadlocks = deadlocks(world, store)?;
+    let name = format!("{}.{}.{clients}.{}", store.name(), scenario.name, competitor.name());
+    eprintln!("bench: tx {name}");
     let bank = world.open(store, competitor, 1)?;
-    let run = load::run(world, &bank, scenario, (clients, time))?;
+    let run = load::run(world, &bank, scenario, (clients, time));
+    let run = run.with_context(|| format!("{name}: {}", world.counts(&bank)))?;
+    run.insist()?;
     let in_vain = money::check(&run.records, &bank.audit()?, &world.provider)?;
     let known = world.known(&bank)?;
     world.close(bank)?;
     let deadlocks = deadlocks.map(|before| after(world, before)).transpose()?;
-    let name = format!("{}.{}.{clients}.{}", store.name(), scenario.name, competitor.name());
     let cell = Cell { name, run, in_vain, known, deadlocks };
     cell.print(report);
     if competitor == Competitor::Predict {
@@ -145,6 +149,8 @@ impl Cell {
         figure("told.brier", told("/quality/brier/0"), "mean square");
         figure("told.brier_of_rate", told("/quality/brier/1"), "mean square");
         figure("told.lead", told("/quality/lead_ms"), "ms");
+        let trusted = known.pointer("/quality/trusted").and_then(Value::as_bool);
+        figure("told.trusted", trusted.map(|it| f64::from(u8::from(it))), "at the end");
         figure("told.diverted", told("/diverted"), "transactions");
         figure("told.called", told("/called"), "forecasts");
         figure("told.mirrored", told("/mirrored"), "transactions");

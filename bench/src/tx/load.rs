@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use super::{
@@ -37,6 +37,8 @@ pub(super) struct Record {
     pub(super) attempts: u32,
     pub(super) began: Instant,
     pub(super) took: Duration,
+    /// What the client was told of a failure.
+    pub(super) why: String,
 }
 
 /// One run.
@@ -56,6 +58,14 @@ impl Run {
     /// What counts for the figures.
     pub(super) fn measured(&self) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(|record| record.began >= self.start)
+    }
+
+    /// One in which nothing is done shows nothing.
+    pub(super) fn insist(&self) -> anyhow::Result<()> {
+        let done = self.records.iter().any(|record| record.became == Became::Done);
+        let why = self.records.iter().map(|record| &record.why).find(|why| !why.is_empty());
+        ensure!(done, "no order was done; the first that failed did so for {why:?}");
+        Ok(())
     }
 
     pub(super) fn seconds(&self) -> f64 {
@@ -146,7 +156,7 @@ fn call(
 /// One order.
 pub(super) fn ask(client: &mut Client, path: &str, order: Order) -> anyhow::Result<Record> {
     let began = Instant::now();
-    let answer = client.ask(path, &order.event())?;
+    let answer = client.ask(path, &order.event()).with_context(|| format!("{path}: {order:?}"))?;
     let took = began.elapsed();
     let told: Value = serde_json::from_str(&answer).unwrap_or_default();
     let became = match told["status"].as_str() {
@@ -161,5 +171,5 @@ pub(super) fn ask(client: &mut Client, path: &str, order: Order) -> anyhow::Resu
     }
     let attempts = told["attempts"].as_u64().and_then(|attempts| attempts.try_into().ok());
     let attempts = attempts.with_context(|| format!("no attempts: {answer}"))?;
-    Ok(Record { order, became, attempts, began, took })
+    Ok(Record { order, became, attempts, began, took, why: why.to_owned() })
 }

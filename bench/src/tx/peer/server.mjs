@@ -26,7 +26,7 @@ const tables = [
 
 async function pay({ id, amount }, end) {
   const headers = { "content-type": "application/json", "idempotency-key": `order-${id}` };
-  const signal = AbortSignal.timeout(Math.max(1, end - performance.now()));
+  const signal = AbortSignal.timeout(Math.max(1, Math.ceil(end - performance.now())));
   const paid = await fetch(provider, { method: "POST", headers, body: JSON.stringify({ id, amount }), signal });
   await paid.text();
   if (!paid.ok) throw Object.assign(new Error(`the provider said ${paid.status}`), { passes: true });
