@@ -1,4 +1,4 @@
-import { env, http, kv, type Context } from "belay";
+import { env, http, kv } from "belay";
 
 /** `cents` go from one account to another. `id` is the caller's own. */
 interface Transfer {
@@ -32,27 +32,27 @@ async function move(from: string, to: string, cents: number) {
  * @resources timeout=1s retries=2
  * @success result.status !== "declined"
  */
-export async function transfer({ id, from, to, cents }: Transfer, { transaction }: Context) {
+export async function transfer({ id, from, to, cents }: Transfer) {
   if ((await balance(from)) < cents) throw new RangeError(`${from} does not have so much`);
   await move(from, to, cents);
   await kv.delete(laterKey(id));
   const paid = await http.post(`${env.PAYMENTS}/pay`, { id, cents }, { timeoutMs: 250 });
-  return { id, status: paid.ok ? "paid" : "declined", attempt: transaction?.attempt };
+  return { id, status: paid.ok ? "paid" : "declined" };
 }
 
 /** The other way: nothing is booked, and somebody will have to come back to it. */
-async function transferLater(order: Transfer, { transaction }: Context) {
+async function transferLater(order: Transfer) {
   await kv.put(laterKey(order.id), order);
-  return { id: order.id, status: "later", because: transaction?.reasons };
+  return { id: order.id, status: "later" };
 }
 
 /** Carries out what was written down for later, some at a time, one after another. */
-export async function settle(_: unknown, context: Context) {
+export async function settle() {
   const { entries } = await kv.list({ prefix: laterKey(""), limit: 20 });
   let settled = 0;
   for (const { key } of entries) {
     const order = await kv.get<Transfer>(key);
-    if (order !== undefined && (await transfer(order, context)).status === "paid") settled++;
+    if (order !== undefined && (await transfer(order)).status === "paid") settled++;
   }
   return { settled, waiting: await waiting() };
 }
