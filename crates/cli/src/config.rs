@@ -9,17 +9,19 @@ pub mod policy;
 mod read;
 mod reader;
 mod tags;
+mod transactions;
 mod write;
 
 use std::collections::BTreeMap;
 
 use belay_model::{
     AppName, AppTags, DatabaseName, DatabaseSpec, EgressPolicy, EnvironmentName, FunctionName,
-    Label, Limits, Policy, Tags,
+    Label, Limits, Policy, Tags, TransactionName, TransactionSettings,
 };
 
 pub use belay_model::units;
 pub use read::parse;
+pub use transactions::placed;
 pub use write::write;
 
 /// The name of the file.
@@ -34,6 +36,8 @@ pub struct BelayToml {
     pub env: BTreeMap<String, String>,
     pub egress: EgressPolicy,
     pub databases: BTreeMap<DatabaseName, DatabaseSpec>,
+    /// What goes before the tags in the code.
+    pub transactions: BTreeMap<TransactionName, Transaction>,
     /// Of all functions that say nothing else.
     pub tags: AppTags,
     /// How changes are let in and judged.
@@ -51,5 +55,13 @@ pub struct Function {
     pub limits: Limits,
     pub tags: Tags,
     /// Where the file names the module, for diagnostics that come later.
+    pub place: Option<Label>,
+}
+
+/// One transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    pub settings: TransactionSettings,
+    /// Where the file names it, for diagnostics that come later.
     pub place: Option<Label>,
 }

@@ -15,7 +15,7 @@ use std::{
 
 use belay_model::{
     AppName, AppTags, DatabaseName, DatabaseSpec, Diagnostic, EgressPolicy, EnvironmentName,
-    FunctionName, FunctionSpec, Hash, Limits, ModuleEntry, Policy, Tags,
+    FunctionName, FunctionSpec, Hash, Limits, ModuleEntry, Policy, Tags, TransactionName,
 };
 use belay_weave::{EntryPoint, SourceFs, resolve_graph};
 
@@ -35,6 +35,7 @@ pub struct Project {
     pub env: BTreeMap<String, String>,
     pub egress: EgressPolicy,
     pub databases: BTreeMap<DatabaseName, DatabaseSpec>,
+    pub transactions: BTreeMap<TransactionName, config::Transaction>,
     pub tags: AppTags,
     /// How changes are let in and judged.
     pub policy: Policy,
@@ -82,6 +83,7 @@ fn from_config(root: &Path, content: BelayToml, name: Option<AppName>) -> Projec
         env: content.env,
         egress: content.egress,
         databases: content.databases,
+        transactions: content.transactions,
         tags: content.tags,
         policy: content.policy,
         test: content.test,

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use belay_model::{AppManifest, Diagnostic, Hash, ModuleEntry, Severity};
+use belay_model::{AppManifest, Diagnostic, Hash, Label, Severity, TransactionName};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::{
     args::{Deploy, Replay},
     client::{Client, not_understood, read},
     commands::{changes, show},
-    config::{FILE, units},
+    config::{self, FILE, units},
     disk::Disk,
     exit::{CliError, CliResult, Exit},
     output::{BOLD, DIM, GOOD, LINK, Output, WARN, styled},
@@ -94,7 +94,7 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
     progress.step("resolving modules");
     let project = project::open(&args.path, args.name.clone())?;
     let (root, command) = (project.root.clone(), test_command(args, &project)?);
-    let (manifest, sources, warnings) = resolve(project)?;
+    let Resolved { manifest, sources, warnings, places } = resolve(project)?;
     let resolved = start.elapsed();
     progress.step("uploading");
     let sent = upload(&client, &sources).await?;
@@ -124,7 +124,7 @@ pub(crate) async fn run(args: &Deploy, output: Output) -> CliResult {
             answer => break answer,
         }
     };
-    let answer = answer.map_err(|error| nothing_changed(error, &manifest))?;
+    let answer = answer.map_err(|error| nothing_changed(placed(error, &places), &manifest))?;
     let health = client.get(&["health"], &[]).await?;
     drop(progress);
     output.json(&answer);
@@ -196,12 +196,13 @@ pub(crate) async fn replay(args: &Replay, output: Output) -> CliResult {
     let progress = output.progress();
     progress.step("resolving modules");
     let project = project::open(&args.candidate, Some(args.app.clone()))?;
-    let (manifest, sources, warnings) = resolve(project)?;
+    let Resolved { manifest, sources, warnings, places } = resolve(project)?;
     progress.step("uploading");
     upload(&client, &sources).await?;
     progress.step("replaying");
     let manifest = serde_json::to_value(&manifest).map_err(|error| not_understood(&error))?;
-    let answer = client.post(&["apps", args.app.as_str(), "replay"], &[], &manifest).await?;
+    let answer = client.post(&["apps", args.app.as_str(), "replay"], &[], &manifest).await;
+    let answer = answer.map_err(|error| placed(error, &places))?;
     drop(progress);
     output.json(&answer);
     output.diagnostics(&warnings);
@@ -230,7 +231,14 @@ async fn build(
     }
 }
 
-type Resolved = (AppManifest, BTreeMap<Hash, Vec<u8>>, Vec<Diagnostic>);
+/// What is deployed, and what was found on the way.
+struct Resolved {
+    manifest: AppManifest,
+    sources: BTreeMap<Hash, Vec<u8>>,
+    warnings: Vec<Diagnostic>,
+    /// Where belay.toml names transactions, which the server cannot know.
+    places: BTreeMap<TransactionName, Label>,
+}
 
 fn resolve(project: Project) -> CliResult<Resolved> {
     let found = project::resolve(&project, Disk);
@@ -239,7 +247,10 @@ fn resolve(project: Project) -> CliResult<Resolved> {
     if !errors.is_empty() {
         return Err(refusal(project.app.as_str(), errors));
     }
-    let modules: Vec<ModuleEntry> = found.modules;
+    let transactions = project.transactions.into_iter();
+    let (transactions, places): (BTreeMap<_, _>, Vec<_>) = transactions
+        .map(|(id, said)| ((id.clone(), said.settings), said.place.map(|place| (id, place))))
+        .unzip();
     let manifest = AppManifest {
         app: project.app,
         functions: found.functions,
@@ -247,12 +258,13 @@ fn resolve(project: Project) -> CliResult<Resolved> {
         env: project.env,
         egress: project.egress,
         databases: project.databases,
-        transactions: std::collections::BTreeMap::new(),
+        transactions,
         tags: project.tags,
         policy: project.policy,
-        modules,
+        modules: found.modules,
     };
-    Ok((manifest, found.sources, warnings))
+    let places = places.into_iter().flatten().collect();
+    Ok(Resolved { manifest, sources: found.sources, warnings, places })
 }
 
 fn refusal(app: &str, diagnostics: Vec<Diagnostic>) -> CliError {
@@ -262,6 +274,12 @@ fn refusal(app: &str, diagnostics: Vec<Diagnostic>) -> CliError {
         format!("{app} was not deployed: {errors} {noun}; nothing has changed"),
         diagnostics,
     )
+}
+
+/// The server's words, where they speak of what only belay.toml shows.
+fn placed(error: CliError, places: &BTreeMap<TransactionName, Label>) -> CliError {
+    let diagnostics = config::placed(error.diagnostics.into_vec(), places);
+    CliError { diagnostics: diagnostics.into(), ..error }
 }
 
 /// The server's words about a refused deploy, as one.

@@ -173,7 +173,7 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 /// `5` rather than `5.0`.
-fn plain(number: f64) -> Value {
+pub(super) fn plain(number: f64) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "it is whole, and small")]
     if number.fract() == 0.0 { Value::Integer(number as i64) } else { Value::Float(number) }
 }

@@ -10,9 +10,9 @@ use toml::{
     de::{DeTable, DeValue, Error},
 };
 
-use super::{BelayToml, Function, databases, limits, policy, reader::Reader, tags};
+use super::{BelayToml, Function, databases, limits, policy, reader::Reader, tags, transactions};
 
-const TOP: [&str; 15] = [
+const TOP: [&str; 16] = [
     "app",
     "test",
     "environment",
@@ -22,6 +22,7 @@ const TOP: [&str; 15] = [
     "env",
     "egress",
     "databases",
+    "transactions",
     policy::TABLES[0],
     policy::TABLES[1],
     policy::TABLES[2],
@@ -63,6 +64,9 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
         root.get("egress").map_or_else(EgressPolicy::default, |value| egress(reader, value));
     let databases =
         root.get("databases").map_or_else(BTreeMap::new, |value| databases::read(reader, value));
+    let transactions = root
+        .get("transactions")
+        .map_or_else(BTreeMap::new, |value| transactions::read(reader, value));
     let policy = policy::read(reader, root);
     let test = root.get("test").and_then(|value| reader.string("test", value));
     let test = test.filter(|test| !test.is_empty()).map(str::to_owned);
@@ -73,6 +77,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<BelayToml> {
         env,
         egress,
         databases,
+        transactions,
         tags,
         policy,
         test,

@@ -50,7 +50,7 @@ pub(super) fn read(
             tags.transaction = name.and_then(|name| reader.name(&value.span(), name));
         }
         "predict" => tags.predict = flag(reader, key, value),
-        "alternative" => tags.alternatives = alternatives(reader, value),
+        "alternative" => tags.alternatives = alternatives(reader, key, value),
         "retries" => tags.resources = retries(reader, value),
         "success" => tags.success = reader.string(key, value).map(str::to_owned),
         "isolation" => {
@@ -68,7 +68,7 @@ fn rollback(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Gra
     one_of(reader, "rollback", value, &Granularity::ALL, Granularity::as_str)
 }
 
-fn one_of<T: Copy>(
+pub(super) fn one_of<T: Copy>(
     reader: &mut Reader<'_>,
     key: &str,
     value: &Spanned<DeValue<'_>>,
@@ -89,7 +89,7 @@ fn one_of<T: Copy>(
     found
 }
 
-fn flag(reader: &mut Reader<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> bool {
+pub(super) fn flag(reader: &mut Reader<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> bool {
     let found = value.get_ref().as_bool();
     if found.is_none() {
         reader.wrong_type(key, value, "true or false");
@@ -98,7 +98,11 @@ fn flag(reader: &mut Reader<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> boo
 }
 
 /// Names, without white space as in the code.
-fn names(reader: &mut Reader<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Vec<String> {
+pub(super) fn names(
+    reader: &mut Reader<'_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Vec<String> {
     let names = reader.strings(key, value).unwrap_or_default();
     let odd =
         |name: &&String| name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == ',');
@@ -110,8 +114,12 @@ fn names(reader: &mut Reader<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Ve
 }
 
 /// Whether an expression parses is for the compiler to say.
-fn alternatives(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Vec<Alternative> {
-    let texts = reader.strings("alternative", value).unwrap_or_default();
+pub(super) fn alternatives(
+    reader: &mut Reader<'_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Vec<Alternative> {
+    let texts = reader.strings(key, value).unwrap_or_default();
     let alternative = |text: String| match text.contains("=>") {
         true => Alternative::Inline(text),
         false => Alternative::Function(text),
@@ -120,7 +128,7 @@ fn alternatives(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Vec<Al
 }
 
 /// What a function needs else, memory and time, are its limits.
-fn retries(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Resources> {
+pub(super) fn retries(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Resources> {
     let Some(integer) = value.get_ref().as_integer() else {
         reader.wrong_type("retries", value, "an integer");
         return None;

@@ -3,7 +3,7 @@
 use belay_model::{Alternative, AppManifest, AppTags, EgressPolicy, FunctionSpec, Limits, Tags};
 use toml::{Table, Value};
 
-use super::{databases, limits, policy};
+use super::{databases, limits, policy, transactions};
 
 /// A `belay.toml` that deploys what the manifest says. What is as it would be anyway is left out.
 pub fn write(manifest: &AppManifest) -> String {
@@ -28,7 +28,14 @@ pub fn write(manifest: &AppManifest) -> String {
         lists.into_iter().map(|(key, list)| (key.to_owned(), list.clone().into())).collect()
     };
     let databases = databases::write(&manifest.databases);
-    let tables = [("tags", tags), ("env", env), ("egress", egress), ("databases", databases)];
+    let transactions = transactions::write(&manifest.transactions);
+    let tables = [
+        ("tags", tags),
+        ("env", env),
+        ("egress", egress),
+        ("databases", databases),
+        ("transactions", transactions),
+    ];
     for (key, table) in tables {
         if !table.is_empty() {
             root.insert(key.to_owned(), table.into());

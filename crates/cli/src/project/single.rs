@@ -38,6 +38,7 @@ pub(super) fn open(file: &Path, name: Option<AppName>) -> CliResult<Project> {
         env: BTreeMap::new(),
         egress: EgressPolicy::default(),
         databases: BTreeMap::new(),
+        transactions: BTreeMap::new(),
         tags: AppTags::default(),
         policy: belay_model::Policy::default(),
         test: None,

@@ -1,7 +1,9 @@
 //! `belay.toml`: what is read, and the frame around every mistake.
 
+use std::collections::BTreeMap;
+
 use belay_cli::{config, frame};
-use belay_model::{AppManifest, FunctionSpec};
+use belay_model::{AppManifest, Diagnostic, FunctionSpec};
 use proptest::prelude::*;
 
 /// The content, or all mistakes as they are drawn, without colours.
@@ -54,6 +56,27 @@ engine = "postgres"
 url = "secret:LEDGER_URL"
 readonly_url = "secret:LEDGER_READ"
 pool = 3
+[transactions.pay]
+functions = ["pay", "src/c.ts#on-order"]
+predict = false
+alternatives = []
+memory = "64MB"
+timeout = "250ms"
+retries = 0
+retry = ["Busy"]
+isolation = "read-committed"
+success = "result.status === 'done'"
+[[transactions.pay.rules]]
+name = "many \"writes\""
+class = "deviation"
+measure = "writes"
+above = 100
+[[transactions.pay.rules]]
+name = "busy"
+class = "contention"
+measure = "load"
+above = 0.75
+[transactions.empty]
 [canary]
 ramp = [0.5, 10, 50]
 step_min = "10s"
@@ -110,7 +133,11 @@ fn what_is_written_is_read_as_what_it_was() {
             env: content.env.clone(),
             egress: content.egress.clone(),
             databases: content.databases.clone(),
-            transactions: BTreeMap::new(),
+            transactions: content
+                .transactions
+                .iter()
+                .map(|(id, it)| (id.clone(), it.settings.clone()))
+                .collect(),
             tags: content.tags,
             policy: content.policy.clone(),
             modules: Vec::new(),
@@ -119,6 +146,9 @@ fn what_is_written_is_read_as_what_it_was() {
         let mut again = read(&written);
         for (function, known) in again.functions.values_mut().zip(content.functions.values()) {
             function.place.clone_from(&known.place);
+        }
+        for (said, known) in again.transactions.values_mut().zip(content.transactions.values()) {
+            said.place.clone_from(&known.place);
         }
         assert_eq!(again, content, "{written}");
         insta::assert_snapshot!(written);
@@ -328,7 +358,7 @@ proptest! {
     /// Texts that are nearly right reach further than random ones.
     #[test]
     fn any_value_is_read_or_refused(
-        key in "(app|environment|functions|limits|tags|env|egress|canary|judge|x)(\\.(handler|timeout|memory|rollback|retries|allow|ramp|key|slow|é))?",
+        key in "(app|environment|functions|limits|tags|env|egress|transactions|transactions\\.t|canary|judge|x)(\\.(handler|timeout|memory|rollback|retries|rules|allow|ramp|key|slow|é))?",
         value in "(\"[a-z0-9.#/é]*(ms|s|MB)?\"|-?[0-9]{1,25}|true|\\[[0-9\", ]*\\]|\\{\\}|1979-05-27)",
     ) {
         check(&format!("app = \"a\"\n{key} = {value}\n"));
@@ -390,4 +420,79 @@ uri = "secret:A"
         "unknown-key",
     ];
     assert_eq!(codes, expected, "{}", check(source));
+}
+
+#[test]
+fn transactions_are_set_by_their_ids() {
+    let parsed = config::parse(
+        "belay.toml",
+        "app = \"a\"\nfunctions.f = \"a.js\"\n[transactions.transfer]\nalternatives = [\"later\", \"() => 1\"]\n\
+         timeout = \"2s\"\nrules = [{ name = \"far\", class = \"external\", measure = \"calls\", above = 2 }]\n",
+    );
+    let transactions = parsed.unwrap_or_else(|mistakes| panic!("{mistakes:?}")).transactions;
+    let (id, transaction) = transactions.first_key_value().unwrap();
+    let written = serde_json::to_value(&transaction.settings).unwrap();
+    let expected = serde_json::json!({
+        "alternatives": [{ "function": "later" }, { "inline": "() => 1" }],
+        "resources": { "timeout_ms": 2000 },
+        "rules": [{ "name": "far", "class": "external", "measure": "calls", "above": 2 }],
+    });
+    assert_eq!((id.as_str(), written), ("transfer", expected));
+    // What only the server can say is shown where it stands here.
+    let places = BTreeMap::from([(id.clone(), transaction.place.clone().unwrap())]);
+    let told = |message: &str| vec![Diagnostic::error("unknown-transaction", message)];
+    let lost = told("[transactions.transfer] speaks of a transaction that the code does not have");
+    let lost = config::placed(lost, &places);
+    assert_eq!((lost[0].labels[0].path.as_str(), lost[0].labels[0].line), ("belay.toml", 3));
+    for other in ["[transactions.other] is not here", "function f: no"] {
+        assert_eq!(config::placed(told(other), &places), told(other));
+    }
+}
+
+#[test]
+fn wrong_transactions() {
+    let many = "\n[[transactions.many.rules]]\nname = \"r\"\nclass = \"external\"\nmeasure = \"calls\"\nabove = 1\n";
+    let source = r#"
+app = "shop"
+functions = { f = "a.ts" }
+
+[transactions]
+none = true
+
+[transactions.1st]
+
+[transactions.transfer]
+function = ["transfer"]
+functions = "transfer"
+predict = "yes"
+alternatives = "later"
+memory = "64"
+timeout = "1h"
+retries = 101
+retry = ["a b"]
+isolation = "high"
+success = true
+rules = 3
+
+[[transactions.pay.rules]]
+name = ""
+class = "deviatoin"
+measure = "luck"
+above = -1
+below = 3
+
+[[transactions.pay.rules]]
+name = "no number"
+class = "external"
+measure = "calls"
+above = "many"
+
+[[transactions.pay.rules]]
+name = "no end"
+class = "external"
+above = inf
+"#;
+    insta::assert_snapshot!(check(source));
+    let source = format!("app = \"a\"\nfunctions.f = \"a.js\"\n{}", many.repeat(33));
+    insta::assert_snapshot!("many-rules", check(&source));
 }
