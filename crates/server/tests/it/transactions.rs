@@ -1,7 +1,7 @@
 //! Tagged functions are transactions, as any client sees them.
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{App, Server};
 
@@ -75,5 +75,64 @@ async fn a_change_within_one_is_taken_back_like_any_other() {
         server.post("apps/bank/changes/2/take-back", &json!({ "parts": [] })).await;
     assert!(status.is_success(), "{body:#}");
     assert_eq!(server.call("transfer", &order).await["left"], 70);
+    server.stop().await;
+}
+
+/// A bank whose code says nothing of transactions, and what `belay.toml` says of them.
+fn set(retries: u32, more: &Value) -> App {
+    let code = "async function later(order, { transaction }) { return { status: 'later', attempt: transaction.attempt }; }
+export async function transfer(order, { kv }) {
+  const sum = (await kv.get(order.from)) ?? 100;
+  await kv.put(order.from, sum - order.sum);
+  if (order.busy) { const busy = new Error('busy'); busy.name = 'Busy'; throw busy; }
+  return { status: order.status ?? 'done', left: await kv.get(order.from) };
+}";
+    let mut app = App::new("bank").module("main.js", code, &[]).function("transfer", "main.js");
+    let mut settings = json!({ "transfer": {
+        "functions": ["transfer"], "alternatives": [{ "function": "later" }], "retry": ["Busy"],
+        "resources": { "retries": retries }, "success": "result.status !== 'failed'",
+        "rules": [{ "name": "many writes", "class": "deviation", "measure": "writes", "above": 100 }],
+    } });
+    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    app.manifest.transactions = serde_json::from_value(settings).unwrap();
+    app
+}
+
+/// No tag is needed: who runs an app may make a function a transaction, and say how.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_in_the_manifest_alone_make_a_transaction() {
+    let server = Server::start().await;
+    server.deploy(&set(1, &json!({}))).await;
+    let done = server.call("transfer", &json!({ "from": "a", "sum": 30 })).await;
+    assert_eq!(done, json!({ "status": "done", "left": 70 }));
+    // Twice by its own way, and then by the other.
+    let busy = json!({ "from": "a", "sum": 1, "busy": true });
+    assert_eq!(server.call("transfer", &busy).await, json!({ "status": "later", "attempt": 3 }));
+    let failed = json!({ "from": "a", "sum": 1, "status": "failed" });
+    assert_eq!(server.call("transfer", &failed).await["status"], "later");
+    assert_eq!(server.call("transfer", &json!({ "from": "a", "sum": 0 })).await["left"], 70);
+
+    // Other settings for the same code are another version, which has them at once.
+    let deployed = server.deploy(&set(0, &json!({}))).await;
+    assert_eq!((&deployed["version"], &deployed["unchanged"]), (&json!(2), &json!(false)));
+    assert_eq!(server.call("transfer", &busy).await, json!({ "status": "later", "attempt": 2 }));
+    let (_, version) = server.get("apps/bank/versions/2").await;
+    assert_eq!(version["manifest"]["transactions"]["transfer"]["resources"]["retries"], 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_the_code_or_the_server_knows_nothing_of_are_refused() {
+    let server = Server::start().await;
+    let lost = set(1, &json!({ "nightly": { "predict": true } }));
+    let (status, body) = server.try_deploy(&lost).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body:#}");
+    let told = &body["error"]["diagnostics"][0];
+    assert_eq!(told["code"], "unknown-transaction", "{body:#}");
+    assert!(told["message"].as_str().unwrap().starts_with("[transactions.nightly]"), "{body:#}");
+    let often = set(101, &json!({}));
+    let (status, body) = server.try_deploy(&often).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body:#}");
+    assert_eq!(body["error"]["diagnostics"][0]["code"], "bad-transaction", "{body:#}");
     server.stop().await;
 }
