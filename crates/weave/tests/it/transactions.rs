@@ -248,7 +248,7 @@ fn settings_of_what_is_not_there_are_refused() {
     let mistakes = [
         told(&[("a.js", pay)], r#"{ "transfer": { "predict": true } }"#),
         told(&[("a.js", tagged)], r#"{ "tranfser": { "predict": true } }"#),
-        told(&[("a.js", pay)], r#"{ "t": { "functions": ["pya"] } }"#),
+        told(&[("a.js", pay)], r#"{ "t": { "functions": ["paay"] } }"#),
         told(&[("a.js", pay)], r#"{ "t": { "functions": ["src/a.js#pay"] } }"#),
         told(&[("a.js", pay), beside], r#"{ "t": { "functions": ["pay"] } }"#),
         told(&[("a.js", "export const pay = wrap();\n")], r#"{ "t": { "functions": ["pay"] } }"#),
