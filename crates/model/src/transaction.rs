@@ -306,4 +306,12 @@ mod tests {
             r#"{"transaction":"transfer","resources":{"timeout_ms":9,"retries":0},"success":"result","notape":true}"#
         );
     }
+
+    #[test]
+    fn a_manifest_of_before_there_were_any_is_read_and_written_as_it_was() {
+        let json = r#"{"app":"a","functions":{},"environment":"quickjs-ng@0.16","env":{},"egress":{"allow":["*"],"allow_internal":[]},"modules":[]}"#;
+        let manifest: crate::AppManifest = serde_json::from_str(json).unwrap();
+        assert!(manifest.transactions.is_empty());
+        assert_eq!(serde_json::to_string(&manifest).unwrap(), json);
+    }
 }
