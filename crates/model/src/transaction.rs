@@ -70,15 +70,15 @@ pub enum RuleClass {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// Everything that it asks of its host.
+    /// Reads, writes and calls together.
     Effects,
-    /// Of them, what reads the kv or a database.
+    /// What reads the kv or a database.
     Reads,
-    /// Of them, what writes the kv or a database.
+    /// What writes the kv or a database.
     Writes,
-    /// Of them, requests to services.
+    /// Requests to services.
     Calls,
-    /// Rows that it read or wrote.
+    /// Rows of databases, and entries of the kv.
     Rows,
     /// The share of what can be done at a time that is being done. 0 to 1.
     Load,
