@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) blockers: Vec<Blocker>,
     pub(crate) mirrored: Mirrored,
     pub(crate) done: Done,
+    /// What its requests usually take, together.
+    pub(crate) expected_ms: f64,
     /// It had too little memory.
     pub(crate) out_of_memory: bool,
     /// Nothing more will come.
@@ -146,6 +148,8 @@ impl Running<'_, '_> {
             (EffectClass::External { .. }, Some(service)) => {
                 let answered = self.ahead.book.answered(&service.name, &about.subject);
                 self.log.note((&call.op, &about.subject), begun, &Outcome::json("null"));
+                let usual_ms = self.ahead.book.usual_of(&service.name);
+                self.ahead.seen.lock().expected_ms += usual_ms.unwrap_or_default();
                 self.guessed = true;
                 let unknown = || Stop::Unmodelled(format!("what {} answers", service.name));
                 answered.ok_or_else(unknown)?

@@ -21,17 +21,19 @@ pub struct Terms {
     pub retry_on: Vec<String>,
     /// Other ways to its end, after the first.
     pub alternatives: usize,
+    /// Before the first retry at most, then twice as long each time. Milliseconds.
+    pub pause_ms: u64,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { retries: RETRIES, retry_on: Vec::new(), alternatives: 0 }
+        Self { retries: RETRIES, retry_on: Vec::new(), alternatives: 0, pause_ms: PAUSE_MS }
     }
 }
 
 pub const RETRIES: u32 = 3;
-/// Before the first retry at most, then twice as long each time.
-const PAUSE_MS: u64 = 10;
+/// Where it is not known what an attempt takes.
+pub const PAUSE_MS: u64 = 10;
 const PAUSE_MS_MAX: u64 = 1_000;
 
 /// How an attempt ended that did not commit.
@@ -147,7 +149,7 @@ impl Attempts {
         if self.retries >= self.terms.retries {
             return self.next_way(performed, GaveUp::Attempts);
         }
-        let pause_ms = pause_ms(self.retries, random);
+        let pause_ms = pause_ms(self.terms.pause_ms, self.retries, random);
         if pause_ms >= left_ms {
             return Next::GiveUp(GaveUp::Time);
         }
@@ -177,8 +179,8 @@ impl Attempts {
 }
 
 /// Full jitter: any time up to an end that doubles (Brooker, "Exponential backoff and jitter").
-fn pause_ms(retries: u32, random: f64) -> u64 {
-    let end = PAUSE_MS.saturating_mul(1 << retries.min(16)).min(PAUSE_MS_MAX);
+fn pause_ms(first: u64, retries: u32, random: f64) -> u64 {
+    let end = first.saturating_mul(1 << retries.min(16)).min(PAUSE_MS_MAX);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -12,7 +12,7 @@ use belay_model::{Outcome, TransactionName};
 use parking_lot::Mutex;
 
 use crate::{
-    Action, Breaker, BreakerState, Dependency, Forecast, Forecaster, Heard, Sign,
+    Action, Breaker, BreakerState, Dependency, Forecast, Forecaster, Heard, PAUSE_MS, Sign,
     queue::Queues,
     story::{Became, Effect, Story},
     usual::Usual,
@@ -27,6 +27,8 @@ const ANSWERS_MAX: usize = 16;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// After so many one counts half.
 const HALF_LIFE: f64 = 50.0;
+/// Where fewer ask for something that cannot be undone, there is little to be gained.
+const RARELY: f64 = 0.01;
 /// The share of first attempts with conflicts from which on it is looked who else writes the same.
 const CONTENDED: f64 = 0.02;
 /// The share that is mirrored whatever comes of it.
@@ -45,8 +47,6 @@ struct Pages {
     services: HashMap<String, Service>,
     /// By key of the kv, or row of a table: how often a writer met another one.
     keys: HashMap<String, Contended>,
-    /// Of what can be done at a time in the process, the share that is being done.
-    load: f64,
     stories: VecDeque<Arc<Story>>,
 }
 
@@ -64,6 +64,8 @@ pub struct Known {
     pub usual_ms: f64,
     /// The share of first attempts that meet a conflict.
     pub conflicts: f64,
+    /// The share that asks for something that cannot be undone: only there is anything gained by knowing before.
+    pub external: f64,
     usual: Usual,
 }
 
@@ -77,6 +79,7 @@ impl Default for Known {
             cost_ms: 0.0,
             usual_ms: 0.0,
             conflicts: 0.0,
+            external: 1.0,
             usual: Usual::default(),
         }
     }
@@ -96,6 +99,8 @@ pub struct Counts {
     pub mirrored: u64,
     /// Mirrors that came upon something that is not modelled.
     pub unmodelled: u64,
+    /// Mirrors that came to another end than what they ran ahead of.
+    pub diverged: u64,
     /// Forecasts of a failure.
     pub called: u64,
 }
@@ -130,7 +135,8 @@ impl Book {
         let mut pages = self.pages.lock();
         let known = pages.ids.entry(id.clone()).or_default();
         known.counts.begun += 1;
-        let mirrored = predicted && (random < known.sampled || known.conflicts > CONTENDED);
+        let share = if known.external > RARELY { known.sampled } else { EXPLORED };
+        let mirrored = predicted && (random < share || known.conflicts > CONTENDED);
         known.counts.mirrored += u64::from(mirrored);
         mirrored
     }
@@ -181,6 +187,14 @@ impl Book {
             .collect()
     }
 
+    /// What to wait at most before a first retry: about what an attempt takes. Milliseconds.
+    pub(crate) fn pause_ms(&self, id: &TransactionName) -> u64 {
+        let usual_ms = self.pages.lock().ids.get(id).map_or(0.0, |known| known.usual_ms);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let usual_ms = usual_ms.clamp(0.0, 1e6).ceil() as u64;
+        if usual_ms == 0 { PAUSE_MS } else { usual_ms.min(PAUSE_MS) }
+    }
+
     /// What came of writing these keys.
     pub fn wrote<'k>(&self, keys: impl Iterator<Item = &'k str>, conflict: bool) {
         let mut pages = self.pages.lock();
@@ -209,15 +223,6 @@ impl Book {
         let kept = (-HALF_LIFE.recip()).exp2();
         let came = f64::from(u8::from(conflict));
         known.conflicts = known.conflicts * kept + came * (1.0 - kept);
-    }
-
-    /// Of what can be done at a time, this share is being done. 0 to 1.
-    pub fn set_load(&self, busy: f64) {
-        self.pages.lock().load = busy;
-    }
-
-    pub(crate) fn load(&self) -> f64 {
-        self.pages.lock().load
     }
 
     /// Whether `service` may be called now by transactions of this id.
@@ -282,6 +287,11 @@ impl Book {
         }
     }
 
+    /// What half of the calls of `service` take.
+    pub(crate) fn usual_of(&self, service: &str) -> Option<f64> {
+        self.pages.lock().services.get(service)?.dependency.usual_ms()
+    }
+
     /// Services that were called: what half of the calls take, the share that fails, and whether they are left alone.
     pub fn services(&self) -> Vec<(String, Option<f64>, f64, BreakerState)> {
         let pages = self.pages.lock();
@@ -321,13 +331,15 @@ impl Book {
 
     /// What became of a transaction. `learned`: whether its first attempt failed, and how long after the forecast, if it
     /// was let go on.
-    pub fn end(&self, story: Story, signs: &[Sign], learned: Option<(bool, f64)>) {
+    pub fn end(&self, story: Story, signs: &[Sign], learned: Option<(bool, f64)>, external: bool) {
         let mut pages = self.pages.lock();
         let known = pages.ids.entry(story.id.clone()).or_default();
         if let Some((failed, lead_ms)) = learned {
             known.forecaster.learn(signs, failed, lead_ms);
         }
         known.note(&story);
+        let kept = (-HALF_LIFE.recip()).exp2();
+        known.external = known.external * kept + f64::from(u8::from(external)) * (1.0 - kept);
         if pages.stories.len() == STORIES_MAX {
             pages.stories.pop_front();
         }
@@ -376,6 +388,7 @@ impl Known {
         }
         let Some(mirror) = &story.mirror else { return };
         counts.unmodelled += u64::from(mirror.unmodelled.is_some());
+        counts.diverged += u64::from(story.has_diverged());
         mean(&mut self.cost_ms, mirror.cpu_ms);
         mean(&mut self.saved_ms, story.saved_ms);
         let factor = if self.saved_ms >= self.cost_ms { 1.5 } else { 0.95 };

@@ -42,6 +42,8 @@ pub struct Invocation<'a> {
     pub request: &'a str,
     /// Of its app.
     pub book: &'a Book,
+    /// Of what can be done at a time where it runs, the share that is being done. 0 to 1.
+    pub load: f64,
 }
 
 /// Drives `instance` to its end, as [`belay_host::drive_recorded`], with its transactions.
@@ -61,6 +63,9 @@ pub async fn drive<'h>(
         }
     }
 }
+
+/// Half of what another writer of the file waits.
+const LOCKED_MAX: Duration = Duration::from_millis(2_500);
 
 struct Session<'h, 'r, R> {
     driving: Box<Driving<'h, 'r>>,
@@ -90,13 +95,14 @@ impl<R: Runner> Session<'_, '_, R> {
         let prefix = format!("{}-{}", self.invocation.request, self.begun);
         self.begun += 1;
         let host = self.driving.flight.host();
-        let Invocation { book, request } = self.invocation;
         // That of the outermost one holds.
         let begin = asked.calls.iter().find(|call| call.op == BEGIN);
         let spec = begin.and_then(|call| serde_json::from_str::<Spec>(&call.args).ok());
         let isolation = spec.and_then(|spec| spec.isolation);
         let mut open = Open {
+            watch: Watch::new(self.invocation),
             session: self,
+            locked: None,
             frames: Vec::new(),
             resources: Arc::new(Mutex::new(Resources::new(host, isolation))),
             external: External::new(prefix),
@@ -104,7 +110,6 @@ impl<R: Runner> Session<'_, '_, R> {
             early: Vec::new(),
             ordinals: HashMap::new(),
             released: Asked::default(),
-            watch: Watch::new(book, request),
         };
         match open.run(asked).await {
             Ok(asked) => Stepped::Asked(asked),
@@ -132,6 +137,8 @@ struct Open<'o, 'h, 'r, R> {
     /// What was held back and need not be any more.
     released: Asked,
     watch: Watch<'h>,
+    /// Until when it may hold the write lock of an SQLite file over a request, and which that is.
+    locked: Option<(Instant, String)>,
 }
 
 type Answers = Vec<(CallId, Outcome)>;
@@ -196,6 +203,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                     if let Some((at, ended)) = self.look_ahead(&call).await {
                         return self.ended(at, ended, None).await.map(Some);
                     }
+                    self.note_lock(&call).await;
                     if let Some(diverged) = self.start(call) {
                         let at = self.frames.len() - 1;
                         return self.ended(at, diverged, None).await.map(Some);
@@ -235,7 +243,8 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         let mark = self.session.driving.mark();
         let instance = self.session.driving.instance().ok_or_else(gone)?;
         let made = self.external.made();
-        let frame = Frame::open((spec, call.id), instance, (mark, savepoint, made));
+        let pause_ms = self.watch.pause_ms(&spec.id);
+        let frame = Frame::open((spec, call.id), instance, (mark, savepoint, made), pause_ms);
         let mut frame = frame.map_err(|error| engine(&error))?;
         frame.limit(instance);
         if self.frames.is_empty() {
@@ -307,7 +316,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         }
         let timeout_ms = frame.spec.timeout_ms;
         let waited = self.wait_for_mirror(timeout_ms).await;
-        let own = self.held(|resources| resources.numbers()).await;
+        let own = self.held(Resources::numbers).await;
         let left = self.session.deadline.saturating_duration_since(Instant::now());
         let allowed = self.allowed();
         let service = about.service.as_ref();
@@ -330,6 +339,17 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             }
             Action::GoOn | Action::Wait => None,
         }
+    }
+
+    /// A request while a file is locked keeps all other writers of it waiting: not for long.
+    async fn note_lock(&mut self, call: &Call) {
+        let external = matches!(classify(call), Ok(EffectClass::External { .. }));
+        if !external || self.frames.is_empty() || self.locked.is_some() {
+            return;
+        }
+        let Some(database) = self.held(Resources::locked).await else { return };
+        self.watch.warn(told::locks(&database));
+        self.locked = Some((Instant::now() + LOCKED_MAX, database));
     }
 
     /// As long as it may; how long that was.
@@ -415,7 +435,11 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 }
                 Landed::Late | Landed::Nothing => match at {
                     Some(at) => {
-                        let late = Ended::Failed(told::late(&self.frames[at].spec));
+                        let late = match &self.locked {
+                            Some((until, database)) if *until <= deadline => told::locked(database),
+                            _ => told::late(&self.frames[at].spec),
+                        };
+                        let late = Ended::Failed(late);
                         return self.ended(at, late, None).await;
                     }
                     None => return Err(self.late().await),
@@ -428,7 +452,8 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     fn deadline(&self) -> (Instant, Option<usize>) {
         let of_frames = self.frames.iter().enumerate();
         let of_frames = of_frames.filter_map(|(at, frame)| Some((frame.deadline()?, Some(at))));
-        let all = of_frames.chain([(self.session.deadline, None)]);
+        let locked = self.locked.iter().map(|(until, _)| (*until, Some(0)));
+        let all = of_frames.chain(locked).chain([(self.session.deadline, None)]);
         // Of two at one time that of the invocation counts, then that of the outer one.
         all.min_by_key(|(deadline, at)| (*deadline, at.map_or(0, |at| at + 1)))
             .unwrap_or((self.session.deadline, None))
@@ -443,6 +468,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 note_external(&mut self.external, ordinal, outcome);
             }
         }
+        self.locked.take_if(|_| !self.watch.asks_outside());
         let Some(frame) = self.frames.last_mut() else { return answers };
         let (held, own): (Answers, Answers) =
             answers.into_iter().partition(|(id, _)| frame.held.is_of_others(*id));
@@ -510,7 +536,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
 
     /// Commits; says which keys of the kv it has written.
     async fn commit(&mut self) -> Result<Vec<String>, NotCommitted> {
-        let keys = self.held(|resources| resources.keys()).await;
+        let keys = self.held(Resources::keys).await;
         self.resources.lock().await.commit().await.map(|()| keys)
     }
 
@@ -544,7 +570,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     async fn ended(&mut self, at: usize, ended: Ended, end: Option<CallId>) -> Next {
         let top = self.frames.len() - 1;
         let left = self.session.deadline.saturating_duration_since(Instant::now());
-        let keys = self.held(|resources| resources.keys()).await;
+        let keys = self.held(Resources::keys).await;
         let frame = &mut self.frames[at];
         let performed = self.external.is_performed_after(frame.made);
         let took_ms = millis(frame.since.elapsed());
@@ -617,6 +643,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             self.watch.given_up();
         }
         self.ordinals.clear();
+        self.locked = None;
         self.using.clear();
         self.early.clear();
         // What was given up lets go of them only when the flight is looked at.

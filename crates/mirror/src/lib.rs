@@ -26,7 +26,7 @@ mod told;
 mod usual;
 mod watch;
 
-pub use attempts::{Attempt, Attempts, Ended, GaveUp, Next, RETRIES, Terms};
+pub use attempts::{Attempt, Attempts, Ended, GaveUp, Next, PAUSE_MS, RETRIES, Terms};
 pub use book::{Book, Counts, Gate, Known};
 pub use breaker::{Breaker, BreakerState};
 pub use dependency::{Dependency, Heard};

@@ -89,6 +89,7 @@ impl Frame {
         (spec, begin): (Spec, CallId),
         instance: &mut Instance,
         (mark, savepoint, made): (Option<Mark>, Savepoint, usize),
+        pause_ms: u64,
     ) -> Result<Self, EngineError> {
         let snapshot = instance.fork(Seed::Keep)?;
         let outside = instance.in_flight().filter(|id| *id != begin).collect();
@@ -96,6 +97,7 @@ impl Frame {
             retries: spec.retries.unwrap_or(RETRIES),
             retry_on: spec.retry.clone(),
             alternatives: spec.ways.len().saturating_sub(1),
+            pause_ms,
         };
         Ok(Self {
             limits: *instance.limits(),

@@ -126,7 +126,7 @@ mod tests {
         assert!(queues.state.lock().by_key.is_empty());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn nobody_waits_longer_than_they_said() {
         let queues = Queues::default();
         let _first = queues.enter(keys(&["a"]));

@@ -112,6 +112,12 @@ impl<'h> Resources<'h> {
         self.kv.iter().flat_map(KvTransaction::keys).map(str::to_owned).collect()
     }
 
+    /// A file that nobody else can write meanwhile.
+    pub(crate) fn locked(&self) -> Option<String> {
+        let locked = self.sql.iter().find(|(_, open)| open.is_sqlite() && open.has_written());
+        locked.map(|(database, _)| database.clone())
+    }
+
     /// By which databases know its transactions.
     pub(crate) fn numbers(&self) -> Vec<u64> {
         self.sql.values().filter_map(SqlTransaction::number).collect()

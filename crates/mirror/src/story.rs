@@ -33,6 +33,27 @@ pub struct Story {
     pub choices: Vec<Choice>,
     /// What that was expected to save.
     pub saved_ms: f64,
+    /// What its author should know of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Story {
+    /// Whether a mirror that came to its end has not done what the transaction did: others have changed what both read, or
+    /// services have answered something else.
+    pub fn has_diverged(&self) -> bool {
+        let ended = self.mirror.as_ref().filter(|mirror| mirror.ended.as_deref() == Some("done"));
+        let Some(mirror) = ended.filter(|_| self.became == Became::Committed) else { return false };
+        fn done(effects: &[Effect]) -> Vec<(&str, &str)> {
+            let told = effects.iter().filter(|effect| effect.op != "timer");
+            told.map(|effect| (effect.op.as_str(), effect.subject.as_str())).collect()
+        }
+        // What one waits for at the same time may end in any order.
+        let [mut own, mut ahead] = [done(&self.effects), done(&mirror.effects)];
+        own.sort_unstable();
+        ahead.sort_unstable();
+        own != ahead
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -66,6 +66,21 @@ pub(crate) fn late(spec: &Spec) -> Failure {
     Failure::new(Category::Timeout, "Belay.Timeout", message)
 }
 
+/// A request while an SQLite file is locked.
+pub(crate) fn locks(database: &str) -> String {
+    format!(
+        "it has written {database} and then asks a service: nobody else can write {database} until it is answered. Ask first, and write after that"
+    )
+}
+
+/// It was not answered soon enough.
+pub(crate) fn locked(database: &str) -> Failure {
+    let message = format!(
+        "the attempt held the write lock of {database} over a request for too long: ask first, and write after that"
+    );
+    Failure::new(Category::Timeout, "Belay.Timeout", message)
+}
+
 /// It waits for what comes only when it has ended.
 pub(crate) fn deadlock(spec: &Spec) -> Failure {
     let message = format!(

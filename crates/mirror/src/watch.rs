@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -14,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    Action, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard, Options, Sign,
-    Story,
+    Action, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard, Invocation,
+    Options, Sign, Story,
     ahead::{Ahead, Seen},
     open::Frame,
     queue::Place,
@@ -46,6 +47,7 @@ const EXPLORED: f64 = 0.02;
 pub(crate) struct Watch<'h> {
     book: &'h Book,
     request: &'h str,
+    load: f64,
     since: Instant,
     log: Log,
     /// Calls that are being performed.
@@ -59,8 +61,11 @@ pub(crate) struct Watch<'h> {
     /// What the first attempt came to, and how long after the forecast.
     learned: Option<(bool, f64)>,
     consulted: bool,
+    /// It has come to a call that cannot be undone.
+    asked: bool,
     /// Among those that write the same.
     place: Option<Place<'h>>,
+    warnings: Vec<String>,
 }
 
 struct Performing {
@@ -71,11 +76,13 @@ struct Performing {
 }
 
 impl<'h> Watch<'h> {
-    pub(crate) fn new(book: &'h Book, request: &'h str) -> Self {
+    pub(crate) fn new(invocation: Invocation<'h>) -> Self {
+        let Invocation { request, book, load } = invocation;
         let since = Instant::now();
         Self {
             book,
             request,
+            load,
             since,
             log: Log::new(since),
             calls: BTreeMap::new(),
@@ -87,7 +94,9 @@ impl<'h> Watch<'h> {
             saved_ms: 0.0,
             learned: None,
             consulted: false,
+            asked: false,
             place: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -110,7 +119,14 @@ impl<'h> Watch<'h> {
         self.mirror = Some((seen.clone(), done.clone()));
         let (book, since, turn) = (self.book, self.since, frame.turn());
         let run = async move {
-            Ahead { host, book, seen, since }.run(fork, turn, runner).await;
+            let ahead = Ahead { host, book, seen: seen.clone(), since };
+            // Whatever goes wrong in it is no matter of its original.
+            let run = AssertUnwindSafe(ahead.run(fork, turn, runner)).catch_unwind();
+            if run.await.is_err() {
+                let mut seen = seen.lock();
+                seen.mirrored.unmodelled = Some("an error of Belay's own".to_owned());
+                seen.is_done = true;
+            }
             done.notify_one();
         };
         Some(run.boxed())
@@ -167,6 +183,22 @@ impl<'h> Watch<'h> {
         let as_it_is = weighed.iter().find(|choice| choice.action == Action::GoOn);
         self.saved_ms += as_it_is.map_or(0.0, |it| it.cost_ms - chosen.cost_ms);
         Some(chosen)
+    }
+
+    pub(crate) fn pause_ms(&self, id: &TransactionName) -> u64 {
+        self.book.pause_ms(id)
+    }
+
+    /// Tells its author something, once.
+    pub(crate) fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Whether a service is being asked.
+    pub(crate) fn asks_outside(&self) -> bool {
+        self.calls.values().any(|call| call.service.is_some())
     }
 
     /// A call of the transaction begins.
@@ -234,8 +266,10 @@ impl<'h> Watch<'h> {
         if !frame.spec.predict || self.consulted {
             return None;
         }
-        self.consulted = true;
-        let mut signs = self.of_mirror(frame, left, own);
+        (self.consulted, self.asked) = (true, true);
+        let deadline = frame.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let own_left = deadline.map_or(left, |it| it.min(left));
+        let mut signs = self.of_mirror(frame, own_left, own);
         let allowed_ms = service.map(|(_, allowed)| millis(allowed));
         let mut gate = Gate::Free;
         if let (Some((service, _)), Some(allowed_ms)) = (service, allowed_ms) {
@@ -295,18 +329,21 @@ impl<'h> Watch<'h> {
 
     /// What speaks against it by what its mirror has seen.
     fn of_mirror(&self, frame: &Frame, left: Duration, own: &[u64]) -> Vec<Sign> {
-        let load = Sign::load(self.book.load());
+        let load = Sign::load(self.load);
         let mut signs: Vec<Sign> = Some(load).into_iter().filter(|it| it.strength > 0.0).collect();
         let Some((seen, _)) = &self.mirror else { return signs };
         let seen = seen.lock();
         signs.extend(seen.signs.iter().cloned());
         signs.extend(self.book.signs_of_keys(seen.keys.iter().map(String::as_str)));
         signs.extend(blocked(&seen.blockers, left, own));
+        if seen.done.calls > 1 && seen.expected_ms > millis(left) {
+            signs.push(Sign::late("what it asks for", 1.0, seen.expected_ms, millis(left)));
+        }
         if seen.mirrored.ended.is_some() {
             let distance = self.book.distance(&frame.spec.id, &seen.mirrored.effects);
             signs.extend((distance > 0.0).then(|| Sign::unusual(distance)));
         }
-        let own = rules::signs(&frame.spec.rules, seen.done, self.book.load(), &signs);
+        let own = rules::signs(&frame.spec.rules, seen.done, self.load, &signs);
         signs.extend(own);
         signs
     }
@@ -360,8 +397,10 @@ impl<'h> Watch<'h> {
             forecast: self.foreseen.take(),
             choices: std::mem::take(&mut self.choices),
             saved_ms: self.saved_ms,
+            warnings: std::mem::take(&mut self.warnings),
         };
-        self.book.end(story, &std::mem::take(&mut self.signs), self.learned.take());
+        let signs = std::mem::take(&mut self.signs);
+        self.book.end(story, &signs, self.learned.take(), self.asked);
     }
 }
 

@@ -92,9 +92,12 @@ fn show(report: &Value, output: Output) {
         ("failed", cell(report, "failed")),
         ("retried", cell(report, "retried")),
         ("diverted", cell(report, "diverted")),
+        ("waited", cell(report, "waited")),
+        ("conflicts", percent(&report["conflicts"])),
         ("called a failure", cell(report, "called")),
         ("mirrored", format!("{} ({} now)", cell(report, "mirrored"), percent(&report["sampled"]))),
         ("not modelled", cell(report, "unmodelled")),
+        ("diverged", cell(report, "diverged")),
         (
             "precision, recall",
             format!("{}, {}", percent(&quality["precision"]), percent(&quality["recall"])),
@@ -159,6 +162,9 @@ fn explain(story: &Value, output: Output) {
         for reason in items(forecast, "reasons") {
             output.line(format!("    {:>4}  {}", percent(&reason[1]), text(&reason[0], "text")));
         }
+    }
+    for warning in items(story, "warnings").iter().filter_map(Value::as_str) {
+        output.line(format!("  warning: {warning}"));
     }
     for choice in items(story, "choices") {
         output.line(format!("  done about it: {}", words(text(choice, "action"))));

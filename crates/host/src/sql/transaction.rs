@@ -92,6 +92,11 @@ impl SqlTransaction {
         }
     }
 
+    /// Whether what it writes is locked for all others until it ends.
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.engine, Engine::Sqlite(_))
+    }
+
     /// The number by which PostgreSQL knows it, once it has written something.
     pub fn number(&self) -> Option<u64> {
         match &self.engine {

@@ -3,12 +3,17 @@
 //! The code asks a service whether to do its work. It is told no, and its mirror, which is told what the service answered
 //! last, is told yes: whatever is done is done by the mirror alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, extract, http::StatusCode, routing::any};
 use belay_mirror::Mirrored;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use crate::world::{World, spec};
 
@@ -21,53 +26,63 @@ const TABLES: [&str; 4] = [
     "INSERT INTO entry VALUES (1, 'a', 1.50), (2, 'a', 2.25)",
 ];
 
-/// Answers late, so that mirrors come to their end before their originals go on.
-struct Gate {
-    url: String,
-    says: Arc<Mutex<(&'static str, Duration)>>,
+/// A service that said yes once, which is what mirrors are told, and is out of order ever since.
+pub(crate) struct Gate {
+    pub(crate) url: String,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    asked: AtomicUsize,
+    /// It answers late, so that mirrors come to their end before their originals go on.
+    delay_ms: AtomicU64,
 }
 
 impl Gate {
-    async fn start() -> Self {
+    pub(crate) async fn start(world: &World) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let says = Arc::new(Mutex::new(("no", Duration::ZERO)));
-        let answer = |State(says): State<Arc<Mutex<(&'static str, Duration)>>>| async move {
-            let (word, delay) = *says.lock().await;
-            tokio::time::sleep(delay).await;
-            word
+        let state = Arc::<State>::default();
+        let answer = async |extract::State(state): extract::State<Arc<State>>| {
+            if state.asked.fetch_add(1, Relaxed) == 0 {
+                return StatusCode::OK;
+            }
+            tokio::time::sleep(Duration::from_millis(state.delay_ms.load(Relaxed))).await;
+            StatusCode::SERVICE_UNAVAILABLE
         };
-        let router = Router::new().fallback(get(answer)).with_state(Arc::clone(&says));
+        let router = Router::new().fallback(any(answer)).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, says }
+        let gate = Self { url, state };
+        assert_eq!(world.ok(&asking(&gate, "main", "")).await, json!("yes"));
+        gate
     }
 
-    /// Has mirrors be told that it says yes, and their originals that it does not.
-    async fn says_yes(&self, world: &World, delay: Duration) {
-        *self.says.lock().await = ("yes", Duration::ZERO);
-        let spec = spec(&json!({ "ways": ["transfer"] }));
-        let asked = format!(
-            "return transaction({spec}, [async () => (await http.get('{}')).text()], []);",
-            self.url
-        );
-        assert_eq!(world.ok(&asked).await, json!("yes"));
-        *self.says.lock().await = ("no", delay);
+    pub(crate) fn answers_after(&self, delay_ms: u64) {
+        self.state.delay_ms.store(delay_ms, Relaxed);
+    }
+
+    /// How often it was asked so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.state.asked.load(Relaxed)
     }
 }
 
 /// A transaction that does `body` where the service says yes, with `db` and `expect`.
-fn asking(gate: &Gate, database: &str, body: &str) -> String {
-    let spec = spec(&json!({ "ways": ["transfer"], "predict": true, "retries": 0 }));
+pub(crate) fn asking(gate: &Gate, database: &str, body: &str) -> String {
+    // With a rule of its own, each has a mirror.
+    let rule = json!({ "name": "many", "class": "deviation", "measure": "writes", "above": 1e5 });
+    let more = json!({ "ways": ["transfer"], "predict": true, "retries": 0, "rules": [rule] });
+    let (spec, url) = (spec(&more), &gate.url);
     format!(
-        "const db = sql.database('{database}');
+        "const url = '{url}', db = sql.database('{database}');
          const expect = (found, wanted) => {{ const [one, other] = [JSON.stringify(found), JSON.stringify(wanted)]; if (one !== other) throw new Error(one + ' is not ' + other); }};
          return transaction({spec}, [async () => {{
-            const answer = await http.get('{}');
-            if ((await answer.text()) !== 'yes') return 'no';
+            const {{ status }} = await http.get(url);
+            if (status !== 200) return 'no';
             {body}
             return 'yes';
-         }}], []);",
-        gate.url
+         }}], []);"
     )
 }
 
@@ -75,7 +90,7 @@ fn asking(gate: &Gate, database: &str, body: &str) -> String {
 async fn mirrored(world: &World, gate: &Gate, database: &str, body: &str) -> Mirrored {
     let code = asking(gate, database, body);
     for delay_ms in [10, 100, 1_000, 10_000] {
-        gate.says_yes(world, Duration::from_millis(delay_ms)).await;
+        gate.answers_after(delay_ms);
         let finished = world.run(&code).await;
         assert_eq!(finished.result.as_deref(), Ok("\"no\""), "the original does nothing");
         let story = world.book.stories(|_| true, 1).remove(0);
@@ -110,7 +125,8 @@ async fn content(world: &World, database: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn what_it_writes_is_seen_by_itself_alone() {
-    let (world, gate) = (bank().await, Gate::start().await);
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
     for database in BOTH {
         let before = content(&world, database).await;
         for body in [
@@ -151,7 +167,8 @@ async fn what_it_writes_is_seen_by_itself_alone() {
 /// What the database would refuse is refused, by the name of the same constraint.
 #[tokio::test]
 async fn what_a_constraint_forbids_is_foreseen() {
-    let (world, gate) = (bank().await, Gate::start().await);
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
     for (text, names) in [
         ("UPDATE account SET sum = sum - 200 WHERE name = 'a'", ["sum >= 0", "account_sum_check"]),
         ("UPDATE account SET sum = NULL WHERE name = 'a'", ["account.sum", "\"sum\""]),
@@ -184,7 +201,8 @@ async fn what_a_constraint_forbids_is_foreseen() {
 
 #[tokio::test]
 async fn one_within_another_is_undone_alone() {
-    let (world, gate) = (bank().await, Gate::start().await);
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
     let inner = spec(&json!({ "id": "inner", "ways": ["inner"] }));
     for database in BOTH {
         let body = format!(

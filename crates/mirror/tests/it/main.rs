@@ -8,6 +8,8 @@ mod databases;
 mod dependencies;
 mod forecasts;
 mod foreseen;
+mod hostile;
+mod mirror_faults;
 mod nested;
 mod options;
 mod outside;

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::LazyLock,
     thread,
     time::{Duration, Instant},
@@ -77,7 +77,7 @@ pub(crate) fn image(code: &str) -> FunctionImage {
 pub(crate) struct World {
     pub(crate) host: AppHost,
     pub(crate) book: Book,
-    _dir: TempDir,
+    dir: TempDir,
     _database: Option<Database>,
 }
 
@@ -146,14 +146,14 @@ fn host(dir: &TempDir, database: Option<&str>) -> AppHost {
 impl World {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        Self { host: host(&dir, None), book: Book::default(), _dir: dir, _database: None }
+        Self { host: host(&dir, None), book: Book::default(), dir, _database: None }
     }
 
     /// As [`Self::new`], with a database on the server.
     pub(crate) async fn with_server() -> Self {
         let (dir, database) = (TempDir::new().unwrap(), Database::new().await);
         let host = host(&dir, Some(&database.name));
-        Self { host, book: Book::default(), _dir: dir, _database: Some(database) }
+        Self { host, book: Book::default(), dir, _database: Some(database) }
     }
 
     /// The rows.
@@ -178,15 +178,42 @@ impl World {
         limits: Limits,
         recorder: Option<&mut Recorder>,
     ) -> Finished {
-        let code = format!(
+        self.start(&self.image(body), limits, recorder).await
+    }
+
+    /// A function of a handler's body.
+    pub(crate) fn image(&self, body: &str) -> FunctionImage {
+        image(&format!(
             "export async function handler(event, context) {{ const {{ kv, http, sql }} = context; {body} }}"
-        );
+        ))
+    }
+
+    pub(crate) async fn start(
+        &self,
+        image: &FunctionImage,
+        limits: Limits,
+        recorder: Option<&mut Recorder>,
+    ) -> Finished {
+        self.start_on(&Threads, image, (limits, recorder)).await
+    }
+
+    pub(crate) async fn start_on(
+        &self,
+        runner: &impl Runner,
+        image: &FunctionImage,
+        (limits, recorder): (Limits, Option<&mut Recorder>),
+    ) -> Finished {
         let start =
             Start { entry: 0, event: "{}", context: CONTEXT, limits, seed: [7; 32], arms: &[] };
-        let instance = image(&code).start(start).unwrap();
+        let instance = image.start(start).unwrap();
         let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
-        let invocation = Invocation { request: "r-1", book: &self.book };
-        drive((instance, &self.host, None), &Threads, deadline, recorder, invocation).await
+        let invocation = Invocation { request: "r-1", book: &self.book, load: 0.0 };
+        drive((instance, &self.host, None), runner, deadline, recorder, invocation).await
+    }
+
+    /// Where its files are.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Runs it, and gives its result.

@@ -97,6 +97,7 @@ pub(super) async fn node(State(control): State<Control>) -> Json<NodeReport> {
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(control): State<Control>) -> impl IntoResponse {
     let mut text = prometheus::render(&control.telemetry, &gauges(&control));
+    text.push_str(&super::transactions::metrics(&control.catalog.routes().load()));
     text.push_str(&trial::metrics(&control.catalog.routes().load(), &control.reports));
     text.push_str(&control.telemetry.decisions.render());
     ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], text)

@@ -1,5 +1,7 @@
 //! Transactions: how each id fares, what became of the last ones, and why.
 
+use std::fmt::Write as _;
+
 use axum::{Json, extract::State};
 use belay_mirror::{Book, BreakerState, Known, Story};
 use belay_model::{AppName, TransactionName};
@@ -7,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{ApiError, Control, ErrorBody, input::InPath};
+use crate::routes::Routes;
 
 /// Stories of one answer.
 const STORIES: usize = 50;
@@ -35,6 +38,12 @@ pub(super) struct TransactionReport {
     /// Mirrors that ran, and those that came upon something that is not modelled.
     mirrored: u64,
     unmodelled: u64,
+    /// Mirrors that have done something else than what they ran ahead of.
+    diverged: u64,
+    /// Held back until others that write the same were done.
+    waited: u64,
+    /// The share of first attempts that meet a conflict. 0 to 1.
+    conflicts: f64,
     /// The share that is mirrored. 0 to 1.
     sampled: f64,
     /// What an attempt takes, on average. Milliseconds.
@@ -173,6 +182,9 @@ fn report(app: &AppName, id: TransactionName, known: &Known) -> TransactionRepor
         called: counts.called,
         mirrored: counts.mirrored,
         unmodelled: counts.unmodelled,
+        diverged: counts.diverged,
+        waited: counts.waited,
+        conflicts: known.conflicts,
         sampled: known.sampled,
         usual_ms: known.usual_ms,
         cost_ms: known.cost_ms,
@@ -187,4 +199,90 @@ fn report(app: &AppName, id: TransactionName, known: &Known) -> TransactionRepor
             calibration: quality.calibration().collect(),
         },
     }
+}
+
+/// Transactions as Prometheus metrics: what became of them, and how good their forecasts were.
+pub(super) fn metrics(routes: &Routes) -> String {
+    let mut all = Vec::new();
+    for app in routes.apps() {
+        let name = &app.shared.app;
+        all.extend(
+            app.shared.transactions.ids().into_iter().map(|(id, known)| report(name, id, &known)),
+        );
+    }
+    all.sort_by(|one, other| (&one.app, &one.id).cmp(&(&other.app, &other.id)));
+    type Reading = fn(&TransactionReport) -> Option<f64>;
+    let series: [(&str, &str, &str, Reading); 11] = [
+        (
+            "belay_transactions_committed_total",
+            "counter",
+            "Transactions that were committed.",
+            |it| count(it.committed),
+        ),
+        ("belay_transactions_failed_total", "counter", "Transactions that failed.", |it| {
+            count(it.failed)
+        }),
+        (
+            "belay_transactions_retried_total",
+            "counter",
+            "Attempts beyond the first of each.",
+            |it| count(it.retried),
+        ),
+        (
+            "belay_transactions_diverted_total",
+            "counter",
+            "Sent another way before they could fail.",
+            |it| count(it.diverted),
+        ),
+        ("belay_transactions_mirrored_total", "counter", "Transactions with a mirror.", |it| {
+            count(it.mirrored)
+        }),
+        (
+            "belay_transactions_unmodelled_total",
+            "counter",
+            "Mirrors that came upon something that is not modelled.",
+            |it| count(it.unmodelled),
+        ),
+        ("belay_transaction_sampled_ratio", "gauge", "The share that is mirrored.", |it| {
+            Some(it.sampled)
+        }),
+        (
+            "belay_transaction_forecast_precision",
+            "gauge",
+            "Of those called failures, the share that were.",
+            |it| it.quality.precision,
+        ),
+        (
+            "belay_transaction_forecast_recall",
+            "gauge",
+            "Of the failures, the share that was called.",
+            |it| it.quality.recall,
+        ),
+        ("belay_transaction_forecast_brier", "gauge", "Brier's score of the forecasts.", |it| {
+            it.quality.brier.map(|[own, _]| own)
+        }),
+        (
+            "belay_transaction_forecast_lead_seconds",
+            "gauge",
+            "From a forecast to the failure.",
+            |it| it.quality.lead_ms.map(|ms| ms / 1e3),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, kind, help, reading) in series {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for report in &all {
+            let Some(value) = reading(report) else { continue };
+            let (app, id) = (&report.app, &report.id);
+            let _ = writeln!(text, "{name}{{app=\"{app}\",transaction=\"{id}\"}} {value}");
+        }
+    }
+    text
+}
+
+fn count(count: u64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let count = count as f64;
+    Some(count)
 }

@@ -213,7 +213,11 @@ impl Invoker {
                     &self.executor,
                     deadline,
                     recorder.as_mut(),
-                    belay_mirror::Invocation { request: &request, book: &target.transactions },
+                    belay_mirror::Invocation {
+                        request: &request,
+                        book: &target.transactions,
+                        load: f64::from(self.node.inside()) / f64::from(self.node.limit().max(1)),
+                    },
                 );
                 let finished = driven.await;
                 if let (Some(recorder), Some(tapes)) = (recorder, &target.tapes) {
