@@ -52,7 +52,7 @@ pub(crate) fn snapshot(length: Length) -> anyhow::Result<()> {
             let mirror = snapshot.fork(Seed::Keep)?;
             Ok((snapshot, mirror))
         })?;
-        let report = Report::new("tx", json!({ "heap": "default", "count": count }));
+        let report = Report::new("tx", json!({ "heap": "default", "count": count, "of": "two forks, and their end" }));
         let p50 = taken.percentile_us(0.5);
         report.promise("snapshot.p50", p50, "us", Bar::AtMost(100.0));
         report.figure("snapshot.p99", taken.percentile_us(0.99), "us");

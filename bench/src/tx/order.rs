@@ -43,7 +43,7 @@ const PLAIN: Scenario =
 pub(super) const CALM: Scenario = PLAIN;
 pub(super) const HOT_SPOT: Scenario = Scenario { name: "hot", hot: 0.9, ..PLAIN };
 pub(super) const SLOW: Scenario =
-    Scenario { name: "slow", mood: Mood::Slow(400), seconds: (3.6, 2.0), ..PLAIN };
+    Scenario { name: "slow", mood: Mood::Slow(400), seconds: (4.6, 2.0), ..PLAIN };
 pub(super) const FAILING: Scenario =
     Scenario { name: "failing", mood: Mood::Failing, seconds: (2.5, 1.0), ..PLAIN };
 pub(super) const INVALID: Scenario = Scenario { name: "invalid", invalid: 0.15, ..PLAIN };
