@@ -37,6 +37,8 @@ mod differential;
 mod support;
 mod tapes;
 mod transactions;
+mod transactions_faults;
+mod transactions_support;
 mod trial;
 mod trial_impact;
 mod trial_store;
