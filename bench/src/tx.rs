@@ -52,7 +52,10 @@ pub(crate) fn snapshot(length: Length) -> anyhow::Result<()> {
             let mirror = snapshot.fork(Seed::Keep)?;
             Ok((snapshot, mirror))
         })?;
-        let report = Report::new("tx", json!({ "heap": "default", "count": count, "of": "two forks, and their end" }));
+        let report = Report::new(
+            "tx",
+            json!({ "heap": "default", "count": count, "of": "two forks, and their end" }),
+        );
         let p50 = taken.percentile_us(0.5);
         report.promise("snapshot.p50", p50, "us", Bar::AtMost(100.0));
         report.figure("snapshot.p99", taken.percentile_us(0.99), "us");
@@ -102,25 +105,34 @@ fn compare(
     length: Length,
 ) -> anyhow::Result<()> {
     let mut pools: Vec<Pool> = competitors.iter().map(|_| Pool::default()).collect();
+    let mut foreseen = Pool::default();
     let time = Duration::from_secs_f64(length.pick(scenario.seconds.0, scenario.seconds.1));
     for clients in length.pick(vec![1, PROMISED_FROM, CLIENTS_MAX], vec![PROMISED_FROM]) {
         for (competitor, pool) in competitors.iter().zip(&mut pools) {
-            let mut alone = Pool::default();
-            let pool = if clients < PROMISED_FROM { &mut alone } else { pool };
             let what = (store, scenario, *competitor);
-            cell::measure(world, report, what, (clients, time), pool)?;
+            let cell = cell::measure(world, report, what, (clients, time))?;
+            if clients >= PROMISED_FROM {
+                cell.add_to(pool);
+            }
+            if *competitor == Competitor::Predict && cell.is_truth_known() {
+                cell.add_to(&mut foreseen);
+            }
         }
     }
     let of = |wanted| competitors.iter().zip(&pools).find(|(it, _)| **it == wanted);
     if let (Some((_, plain)), Some((_, predict))) = (of(Competitor::Plain), of(Competitor::Predict))
     {
         promises(report, (store, scenario), plain, predict);
+        forecasts(report, (store, scenario), &foreseen, predict);
     }
     Ok(())
 }
 
 fn promises(report: &Report, (store, scenario): (Store, Scenario), plain: &Pool, predict: &Pool) {
     let name = format!("{}.{}", store.name(), scenario.name);
+    // Whoever diverts everything wastes nothing, and does nothing either.
+    let goodput = predict.goodput() / plain.goodput();
+    report.figure(&format!("{name}.goodput.predict_to_plain"), goodput, "ratio");
     if scenario.hot > 0.0 || scenario.mood != Mood::Well {
         let fewer = plain.wasted_to(predict);
         report.promise(
@@ -132,8 +144,17 @@ fn promises(report: &Report, (store, scenario): (Store, Scenario), plain: &Pool,
         let p99 = predict.p99_ms() / plain.p99_ms();
         report.promise(&format!("{name}.p99.predict_to_plain"), p99, "ratio", Bar::AtMost(1.0));
     }
+}
+
+/// The classes of failures of which it is promised that they are foreseen.
+fn forecasts(
+    report: &Report,
+    (store, scenario): (Store, Scenario),
+    foreseen: &Pool,
+    predict: &Pool,
+) {
     let (precision, recall) = match scenario.name {
-        name if name == INVALID.name => (predict.precision(), predict.recall()),
+        name if name == INVALID.name => (foreseen.precision(), foreseen.recall()),
         // When the provider is well again, transactions find out about it one by one: those that are diverted meanwhile are not
         // forecast wrongly, so what counts is what the server has found right of what it let go on.
         name if name == SLOW.name => {
@@ -144,8 +165,9 @@ fn promises(report: &Report, (store, scenario): (Store, Scenario), plain: &Pool,
     };
     let promise = |what: &str, value: Option<f64>, unit: &str, bar: f64| {
         // What was never called has found nothing.
-        let value = value.unwrap_or_default();
-        report.promise(&format!("{name}.{what}"), value, unit, Bar::AtLeast(bar));
+        let (value, bar) = (value.unwrap_or_default(), Bar::AtLeast(bar));
+        let name = format!("{}.{}.{what}", store.name(), scenario.name);
+        report.promise(&name, value, unit, bar);
     };
     promise("precision", precision, "of those said to fail", 0.9);
     promise("recall", recall, "of those that fail", 0.7);

@@ -28,6 +28,8 @@ use crate::{figure::Report, float, samples::Samples};
 #[derive(Default)]
 pub(super) struct Pool {
     pub(super) took: Samples,
+    done: f64,
+    seconds: f64,
     tried: f64,
     wasted: f64,
     /// Diverted, and would have failed; diverted, and would not; not diverted, and had to fail.
@@ -38,22 +40,23 @@ pub(super) struct Pool {
     pub(super) known: Option<Value>,
 }
 
-struct Cell {
+pub(super) struct Cell {
     name: String,
+    /// Others may be in the way of its orders.
+    contended: bool,
     run: Run,
     in_vain: InVain,
     known: Option<Value>,
     deadlocks: Option<f64>,
 }
 
-/// Runs it, checks the money, prints its figures, and adds it to the pool.
+/// Runs it, checks the money, and prints its figures.
 pub(super) fn measure(
     world: &World,
     report: &Report,
     (store, scenario, competitor): (Store, Scenario, Competitor),
     (clients, time): (u32, Duration),
-    pool: &mut Pool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Cell> {
     let deadlocks = deadlocks(world, store)?;
     let name = format!("{}.{}.{clients}.{}", store.name(), scenario.name, competitor.name());
     eprintln!("bench: tx {name}");
@@ -65,13 +68,14 @@ pub(super) fn measure(
     let known = world.known(&bank)?;
     world.close(bank)?;
     let deadlocks = deadlocks.map(|before| after(world, before)).transpose()?;
-    let cell = Cell { name, run, in_vain, known, deadlocks };
+    // SQLite has one writer.
+    let contended = scenario.hot > 0.0 || (store == Store::Sqlite && clients > 1);
+    let cell = Cell { name, contended, run, in_vain, known, deadlocks };
     cell.print(report);
     if competitor == Competitor::Predict {
         cell.print_forecasts(report);
     }
-    cell.add_to(pool);
-    Ok(())
+    Ok(cell)
 }
 
 /// None but PostgreSQL has any.
@@ -158,15 +162,25 @@ impl Cell {
         figure("told.sampled", told("/sampled"), "of transactions");
         figure("told.mirror_cpu", told("/cost_ms"), "ms a mirror");
         figure("told.saved", told("/saved_ms"), "ms a mirror");
+        if !self.is_truth_known() {
+            return;
+        }
         let mut pool = Pool::default();
         self.add_to(&mut pool);
         figure("seen.precision", pool.precision(), "of orders diverted");
         figure("seen.recall", pool.recall(), "of orders that had to fail");
     }
 
-    fn add_to(&self, pool: &mut Pool) {
+    /// Whether it is known of each order if it would have failed.
+    pub(super) fn is_truth_known(&self) -> bool {
+        !self.contended
+    }
+
+    pub(super) fn add_to(&self, pool: &mut Pool) {
+        pool.seconds += self.run.seconds();
         for record in self.run.measured() {
             pool.took.add(record.took);
+            pool.done += f64::from(u8::from(record.became == Became::Done));
             pool.tried += f64::from(u8::from(!is_diverted(record)));
             pool.wasted += f64::from(wasted(record));
             let count = match (is_diverted(record), self.has_to_fail(record)) {
@@ -191,6 +205,10 @@ impl Cell {
 impl Pool {
     pub(super) fn p99_ms(&self) -> f64 {
         self.took.percentile_us(0.99) / 1e3
+    }
+
+    pub(super) fn goodput(&self) -> f64 {
+        self.done / self.seconds.max(f64::EPSILON)
     }
 
     fn wasted_each(&self) -> f64 {

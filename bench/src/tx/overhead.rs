@@ -86,11 +86,25 @@ pub(super) fn measure(
     let sampled = known["sampled"].as_f64().unwrap_or_default();
     let bar = Bar::AtLeast(0.9);
     print(report, &format!("{name}.adapted"), &mut sides, (sampled, Some(bar)));
-    for (bank, side) in [plain, predict].into_iter().zip(&sides) {
-        money::check(&side.records, &bank.audit()?, &world.provider)?;
-        world.close(bank)?;
+    check(world, store, &banks, &sides)?;
+    world.close(plain)?;
+    world.close(predict)
+}
+
+/// Counts the money of both.
+fn check(world: &World, store: Store, banks: &[&Bank; 2], sides: &[Side; 2]) -> anyhow::Result<()> {
+    let [plain, predict] = sides.each_ref().map(|side| &side.records);
+    let of = |bank: &Bank, records: &[Record]| {
+        money::check(records, &bank.audit()?, &world.provider).map(drop)
+    };
+    match store {
+        Store::Kv | Store::Sqlite => {
+            of(banks[0], plain)?;
+            of(banks[1], predict)
+        }
+        // There both have one database, so one set of books.
+        Store::Postgres => of(banks[0], &[plain.clone(), predict.clone()].concat()),
     }
-    Ok(())
 }
 
 /// Who is first changes.
