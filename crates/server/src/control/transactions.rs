@@ -201,75 +201,68 @@ fn report(app: &AppName, id: TransactionName, known: &Known) -> TransactionRepor
     }
 }
 
+/// What one reading of a transaction is.
+type Reading = fn(&TransactionReport) -> Option<f64>;
+
+/// Name, kind, help and reading of each series.
+const SERIES: [(&str, &str, &str, Reading); 11] = [
+    ("belay_transactions_committed_total", "counter", "Transactions that were committed.", |it| {
+        count(it.committed)
+    }),
+    ("belay_transactions_failed_total", "counter", "Transactions that failed.", |it| {
+        count(it.failed)
+    }),
+    ("belay_transactions_retried_total", "counter", "Attempts beyond the first of each.", |it| {
+        count(it.retried)
+    }),
+    (
+        "belay_transactions_diverted_total",
+        "counter",
+        "Sent another way before they could fail.",
+        |it| count(it.diverted),
+    ),
+    ("belay_transactions_mirrored_total", "counter", "Transactions with a mirror.", |it| {
+        count(it.mirrored)
+    }),
+    (
+        "belay_transactions_unmodelled_total",
+        "counter",
+        "Mirrors that came upon something that is not modelled.",
+        |it| count(it.unmodelled),
+    ),
+    ("belay_transaction_sampled_ratio", "gauge", "The share that is mirrored.", |it| {
+        Some(it.sampled)
+    }),
+    (
+        "belay_transaction_forecast_precision",
+        "gauge",
+        "Of those called failures, the share that were.",
+        |it| it.quality.precision,
+    ),
+    (
+        "belay_transaction_forecast_recall",
+        "gauge",
+        "Of the failures, the share that was called.",
+        |it| it.quality.recall,
+    ),
+    ("belay_transaction_forecast_brier", "gauge", "Brier's score of the forecasts.", |it| {
+        it.quality.brier.map(|[own, _]| own)
+    }),
+    ("belay_transaction_forecast_lead_seconds", "gauge", "From a forecast to the failure.", |it| {
+        it.quality.lead_ms.map(|ms| ms / 1e3)
+    }),
+];
+
 /// Transactions as Prometheus metrics: what became of them, and how good their forecasts were.
 pub(super) fn metrics(routes: &Routes) -> String {
-    let mut all = Vec::new();
-    for app in routes.apps() {
-        let name = &app.shared.app;
-        all.extend(
-            app.shared.transactions.ids().into_iter().map(|(id, known)| report(name, id, &known)),
-        );
-    }
+    let reports = routes.apps().flat_map(|app| {
+        let known = app.shared.transactions.ids().into_iter();
+        known.map(|(id, known)| report(&app.shared.app, id, &known)).collect::<Vec<_>>()
+    });
+    let mut all: Vec<_> = reports.collect();
     all.sort_by(|one, other| (&one.app, &one.id).cmp(&(&other.app, &other.id)));
-    type Reading = fn(&TransactionReport) -> Option<f64>;
-    let series: [(&str, &str, &str, Reading); 11] = [
-        (
-            "belay_transactions_committed_total",
-            "counter",
-            "Transactions that were committed.",
-            |it| count(it.committed),
-        ),
-        ("belay_transactions_failed_total", "counter", "Transactions that failed.", |it| {
-            count(it.failed)
-        }),
-        (
-            "belay_transactions_retried_total",
-            "counter",
-            "Attempts beyond the first of each.",
-            |it| count(it.retried),
-        ),
-        (
-            "belay_transactions_diverted_total",
-            "counter",
-            "Sent another way before they could fail.",
-            |it| count(it.diverted),
-        ),
-        ("belay_transactions_mirrored_total", "counter", "Transactions with a mirror.", |it| {
-            count(it.mirrored)
-        }),
-        (
-            "belay_transactions_unmodelled_total",
-            "counter",
-            "Mirrors that came upon something that is not modelled.",
-            |it| count(it.unmodelled),
-        ),
-        ("belay_transaction_sampled_ratio", "gauge", "The share that is mirrored.", |it| {
-            Some(it.sampled)
-        }),
-        (
-            "belay_transaction_forecast_precision",
-            "gauge",
-            "Of those called failures, the share that were.",
-            |it| it.quality.precision,
-        ),
-        (
-            "belay_transaction_forecast_recall",
-            "gauge",
-            "Of the failures, the share that was called.",
-            |it| it.quality.recall,
-        ),
-        ("belay_transaction_forecast_brier", "gauge", "Brier's score of the forecasts.", |it| {
-            it.quality.brier.map(|[own, _]| own)
-        }),
-        (
-            "belay_transaction_forecast_lead_seconds",
-            "gauge",
-            "From a forecast to the failure.",
-            |it| it.quality.lead_ms.map(|ms| ms / 1e3),
-        ),
-    ];
     let mut text = String::new();
-    for (name, kind, help, reading) in series {
+    for (name, kind, help, reading) in SERIES {
         // Writing to a string does not fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for report in &all {
