@@ -126,6 +126,18 @@ fn code_without_them_is_left_as_it_is() {
 }
 
 #[test]
+fn one_that_would_be_none_in_a_mixture_is_not_mixed() {
+    let before = "/** @transaction pay */\nexport async function pay(o = 1) {\n  return o;\n}\n";
+    let after = before.replace("pay(o = 1)", "pay({ o }, more)");
+    let texts: Vec<Arc<str>> = vec![before.into(), after.as_str().into()];
+    let source = |hash: &Hash| texts.iter().find(|t| Hash::of(t.as_bytes()) == *hash).cloned();
+    let of = |text: &str| manifest("main.js", ModuleKind::Esm, text, Tags::default());
+    let weave = weave(&of(before), &of(&after), &source, Tying::Default).unwrap();
+    let told = compile_woven(&weave, Arm::After, &|_| "v1".to_owned()).unwrap_err();
+    assert!(told[0].message.contains("the transaction pay of main.js"), "{}", render(&told));
+}
+
+#[test]
 fn a_woven_one_is_one_transaction_of_both_versions() {
     let before = "/** @transaction pay */\nexport async function pay(o) {\n  const sum = o.a + o.b;\n  return { sum };\n}\n";
     let after = before.replace("o.a + o.b", "o.a * o.b");
