@@ -90,7 +90,7 @@ impl Ahead<'_> {
         runner: &impl Runner,
     ) {
         let before = instance.usage().cpu;
-        let (kv, sql) = (self.host.begin_kv(), SqlAhead::new(self.host));
+        let (kv, sql) = (self.host.begin_kv(), SqlAhead::new(self.host, &self.book.catalog));
         let log = Log::new(self.since);
         let (inner, calls, guessed) = (Vec::new(), 0, false);
         let mut running = Running { ahead: self, kv, sql, log, inner, calls, guessed };

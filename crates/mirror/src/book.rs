@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     Action, Breaker, BreakerState, Dependency, Forecast, Forecaster, Heard, PAUSE_MS, Sign,
     queue::Queues,
+    sql::Catalog,
     story::{Became, Effect, Story},
     usual::Usual,
 };
@@ -39,6 +40,7 @@ const EXPLORED: f64 = 0.05;
 pub struct Book {
     pages: Mutex<Pages>,
     pub(crate) queues: Queues,
+    pub(crate) catalog: Catalog,
 }
 
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use belay_model::{Call, CallId, EffectClass, EffectError, Outcome};
 use serde_json::{Value, json};
 
 use super::{
-    Answered, Blocker, Flavour, Performed, Refused, Unmodelled,
+    Answered, Blocker, Catalog, Flavour, Performed, Refused, Unmodelled,
     checks::Violated,
     flavour::quoted,
     overlay::Overlay,
@@ -27,7 +27,8 @@ pub(super) struct Database {
     transaction: SqlTransaction,
     /// By the names of tables.
     pub(super) overlays: BTreeMap<String, Overlay>,
-    shapes: BTreeMap<Name, Arc<Shape>>,
+    /// Tables that somebody has locked against writers, by their numbers.
+    locked: Vec<String>,
     /// A statement has failed: PostgreSQL refuses all that come after it.
     failed: bool,
 }
@@ -38,7 +39,7 @@ pub(super) struct Point {
 
 impl Database {
     pub(super) async fn open(
-        host: &AppHost,
+        (host, catalog): (&AppHost, &Catalog),
         name: &str,
         flavour: Flavour,
     ) -> Result<Self, Unmodelled> {
@@ -46,14 +47,14 @@ impl Database {
             SqlBegin { mirror: true, lock_timeout: Some(LOCK_TIMEOUT), ..SqlBegin::default() };
         let transaction = host.begin_sql(Some(name), begin).await;
         let transaction = transaction.map_err(|error| Unmodelled(error.message))?;
-        let (overlays, shapes) = (BTreeMap::new(), BTreeMap::new());
+        let (overlays, locked, failed) = (BTreeMap::new(), Vec::new(), false);
         let name = name.to_owned();
-        let mut opened = Self { name, flavour, transaction, overlays, shapes, failed: false };
+        let mut opened = Self { name, flavour, transaction, overlays, locked, failed };
         if flavour == Flavour::Postgres {
-            let harm = opened.ask(postgres::HIDDEN_HARM, &[]).await?;
-            if harm.first().is_none_or(|row| row[0] != false) {
-                return Err(Unmodelled("operators or casts that may change something".to_owned()));
-            }
+            opened.has_no_hidden_harm(catalog).await?;
+            let locked = opened.ask(postgres::LOCKED, &[]).await?;
+            let locked = locked.iter().filter_map(|row| row[0].as_str().map(str::to_owned));
+            opened.locked = locked.collect();
         }
         Ok(opened)
     }
@@ -78,15 +79,33 @@ impl Database {
         Ok(())
     }
 
+    async fn has_no_hidden_harm(&mut self, catalog: &Catalog) -> Result<(), Unmodelled> {
+        // No statement is this text.
+        let key = (self.name.clone(), String::new());
+        if let Some(known) = catalog.harmless(&key) {
+            return known;
+        }
+        let harm = self.ask(postgres::HIDDEN_HARM, &[]).await?;
+        let told = match harm.first().map(|row| row[0] == false) {
+            Some(true) => Ok(()),
+            Some(false) | None => {
+                Err(Unmodelled("operators or casts that may change something".to_owned()))
+            }
+        };
+        catalog.note_harmless(key, &told);
+        told
+    }
+
     pub(super) async fn perform(
         &mut self,
+        catalog: &Catalog,
         text: &str,
         params: &[Value],
     ) -> Result<Performed, Unmodelled> {
         if self.failed && self.flavour == Flavour::Postgres {
             return Err(Unmodelled("what comes after a statement that failed".to_owned()));
         }
-        match self.performed(text, params).await {
+        match self.performed(catalog, text, params).await {
             Ok(performed) => {
                 self.failed |= performed.violated.is_some();
                 Ok(performed)
@@ -99,8 +118,13 @@ impl Database {
         }
     }
 
-    async fn performed(&mut self, text: &str, params: &[Value]) -> Answered<Performed> {
-        self.is_harmless(text).await?;
+    async fn performed(
+        &mut self,
+        catalog: &Catalog,
+        text: &str,
+        params: &[Value],
+    ) -> Answered<Performed> {
+        self.is_harmless(catalog, text).await?;
         let parsed = match statement::parse(self.flavour, text) {
             Ok(parsed) => parsed,
             // Then nothing stands in the place of a table.
@@ -117,14 +141,24 @@ impl Database {
                 self.read(&read, params).await.map(Performed::of)
             }
             Parsed::Lock(read, target, selection) => {
-                let locked = self.locked(&target, selection.as_ref(), params).await?;
+                let shape = self.shape(catalog, &target.name).await?;
+                let locked = self.locked(&shape, &target, (selection.as_ref(), params)).await?;
                 let outcome = self.read(&read, params).await?;
                 Ok(Performed { outcome, ..locked })
             }
-            Parsed::Insert(insert) => self.insert(&insert, params).await,
-            Parsed::Update(update) => self.update(&update, params).await,
+            Parsed::Insert(insert) => {
+                let shape = self.shape(catalog, &insert.target.name).await?;
+                let defaults = self.defaults(catalog, &shape, &insert).await?;
+                self.insert(shape, (&insert, defaults), params).await
+            }
+            Parsed::Update(update) => {
+                let shape = self.shape(catalog, &update.target.name).await?;
+                self.update(shape, &update, params).await
+            }
             Parsed::Delete(target, selection, returning) => {
-                self.delete(&target, selection.as_ref(), returning.as_deref(), params).await
+                let shape = self.shape(catalog, &target.name).await?;
+                let returning = returning.as_deref();
+                self.delete(shape, &target, (selection.as_ref(), returning, params)).await
             }
         }
     }
@@ -140,9 +174,17 @@ impl Database {
     }
 
     /// Nothing that a text could call is more than a question, and nothing of it is made up by the engine.
-    pub(super) async fn is_harmless(&mut self, text: &str) -> Result<(), Unmodelled> {
+    pub(super) async fn is_harmless(
+        &mut self,
+        catalog: &Catalog,
+        text: &str,
+    ) -> Result<(), Unmodelled> {
+        let key = (self.name.clone(), text.to_owned());
+        if let Some(known) = catalog.harmless(&key) {
+            return known;
+        }
         let words = statement::words(self.flavour, text)?;
-        match self.flavour {
+        let told = match self.flavour {
             Flavour::Sqlite => {
                 let guess = sqlite::GUESSES.iter().find(|word| words.contains(**word));
                 guess.map_or(Ok(()), |word| Err(Unmodelled(format!("{word}()"))))
@@ -156,7 +198,9 @@ impl Database {
                     _ => Err(Unmodelled("the catalog".to_owned())),
                 }
             }
-        }
+        };
+        catalog.note_harmless(key, &told);
+        told
     }
 
     /// Sends what was found to be a read.
@@ -237,38 +281,50 @@ impl Database {
         }
     }
 
-    pub(super) async fn shape(&mut self, name: &Name) -> Result<Arc<Shape>, Unmodelled> {
-        if let Some(known) = self.shapes.get(name) {
-            return Ok(Arc::clone(known));
+    async fn shape(&mut self, catalog: &Catalog, name: &Name) -> Result<Arc<Shape>, Unmodelled> {
+        let key = (self.name.clone(), name.clone());
+        if let Some(known) = catalog.shape(&key) {
+            return known;
         }
-        let shape = match self.flavour {
+        let shape = self.found(name).await;
+        let told = match shape {
+            Ok(shape) => self.has_harmless_checks(catalog, &shape).await.map(|()| Arc::new(shape)),
+            Err(unmodelled) => Err(unmodelled),
+        };
+        catalog.note_shape(key, &told);
+        told
+    }
+
+    async fn has_harmless_checks(
+        &mut self,
+        catalog: &Catalog,
+        shape: &Shape,
+    ) -> Result<(), Unmodelled> {
+        for check in &shape.checks {
+            self.is_harmless(catalog, &check.text).await?;
+        }
+        Ok(())
+    }
+
+    async fn found(&mut self, name: &Name) -> Result<Shape, Unmodelled> {
+        match self.flavour {
             Flavour::Postgres => {
                 let schema = name.schema.iter().map(|schema| format!("{}.", quoted(schema)));
                 let full: String = schema.chain([quoted(&name.name)]).collect();
                 let rows = self.ask(postgres::SHAPE, &[full.into()]).await?;
-                postgres::shape(&rows, &name.name)?
+                postgres::shape(&rows, &name.name)
             }
             Flavour::Sqlite => {
                 let named = [name.name.clone().into()];
-                let table = self.ask(sqlite::TABLE, &named).await?;
-                let columns = self.ask(sqlite::COLUMNS, &named).await?;
-                let uniques = self.ask(sqlite::UNIQUES, &named).await?;
-                let references = self.ask(sqlite::REFERENCES, &named).await?;
                 let told = sqlite::Told {
-                    table: &table,
-                    columns: &columns,
-                    uniques: &uniques,
-                    references: &references,
+                    table: &self.ask(sqlite::TABLE, &named).await?,
+                    columns: &self.ask(sqlite::COLUMNS, &named).await?,
+                    uniques: &self.ask(sqlite::UNIQUES, &named).await?,
+                    references: &self.ask(sqlite::REFERENCES, &named).await?,
                 };
-                sqlite::shape(&name.name, &told)?
+                sqlite::shape(&name.name, &told)
             }
-        };
-        for check in &shape.checks {
-            self.is_harmless(&check.text).await?;
         }
-        let shape = Arc::new(shape);
-        self.shapes.insert(name.clone(), Arc::clone(&shape));
-        Ok(shape)
     }
 
     /// The first thing that does not hold after a write.
@@ -294,7 +350,8 @@ impl Database {
         shape: &Shape,
         lockers: Vec<String>,
     ) -> Result<Vec<Blocker>, Unmodelled> {
-        if self.flavour == Flavour::Sqlite {
+        let is_free = lockers.is_empty() && !self.locked.contains(&shape.number);
+        if self.flavour == Flavour::Sqlite || is_free {
             return Ok(Vec::new());
         }
         let params = [json!({ "$array": lockers }), shape.number.clone().into()];

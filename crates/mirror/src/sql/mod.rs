@@ -5,7 +5,7 @@
 //! UPDATE account SET sum = sum - $1 WHERE …     SELECT every row that it finds, with what it would become; then CHECKs,
 //!                                               UNIQUE and FOREIGN KEYs as questions about these rows
 //! ```
-//! - [`statement`] reads a statement; [`flavour`] is what the engines say differently; [`shape`] is a table, which
+//! - [`statement`] reads a statement; [`catalog`] keeps what was asked lately; [`flavour`] is what the engines say differently; [`shape`] is a table, which
 //!   [`postgres`] and [`sqlite`] find in their catalogs;
 //! - [`overlay`] holds the rows that were written, [`writes`] makes them, [`checks`] asks whether they may be;
 //! - [`database`] is one database of one mirror.
@@ -16,6 +16,7 @@
 //! Invariants: nothing is written, no lock is taken that anybody waits for, and nothing is called that may do either; what
 //! is not understood is not guessed.
 
+mod catalog;
 mod checks;
 mod database;
 mod flavour;
@@ -32,6 +33,7 @@ use belay_host::{AppHost, SqlTransaction};
 use belay_model::{Call, EffectError, Outcome};
 use serde_json::Value;
 
+pub(crate) use self::catalog::Catalog;
 use self::{database::Database, flavour::Flavour};
 
 /// Where prediction ends, and why.
@@ -62,6 +64,7 @@ pub(crate) struct Blocker {
 /// The databases of one mirror.
 pub(crate) struct SqlAhead<'h> {
     host: &'h AppHost,
+    catalog: &'h Catalog,
     open: BTreeMap<String, Database>,
 }
 
@@ -69,8 +72,8 @@ pub(crate) struct SqlAhead<'h> {
 pub(crate) struct Point(BTreeMap<String, database::Point>);
 
 impl<'h> SqlAhead<'h> {
-    pub(crate) fn new(host: &'h AppHost) -> Self {
-        Self { host, open: BTreeMap::new() }
+    pub(crate) fn new(host: &'h AppHost, catalog: &'h Catalog) -> Self {
+        Self { host, catalog, open: BTreeMap::new() }
     }
 
     pub(crate) async fn perform(&mut self, call: &Call) -> Result<Performed, Unmodelled> {
@@ -81,14 +84,14 @@ impl<'h> SqlAhead<'h> {
         };
         let name = name.to_string();
         if !self.open.contains_key(&name) {
-            let opened = Database::open(self.host, &name, engine.into()).await?;
+            let opened = Database::open((self.host, self.catalog), &name, engine.into()).await?;
             self.open.insert(name.clone(), opened);
         }
         let lost = || Unmodelled(format!("the database {name}"));
         let database = self.open.get_mut(&name).ok_or_else(lost)?;
         let text = args["text"].as_str().unwrap_or_default();
         let params = args["params"].as_array().map(Vec::as_slice).unwrap_or_default();
-        database.perform(text, params).await
+        database.perform(self.catalog, text, params).await
     }
 
     pub(crate) fn point(&self) -> Point {

@@ -24,7 +24,7 @@ use serde_json::Value as Json;
 use super::{Flavour, Unmodelled};
 
 /// A table as a statement names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Name {
     pub(super) schema: Option<String>,
     pub(super) name: String,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sqlparser::ast::{Expr, SelectItem};
 
 use super::{
-    Answered, Flavour, Performed, Unmodelled,
+    Answered, Catalog, Flavour, Performed, Unmodelled,
     checks::{Change, Checks},
     database::{self, Database},
     flavour::quoted,
@@ -75,15 +75,14 @@ impl Database {
     /// What has the rows in hand that a statement finds, and who else.
     pub(super) async fn locked(
         &mut self,
+        shape: &Arc<Shape>,
         target: &Target,
-        selection: Option<&Expr>,
-        params: &[Value],
+        (selection, params): (Option<&Expr>, &[Value]),
     ) -> Answered<Performed> {
-        let shape = self.shape(&target.name).await?;
         let texts = Texts::default();
-        let found = self.find((&shape, target), (&[], selection), (texts, params)).await?;
+        let found = self.find((shape, target), (&[], selection), (texts, params)).await?;
         let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
-        self.in_hand(&shape, &rows).await
+        self.in_hand(shape, &rows).await
     }
 
     async fn in_hand(&mut self, shape: &Shape, rows: &[&Found]) -> Answered<Performed> {
@@ -98,10 +97,10 @@ impl Database {
 
     pub(super) async fn update(
         &mut self,
+        shape: Arc<Shape>,
         update: &Updating,
         params: &[Value],
     ) -> Answered<Performed> {
-        let shape = self.shape(&update.target.name).await?;
         let mut texts = Texts::default();
         let mut set = Vec::new();
         for (name, expr) in &update.set {
@@ -137,12 +136,10 @@ impl Database {
 
     pub(super) async fn delete(
         &mut self,
+        shape: Arc<Shape>,
         target: &Target,
-        selection: Option<&Expr>,
-        returning: Option<&[SelectItem]>,
-        params: &[Value],
+        (selection, returning, params): (Option<&Expr>, Option<&[SelectItem]>, &[Value]),
     ) -> Answered<Performed> {
-        let shape = self.shape(&target.name).await?;
         let texts = Texts::default();
         let found = self.find((&shape, target), (&[], selection), (texts, params)).await?;
         let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
@@ -156,18 +153,13 @@ impl Database {
 
     pub(super) async fn insert(
         &mut self,
-        insert: &Inserting,
+        shape: Arc<Shape>,
+        (insert, defaults): (&Inserting, Vec<Cell>),
         params: &[Value],
     ) -> Answered<Performed> {
-        let shape = self.shape(&insert.target.name).await?;
-        let columns = match insert.columns.is_empty() && !matches!(insert.source, Source::Defaults)
-        {
-            true => (0..shape.columns.len()).collect(),
-            false => shape.all(&insert.columns)?,
-        };
+        let columns = columns(insert, &shape)?;
         let mut texts = Texts::default();
         let given = self.given(insert, &shape, &columns, &mut texts)?;
-        let defaults = self.defaults(&shape, &columns).await?;
         let rows = match given {
             None => vec![Value::Array(Vec::new())],
             Some(text) => {
@@ -260,7 +252,13 @@ impl Database {
     }
 
     /// A row of what columns have where nothing is given for them.
-    async fn defaults(&mut self, shape: &Shape, given: &[usize]) -> Answered<Vec<Cell>> {
+    pub(super) async fn defaults(
+        &mut self,
+        catalog: &Catalog,
+        shape: &Shape,
+        insert: &Inserting,
+    ) -> Answered<Vec<Cell>> {
+        let given = columns(insert, shape)?;
         let mut row = vec![Cell::Text(None); shape.columns.len()];
         let mut asked = Vec::new();
         for (at, column) in shape.columns.iter().enumerate() {
@@ -273,7 +271,7 @@ impl Database {
                     row[at] = Cell::Text(Some("NULL".to_owned()));
                 }
                 None => {}
-                Some(text) if self.is_harmless(text).await.is_ok() => {
+                Some(text) if self.is_harmless(catalog, text).await.is_ok() => {
                     asked.push((at, self.flavour.stored(text, column)));
                 }
                 Some(_) => row[at] = Cell::Unknown,
@@ -361,6 +359,14 @@ impl Database {
         let Outcome::Ok { value, .. } = &outcome else { return Ok(outcome) };
         let answer: Value = serde_json::from_str(value).unwrap_or_default();
         Ok(changed(count, &answer["columns"].to_string(), &answer["rows"].to_string()))
+    }
+}
+
+/// The columns that values are given for.
+fn columns(insert: &Inserting, shape: &Shape) -> Result<Vec<usize>, Unmodelled> {
+    match insert.columns.is_empty() && !matches!(insert.source, Source::Defaults) {
+        true => Ok((0..shape.columns.len()).collect()),
+        false => shape.all(&insert.columns),
     }
 }
 

@@ -1,0 +1,67 @@
+//! What catalogs have told lately, for all mirrors of an app: a mirror that asked anew for every statement would be behind.
+//!
+//! Invariant: nothing is older than [`FRESH`], so what changes in a database is known soon after.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::{Unmodelled, shape::Shape, statement::Name};
+
+const FRESH: Duration = Duration::from_secs(5);
+const ENTRIES_MAX: usize = 2_000;
+
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    /// By database and text: whether it is a question and nothing more.
+    harmless: Mutex<Kept<(String, String), ()>>,
+    shapes: Mutex<Kept<(String, Name), Arc<Shape>>>,
+}
+
+#[derive(Debug)]
+struct Kept<K, V>(HashMap<K, (Instant, Result<V, Unmodelled>)>);
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: std::hash::Hash + Eq, V: Clone> Kept<K, V> {
+    fn get(&self, key: &K) -> Option<Result<V, Unmodelled>> {
+        let (since, known) = self.0.get(key)?;
+        (since.elapsed() < FRESH).then(|| known.clone())
+    }
+
+    fn put(&mut self, key: K, value: &Result<V, Unmodelled>) {
+        if self.0.len() >= ENTRIES_MAX {
+            self.0.retain(|_, (since, _)| since.elapsed() < FRESH);
+        }
+        // Where so many are fresh, they are asked for each time.
+        if self.0.len() < ENTRIES_MAX {
+            self.0.insert(key, (Instant::now(), value.clone()));
+        }
+    }
+}
+
+impl Catalog {
+    pub(super) fn harmless(&self, key: &(String, String)) -> Option<Result<(), Unmodelled>> {
+        self.harmless.lock().get(key)
+    }
+
+    pub(super) fn note_harmless(&self, key: (String, String), told: &Result<(), Unmodelled>) {
+        self.harmless.lock().put(key, told);
+    }
+
+    pub(super) fn shape(&self, key: &(String, Name)) -> Option<Result<Arc<Shape>, Unmodelled>> {
+        self.shapes.lock().get(key)
+    }
+
+    pub(super) fn note_shape(&self, key: (String, Name), told: &Result<Arc<Shape>, Unmodelled>) {
+        self.shapes.lock().put(key, told);
+    }
+}
