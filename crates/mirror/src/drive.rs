@@ -203,7 +203,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                     if let Some((at, ended)) = self.look_ahead(&call).await {
                         return self.ended(at, ended, None).await.map(Some);
                     }
-                    self.note_lock(&call).await;
+                    self.note_lock(&call);
                     if let Some(diverged) = self.start(call) {
                         let at = self.frames.len() - 1;
                         return self.ended(at, diverged, None).await.map(Some);
@@ -316,7 +316,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         }
         let timeout_ms = frame.spec.timeout_ms;
         let waited = self.wait_for_mirror(timeout_ms).await;
-        let own = self.held(Resources::numbers).await;
+        let own = self.glimpse(Resources::numbers);
         let left = self.session.deadline.saturating_duration_since(Instant::now());
         let allowed = self.allowed();
         let service = about.service.as_ref();
@@ -342,12 +342,12 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     }
 
     /// A request while a file is locked keeps all other writers of it waiting: not for long.
-    async fn note_lock(&mut self, call: &Call) {
+    fn note_lock(&mut self, call: &Call) {
         let external = matches!(classify(call), Ok(EffectClass::External { .. }));
         if !external || self.frames.is_empty() || self.locked.is_some() {
             return;
         }
-        let Some(database) = self.held(Resources::locked).await else { return };
+        let Some(database) = self.glimpse(Resources::locked) else { return };
         self.watch.warn(told::locks(&database));
         self.locked = Some((Instant::now() + LOCKED_MAX, database));
     }
@@ -536,15 +536,13 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
 
     /// Commits; says which keys of the kv it has written.
     async fn commit(&mut self) -> Result<Vec<String>, NotCommitted> {
-        let keys = self.held(Resources::keys).await;
+        let keys = self.glimpse(Resources::keys);
         self.resources.lock().await.commit().await.map(|()| keys)
     }
 
-    /// What is asked of its resources. What was given up lets go of them only when the flight is looked at.
-    async fn held<T>(&mut self, ask: impl FnOnce(&Resources<'h>) -> T) -> T {
-        let resources = Arc::clone(&self.resources);
-        let asked = async { ask(&*resources.lock().await) };
-        self.session.driving.flight.beside(asked).await
+    /// What is asked of its resources; nothing while one of them is being used, which may be for long.
+    fn glimpse<T: Default>(&self, ask: impl FnOnce(&Resources<'h>) -> T) -> T {
+        self.resources.try_lock().map(|resources| ask(&resources)).unwrap_or_default()
     }
 
     /// The guest was stopped, or the handler has ended, while a transaction is open.
@@ -570,7 +568,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     async fn ended(&mut self, at: usize, ended: Ended, end: Option<CallId>) -> Next {
         let top = self.frames.len() - 1;
         let left = self.session.deadline.saturating_duration_since(Instant::now());
-        let keys = self.held(Resources::keys).await;
+        let keys = self.glimpse(Resources::keys);
         let frame = &mut self.frames[at];
         let performed = self.external.is_performed_after(frame.made);
         let took_ms = millis(frame.since.elapsed());

@@ -208,7 +208,7 @@ async fn one_within_another_is_undone_alone() {
         let body = format!(
             "await db.execute(\"UPDATE account SET sum = 1 WHERE name = 'a'\");
              try {{ await transaction({inner}, [async () => {{ await kv.put('n', 1); await db.execute(\"UPDATE account SET sum = 2 WHERE name = 'a'\"); throw new Error('no'); }}], []); }} catch {{}}
-             expect(await kv.get('n'), null);
+             expect(await kv.get('n'), undefined);
              expect(await db.one(\"SELECT sum FROM account WHERE name = 'a'\"), {{ sum: 1 }});"
         );
         let mirror = mirrored(&world, &gate, database, &body).await;

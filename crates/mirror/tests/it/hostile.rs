@@ -31,7 +31,7 @@ const TABLES: [&str; 13] = [
     "CREATE SEQUENCE numbers",
     "CREATE FUNCTION write_log(what TEXT) RETURNS INTEGER LANGUAGE sql VOLATILE AS 'INSERT INTO log (what) VALUES (what); SELECT 1'",
     "CREATE FUNCTION lock_it(one INTEGER, other INTEGER) RETURNS BOOLEAN LANGUAGE sql VOLATILE AS 'SELECT pg_advisory_lock(one, other); SELECT true'",
-    "CREATE VIEW shouting AS SELECT pg_notify('shout', name) FROM account",
+    "CREATE VIEW shouting AS SELECT pg_notify('shout', name)::text AS done FROM account",
     "CREATE TABLE watched (id INTEGER PRIMARY KEY)",
     "INSERT INTO watched VALUES (1)",
     "CREATE FUNCTION on_watched() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN INSERT INTO log (what) VALUES (''seen''); RETURN new; END'",
