@@ -13,7 +13,7 @@ use belay_model::{
     AppManifest, EgressPolicy, EnvironmentName, FunctionSpec, Hash, ImportEdge, ImportKind,
     ImportTarget, Limits, ModuleEntry, ModuleKind,
 };
-use belay_server::{Drained, Platform, PlatformConfig};
+use belay_server::{Drained, Platform, PlatformConfig, control::Rate};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -142,12 +142,14 @@ pub(crate) async fn edit(dir: &std::path::Path, change: impl AsyncFnOnce(&Store)
     store.close().await;
 }
 
-/// Free ports, and machine code that all tests share.
+/// Free ports, and machine code that all tests share. A test that waits for something asks for it as often as it can:
+/// how often that is until it is there depends on the machine, so there is no limit.
 pub(crate) fn config(dir: &Path) -> PlatformConfig {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     PlatformConfig {
         http: any,
         control: any,
+        rate: Rate { per_second: 1e9, burst: 1e9, ..Rate::default() },
         cache_dir: Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("engine-cache")),
         ..PlatformConfig::new(dir.join("data"))
     }
