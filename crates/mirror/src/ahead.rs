@@ -56,6 +56,8 @@ pub(crate) struct Ahead<'h> {
     pub(crate) seen: Arc<Mutex<Seen>>,
     /// When its transaction began.
     pub(crate) since: Instant,
+    /// That its tags allow.
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 /// One that runs.
@@ -239,7 +241,11 @@ impl Running<'_, '_> {
                     seen.out_of_memory = matches!(ended, Ended::Failed(failure) if failure.category == Category::OutOfMemory);
                     // What a service will answer is a guess.
                     let strength = if self.guessed { 0.5 } else { 1.0 };
-                    seen.signs.push(Sign::foreseen(&what, strength));
+                    let sign = match (seen.out_of_memory, self.ahead.memory_bytes) {
+                        (true, Some(bytes)) => Sign::memory(bytes),
+                        _ => Sign::foreseen(&what, strength),
+                    };
+                    seen.signs.push(sign);
                     seen.mirrored.ended = Some(what);
                 }
             },

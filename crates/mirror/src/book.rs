@@ -320,15 +320,11 @@ impl Book {
         pages.ids.get(id).map_or(0.0, |known| known.usual.distance(ops))
     }
 
+    /// What is expected of a transaction of this id with these signs, and what an attempt usually takes.
     pub fn forecast(&self, id: &TransactionName, signs: &[Sign]) -> (Forecast, f64) {
         let mut pages = self.pages.lock();
         let known = pages.ids.entry(id.clone()).or_default();
-        let forecast = known.forecaster.forecast(signs);
-        known.counts.called += u64::from(forecast.is_called());
-        if forecast.is_called() {
-            known.sampled = 1.0;
-        }
-        (forecast, known.usual_ms)
+        (known.forecaster.forecast(signs), known.usual_ms)
     }
 
     /// What became of a transaction. `learned`: whether its first attempt failed, and how long after the forecast, if it
@@ -380,7 +376,7 @@ impl Known {
         let kept = (-HALF_LIFE.recip()).exp2();
         let mean = |old: &mut f64, new: f64| *old = *old * kept + new * (1.0 - kept);
         if story.became == Became::Committed && story.attempts.len() == 1 {
-            let took = story.took_ms;
+            let took = (story.took_ms - story.waited_ms).max(0.0);
             if self.usual_ms == 0.0 {
                 self.usual_ms = took
             } else {
@@ -388,12 +384,14 @@ impl Known {
             }
             self.usual.note(story.effects.iter().map(|effect| effect.op.as_str()));
         }
+        let called = story.forecast.as_ref().is_some_and(|it| it.forecast.is_called());
+        counts.called += u64::from(called);
         let Some(mirror) = &story.mirror else { return };
         counts.unmodelled += u64::from(mirror.unmodelled.is_some());
         counts.diverged += u64::from(story.has_diverged());
         mean(&mut self.cost_ms, mirror.cpu_ms);
         mean(&mut self.saved_ms, story.saved_ms);
         let factor = if self.saved_ms >= self.cost_ms { 1.5 } else { 0.95 };
-        self.sampled = (self.sampled * factor).clamp(EXPLORED, 1.0);
+        self.sampled = if called { 1.0 } else { (self.sampled * factor).clamp(EXPLORED, 1.0) };
     }
 }

@@ -21,6 +21,8 @@ pub struct Story {
     pub way: String,
     pub became: Became,
     pub took_ms: f64,
+    /// Of that, for others that write the same.
+    pub waited_ms: f64,
     /// How each attempt ended that did not commit.
     pub attempts: Vec<Attempt>,
     /// Of the last attempt.

@@ -66,6 +66,8 @@ pub(crate) struct Watch<'h> {
     /// Among those that write the same.
     place: Option<Place<'h>>,
     warnings: Vec<String>,
+    /// For others that write the same.
+    waited: Duration,
 }
 
 struct Performing {
@@ -97,6 +99,7 @@ impl<'h> Watch<'h> {
             asked: false,
             place: None,
             warnings: Vec::new(),
+            waited: Duration::ZERO,
         }
     }
 
@@ -114,12 +117,14 @@ impl<'h> Watch<'h> {
             return None;
         }
         // Without memory for it, it goes without.
-        let fork: Instance = frame.snapshot.fork(belay_engine::Seed::Keep).ok()?;
+        let mut fork: Instance = frame.snapshot.fork(belay_engine::Seed::Keep).ok()?;
+        frame.limit(&mut fork);
+        let memory_bytes = frame.spec.memory_bytes;
         let (seen, done) = (Arc::<Mutex<Seen>>::default(), Arc::new(Notify::new()));
         self.mirror = Some((seen.clone(), done.clone()));
         let (book, since, turn) = (self.book, self.since, frame.turn());
         let run = async move {
-            let ahead = Ahead { host, book, seen: seen.clone(), since };
+            let ahead = Ahead { host, book, seen: seen.clone(), since, memory_bytes };
             // Whatever goes wrong in it is no matter of its original.
             let run = AssertUnwindSafe(ahead.run(fork, turn, runner)).catch_unwind();
             if run.await.is_err() {
@@ -144,11 +149,19 @@ impl<'h> Watch<'h> {
         let (seen, _) = self.mirror.as_ref()?;
         let keys: Vec<String> = seen.lock().keys.iter().cloned().collect();
         let place = self.place.insert(self.book.queues.enter(keys.clone()));
-        let (key, others) = place.ahead()?;
-        let others = u32::try_from(others).unwrap_or(u32::MAX);
         let mut signs = self.book.signs_of_keys(keys.iter().map(String::as_str));
-        signs.push(Sign::busy(key, others));
+        let mut others = 0;
+        if let Some((key, count)) = place.ahead() {
+            others = u32::try_from(count).unwrap_or(u32::MAX);
+            signs.push(Sign::busy(key, others));
+        }
         let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &signs);
+        self.foresee(forecast.clone(), waited);
+        self.signs = signs;
+        let explores = rand::random::<f64>() < EXPLORED;
+        if others == 0 || explores {
+            return None;
+        }
         let wait_ms = usual_ms.max(WAIT_MIN_MS) * f64::from(others);
         let options = Options {
             wasted_ms: usual_ms,
@@ -158,17 +171,20 @@ impl<'h> Watch<'h> {
             ..Options::default()
         };
         let chosen = self.choose(&options, &forecast)?;
-        self.foresee(forecast, waited);
         self.choices.push(chosen);
+        // What it comes to then says nothing of them.
+        self.signs.clear();
         // What those before it take varies.
         Some(Duration::from_secs_f64(wait_ms * WAIT_FACTOR / 1e3))
     }
 
     /// The turn of its place has come, or was not waited for any longer.
-    pub(crate) async fn turn(&self, limit: Duration) {
+    pub(crate) async fn turn(&mut self, limit: Duration) {
+        let begun = Instant::now();
         if let Some(place) = &self.place {
             place.turn(limit).await;
         }
+        self.waited += begun.elapsed();
     }
 
     fn foresee(&mut self, forecast: Forecast, waited: Duration) {
@@ -391,6 +407,7 @@ impl<'h> Watch<'h> {
             way,
             became,
             took_ms: millis(self.since.elapsed()),
+            waited_ms: millis(self.waited),
             attempts: frame.attempts.history().to_vec(),
             effects: self.log.effects(),
             mirror,

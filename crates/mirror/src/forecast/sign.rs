@@ -173,6 +173,14 @@ impl Sign {
         Self::new(Rule::Unusual, distance, text)
     }
 
+    /// What ran ahead of it had too little memory.
+    pub fn memory(memory_bytes: u64) -> Self {
+        let megabytes = memory_bytes >> 20;
+        let text =
+            format!("what ran ahead of it had too little memory: it may use {megabytes} MiB");
+        Self::new(Rule::Unusual, 1.0, text)
+    }
+
     /// A service is left alone until it is better.
     pub fn shut(dependency: &str) -> Self {
         let text = format!("{dependency} is left alone until it is better");

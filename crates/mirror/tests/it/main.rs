@@ -13,5 +13,6 @@ mod mirror_faults;
 mod nested;
 mod options;
 mod outside;
+mod signs;
 mod transactions;
 mod world;

@@ -1,0 +1,190 @@
+//! What mirrors see becomes signs, and signs become something that is done.
+//!
+//! As in [`crate::ahead`], only the mirror does what is looked at: its original goes on to a request that cannot be undone,
+//! before which the forecast is asked for.
+
+use belay_host::SqlBegin;
+use belay_mirror::{Action, Became, Class, Story};
+use belay_model::{Call, CallId, Limits, Outcome};
+use serde_json::{Value, json};
+
+use crate::{
+    ahead::{Gate, bank},
+    world::{World, spec},
+};
+
+/// A transaction whose mirror does `body`; both then ask for what cannot be undone.
+async fn looked_at(world: &World, gate: &Gate, more: &Value, body: &str) -> Story {
+    let mut said = json!({ "ways": ["transfer"], "predict": true, "retries": 0, "rules": [
+        { "name": "many writes", "class": "deviation", "measure": "writes", "above": 2.0 }] });
+    for (key, value) in more.as_object().unwrap() {
+        said[key] = value.clone();
+    }
+    let (spec, url) = (spec(&said), &gate.url);
+    let code = format!(
+        "const db = sql.database('ledger'), main = sql.database('main');
+         return transaction({spec}, [async () => {{
+            const {{ status }} = await http.get('{url}');
+            if (status === 200) {{ {body} }}
+            await http.post('{url}pay');
+            return 'done';
+         }}], []);"
+    );
+    for delay_ms in [10, 100, 1_000, 5_000] {
+        gate.answers_after(delay_ms);
+        assert_eq!(world.ok(&code).await, json!("done"));
+        let story = (*world.book.stories(|_| true, 1)[0]).clone();
+        let mirror = story.mirror.as_ref().unwrap();
+        if mirror.ended.is_some() || mirror.unmodelled.is_some() {
+            return story;
+        }
+    }
+    panic!("the mirror does not come to its end: {body}");
+}
+
+fn reasons(story: &Story) -> Vec<(Class, String)> {
+    let forecast = &story.forecast.as_ref().unwrap().forecast;
+    forecast.reasons.iter().map(|(sign, _)| (sign.rule.class(), sign.text.clone())).collect()
+}
+
+/// Whether there is a reason of a class that says `text`.
+fn says(story: &Story, class: Class, text: &str) -> bool {
+    reasons(story).iter().any(|(of, said)| *of == class && said.contains(text))
+}
+
+const UPDATE: &str = "UPDATE account SET sum = sum - 1 WHERE name = 'a'";
+
+#[tokio::test]
+async fn others_that_hold_a_row_are_seen() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    let body = format!("await db.execute(\"{UPDATE}\");");
+    let story = looked_at(&world, &gate, &json!({}), &body).await;
+    assert!(!says(&story, Class::Contention, "locks"), "{:?}", reasons(&story));
+
+    let mut other = world.host.begin_sql(Some("ledger"), SqlBegin::default()).await.unwrap();
+    let args = json!({ "database": "ledger", "text": UPDATE, "params": [] }).to_string();
+    let call = Call { id: CallId(1), op: "sql.query".to_owned(), args, body: None };
+    assert!(matches!(other.perform(&call).await, Outcome::Ok { .. }));
+    let story = looked_at(&world, &gate, &json!({}), &body).await;
+    assert!(says(&story, Class::Contention, "locks on account"), "{:?}", reasons(&story));
+    other.rollback().await;
+    let story = looked_at(&world, &gate, &json!({}), &body).await;
+    assert!(!says(&story, Class::Contention, "locks"), "{:?}", reasons(&story));
+}
+
+#[tokio::test]
+async fn a_constraint_that_does_not_hold_is_a_reason() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    for database in ["db", "main"] {
+        let body = format!("await {database}.execute('UPDATE account SET sum = -1');");
+        let story = looked_at(&world, &gate, &json!({}), &body).await;
+        assert!(
+            says(&story, Class::Validation, "of account does not hold"),
+            "{:?}",
+            reasons(&story)
+        );
+        assert!(story.mirror.unwrap().ended.unwrap().contains("sum"));
+    }
+}
+
+#[tokio::test]
+async fn rules_of_the_apps_own_speak() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    for (writes, holds) in [(2, false), (3, true)] {
+        let body = format!("for (let n = 0; n < {writes}; n++) await kv.put(`k${{n}}`, n);");
+        let story = looked_at(&world, &gate, &json!({}), &body).await;
+        let told = format!("many writes: {writes} is above 2");
+        assert_eq!(says(&story, Class::Deviation, &told), holds, "{:?}", reasons(&story));
+    }
+}
+
+/// The attempt may use less than its function; where its mirror did not get by with that, it is given all.
+#[tokio::test]
+async fn memory_that_is_too_little_is_seen_and_more_is_given() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    let little = json!({ "memoryBytes": 24 << 20 });
+    let body =
+        "const all = []; for (let n = 0; n < 40; n++) all.push(new Uint8Array(1 << 20).fill(n));";
+    let story = looked_at(&world, &gate, &little, body).await;
+    assert!(says(&story, Class::Deviation, "memory"), "{:?}", reasons(&story));
+    // Some that look bad are let go on as they are.
+    let mut story = story;
+    while story.choices.is_empty() {
+        story = looked_at(&world, &gate, &little, body).await;
+    }
+    assert_eq!(story.choices[0].action, Action::Allocate, "{:?}", story.choices);
+}
+
+#[tokio::test]
+async fn who_locks_a_file_over_a_request_is_told() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    let spec = spec(&json!({ "ways": ["transfer"] }));
+    let asks = format!("await http.get('{}')", gate.url);
+    let writes = format!("await sql.database('main').execute(\"{UPDATE}\")");
+    for (body, warned) in
+        [(format!("{writes}; {asks};"), true), (format!("{asks}; {writes};"), false)]
+    {
+        let code =
+            format!("return transaction({spec}, [async () => {{ {body} return 'done'; }}], []);");
+        assert_eq!(world.ok(&code).await, json!("done"));
+        let story = world.book.stories(|_| true, 1).remove(0);
+        assert_eq!(story.warnings.len(), usize::from(warned), "{:?}", story.warnings);
+    }
+}
+
+/// It is given up before others run into it, and leaves the file to them.
+#[tokio::test]
+async fn a_file_is_not_locked_for_long() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    gate.answers_after(60_000);
+    let spec = spec(&json!({ "ways": ["transfer"], "retries": 0 }));
+    let code = format!(
+        "return transaction({spec}, [async () => {{ await sql.database('main').execute(\"{UPDATE}\"); await http.get('{}'); }}], []);",
+        gate.url
+    );
+    let limits = Limits { timeout_ms: 50_000, ..Limits::default() };
+    let finished = world.run_with(&code, limits, None).await;
+    let failure = finished.result.unwrap_err();
+    assert!(failure.message.contains("held the write lock of main"), "{failure}");
+    world.sql("main", UPDATE).await;
+}
+
+/// Those that often meet a conflict wait for each other, and none of their writes is lost.
+#[tokio::test]
+async fn those_that_write_the_same_come_to_wait_for_each_other() {
+    let world = World::new();
+    world.put("n", json!(0)).await;
+    let spec = spec(&json!({ "ways": ["transfer"], "predict": true, "retries": 50 }));
+    let image = world.image(&format!(
+        "return transaction({spec}, [async () => {{ const n = await kv.get('n'); await new Promise((done) => setTimeout(done, 2)); await kv.put('n', n + 1); }}], []);"
+    ));
+    let waited = |story: &Story| story.choices.iter().any(|choice| choice.action == Action::Wait);
+    let mut runs = 0;
+    while world.book.stories(waited, 1).is_empty() {
+        assert!(runs < 4_000, "nobody waits: {:?}", world.book.ids());
+        let together = (0..4).map(|_| world.start(&image, Limits::default(), None));
+        for finished in futures_util::future::join_all(together).await {
+            assert!(finished.result.is_ok(), "{:?}", finished.result);
+        }
+        runs += 4;
+    }
+    assert_eq!(world.get("n").await, json!(runs));
+    assert!(world.book.stories(|story| story.became != Became::Committed, 1).is_empty());
+}
+
+/// A mirror that was told something else than its original has done something else: that is counted.
+#[tokio::test]
+async fn a_mirror_that_diverges_is_counted() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    let before = world.book.ids().remove(0).1.counts.diverged;
+    let story = looked_at(&world, &gate, &json!({}), "await kv.put('n', 1);").await;
+    assert!(story.has_diverged(), "{story:?}");
+    assert!(world.book.ids().remove(0).1.counts.diverged > before);
+}
