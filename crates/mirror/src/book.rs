@@ -28,6 +28,10 @@ const ANSWERS_MAX: usize = 16;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// After so many one counts half.
 const HALF_LIFE: f64 = 50.0;
+/// What a conflict costs besides the attempt, about half of the pause after it.
+const CONFLICT_MS: f64 = 5.0;
+/// Mirrors that are late more often are not worth waiting for.
+const IN_TIME: f64 = 0.3;
 /// Where fewer ask for something that cannot be undone, there is little to be gained.
 const RARELY: f64 = 0.01;
 /// The share of first attempts with conflicts from which on it is looked who else writes the same.
@@ -66,6 +70,8 @@ pub struct Known {
     pub usual_ms: f64,
     /// The share of first attempts that meet a conflict.
     pub conflicts: f64,
+    /// The share of mirrors that were in time when they were waited for.
+    in_time: f64,
     /// The share that asks for something that cannot be undone: only there is anything gained by knowing before.
     pub external: f64,
     usual: Usual,
@@ -81,6 +87,7 @@ impl Default for Known {
             cost_ms: 0.0,
             usual_ms: 0.0,
             conflicts: 0.0,
+            in_time: 1.0,
             external: 1.0,
             usual: Usual::default(),
         }
@@ -122,6 +129,15 @@ struct Contended {
     conflicts: f64,
 }
 
+/// What the first attempt came to, of a transaction that was let go on.
+#[derive(Debug, Clone)]
+pub(crate) struct Learned {
+    pub(crate) signs: Vec<Sign>,
+    pub(crate) failed: bool,
+    /// After the forecast. Milliseconds.
+    pub(crate) lead_ms: f64,
+}
+
 /// Whether a service may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
@@ -138,7 +154,7 @@ impl Book {
         let known = pages.ids.entry(id.clone()).or_default();
         known.counts.begun += 1;
         let share = if known.external > RARELY { known.sampled } else { EXPLORED };
-        let mirrored = predicted && (random < share || known.conflicts > CONTENDED);
+        let mirrored = predicted && (random < share || known.is_contended());
         known.counts.mirrored += u64::from(mirrored);
         mirrored
     }
@@ -162,15 +178,28 @@ impl Book {
     }
 
     /// The probability that a call of `service` takes longer than `ms`, and what half of them take at most.
-    pub(crate) fn late(&self, service: &str, ms: f64) -> Option<(f64, f64)> {
+    /// `at_last`: there is nothing better than to wait.
+    pub(crate) fn late(&self, service: &str, ms: f64, at_last: bool) -> Option<(f64, f64)> {
         let pages = self.pages.lock();
         let dependency = &pages.services.get(service)?.dependency;
-        Some((dependency.is_late(ms), dependency.usual_ms()?))
+        let late = match at_last {
+            true => dependency.is_late_at_last(ms),
+            false => dependency.is_late(ms),
+        };
+        Some((late, dependency.usual_ms()?))
     }
 
     /// Whether conflicts are frequent enough among transactions of this id to look who else writes the same.
     pub fn is_contended(&self, id: &TransactionName) -> bool {
-        self.pages.lock().ids.get(id).is_some_and(|known| known.conflicts > CONTENDED)
+        self.pages.lock().ids.get(id).is_some_and(Known::is_contended)
+    }
+
+    /// Whether a mirror that was waited for at the begin of a transaction had come to its end by then.
+    pub(crate) fn waited(&self, id: &TransactionName, in_time: bool) {
+        let mut pages = self.pages.lock();
+        let known = pages.ids.entry(id.clone()).or_default();
+        let kept = (-HALF_LIFE.recip()).exp2();
+        known.in_time = known.in_time * kept + f64::from(u8::from(in_time)) * (1.0 - kept);
     }
 
     /// What speaks against writing these keys: that others often do.
@@ -327,13 +356,12 @@ impl Book {
         (known.forecaster.forecast(signs), known.usual_ms)
     }
 
-    /// What became of a transaction. `learned`: whether its first attempt failed, and how long after the forecast, if it
-    /// was let go on.
-    pub fn end(&self, story: Story, signs: &[Sign], learned: Option<(bool, f64)>, external: bool) {
+    /// What became of a transaction. `external`: it has come to something that cannot be undone.
+    pub(crate) fn end(&self, story: Story, learned: Option<Learned>, external: bool) {
         let mut pages = self.pages.lock();
         let known = pages.ids.entry(story.id.clone()).or_default();
-        if let Some((failed, lead_ms)) = learned {
-            known.forecaster.learn(signs, failed, lead_ms);
+        if let Some(Learned { signs, failed, lead_ms }) = learned {
+            known.forecaster.learn(&signs, failed, lead_ms);
         }
         known.note(&story);
         let kept = (-HALF_LIFE.recip()).exp2();
@@ -358,13 +386,23 @@ impl Book {
 }
 
 impl Known {
+    /// Whether it is worth the while to look before it begins who else writes the same: conflicts cost more than mirrors, and
+    /// these are in time.
+    fn is_contended(&self) -> bool {
+        let costs_ms = self.conflicts * (self.usual_ms + CONFLICT_MS);
+        self.conflicts > CONTENDED && costs_ms > self.cost_ms && self.in_time > IN_TIME
+    }
+
     fn note(&mut self, story: &Story) {
         let counts = &mut self.counts;
         match story.became {
             Became::Committed => counts.committed += 1,
             Became::Failed | Became::Unknown | Became::Abandoned => counts.failed += 1,
         }
-        counts.retried += (story.attempts.len() as u64).saturating_sub(1);
+        // Attempts that are told are those that failed.
+        let failed = story.attempts.len() as u64;
+        let last = u64::from(story.became != Became::Committed);
+        counts.retried += failed.saturating_sub(last);
         for choice in &story.choices {
             match choice.action {
                 Action::Divert => counts.diverted += 1,
@@ -375,7 +413,7 @@ impl Known {
         }
         let kept = (-HALF_LIFE.recip()).exp2();
         let mean = |old: &mut f64, new: f64| *old = *old * kept + new * (1.0 - kept);
-        if story.became == Became::Committed && story.attempts.len() == 1 {
+        if story.became == Became::Committed && story.attempts.is_empty() {
             let took = (story.took_ms - story.waited_ms).max(0.0);
             if self.usual_ms == 0.0 {
                 self.usual_ms = took
@@ -389,7 +427,7 @@ impl Known {
         let Some(mirror) = &story.mirror else { return };
         counts.unmodelled += u64::from(mirror.unmodelled.is_some());
         counts.diverged += u64::from(story.has_diverged());
-        mean(&mut self.cost_ms, mirror.cpu_ms);
+        mean(&mut self.cost_ms, mirror.cost_ms());
         mean(&mut self.saved_ms, story.saved_ms);
         let factor = if self.saved_ms >= self.cost_ms { 1.5 } else { 0.95 };
         self.sampled = if called { 1.0 } else { (self.sampled * factor).clamp(EXPLORED, 1.0) };

@@ -1,7 +1,8 @@
 //! A circuit breaker (Nygard, "Release It!"): a service that fails is left alone for a time, then tried by a few.
 //!
 //! Open, it lets nobody through until its time is over; then half open, it lets one at a time through, and closes after some
-//! that go well. Each time that it opens again without having closed, it stays open twice as long, up to a minute.
+//! that go well. Each time that it opens again without having closed, it stays open twice as long, up to ten
+//! seconds: one call in so many costs little, and a service that is well again is to be used soon.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ const ENOUGH: f64 = 8.5;
 const FAILING: f64 = 0.5;
 /// After so many calls one counts half.
 const HALF_LIFE: f64 = 20.0;
-const OPEN_MS: [u64; 2] = [1_000, 60_000];
+const OPEN_MS: [u64; 2] = [250, 10_000];
 /// Calls that have to go well.
 const PROBES: u32 = 3;
 

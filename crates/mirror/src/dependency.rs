@@ -69,6 +69,14 @@ impl Dependency {
         (later + self.cut) / (self.calls + PRIOR)
     }
 
+    /// As [`Self::is_late`], where there is nothing better than to wait: what was cut off is taken to go on for as long again
+    /// as it had, with even odds, and so on.
+    pub fn is_late_at_last(&self, allowed_ms: f64) -> f64 {
+        let later: f64 = self.bins.iter().skip(bin(allowed_ms) + 1).sum();
+        let cut = self.cut * (self.cut_ms / allowed_ms.max(FIRST_MS)).min(1.0);
+        (later + cut) / (self.calls + PRIOR)
+    }
+
     /// What half of the calls take at most, or at least, where these were cut off; nothing where none was seen.
     pub fn usual_ms(&self) -> Option<f64> {
         let half = (self.bins.iter().sum::<f64>() + self.cut) / 2.0;

@@ -307,9 +307,11 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     /// Before the first call that cannot be undone: whether the transaction is to end here, as another way is better.
     async fn look_ahead(&mut self, call: &Call) -> Option<(usize, Ended)> {
         let frame = self.frames.first()?;
-        if !frame.spec.predict || self.external.is_performed_after(frame.made) {
+        if !frame.spec.predict {
             return None;
         }
+        // Then there is no other way any more, but there may be more time.
+        let performed = self.external.is_performed_after(frame.made);
         let about = about(call).ok()?;
         if about.class != (EffectClass::External { safe: false }) {
             return None;
@@ -322,7 +324,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         let service = about.service.as_ref();
         let service = service.map(|service| (service, service.timeout.min(allowed)));
         let frame = self.frames.first_mut()?;
-        let choice = self.watch.consult(frame, service, (waited, left), &own)?;
+        let choice = self.watch.consult(frame, service, (waited, left), (&own, performed))?;
         match choice.action {
             Action::Divert => Some((0, Ended::Diverted { reasons: self.watch.reasons() })),
             Action::Adjust => {

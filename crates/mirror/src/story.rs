@@ -40,6 +40,14 @@ pub struct Story {
     pub warnings: Vec<String>,
 }
 
+impl Mirrored {
+    /// What it took of the machine, as far as is known: time of the guest, and of databases and the kv. Milliseconds.
+    pub fn cost_ms(&self) -> f64 {
+        let asked = self.effects.iter().filter(|effect| effect.op != "http.fetch");
+        self.cpu_ms + asked.map(|effect| effect.took_ms).sum::<f64>()
+    }
+}
+
 impl Story {
     /// Whether a mirror that came to its end has not done what the transaction did: others have changed what both read, or
     /// services have answered something else.

@@ -18,6 +18,7 @@ use crate::{
     Action, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard, Invocation,
     Options, Sign, Story,
     ahead::{Ahead, Seen},
+    book::Learned,
     open::Frame,
     queue::Place,
     rules,
@@ -58,8 +59,7 @@ pub(crate) struct Watch<'h> {
     signs: Vec<Sign>,
     choices: Vec<Choice>,
     saved_ms: f64,
-    /// What the first attempt came to, and how long after the forecast.
-    learned: Option<(bool, f64)>,
+    learned: Option<Learned>,
     consulted: bool,
     /// It has come to a call that cannot be undone.
     asked: bool,
@@ -147,7 +147,11 @@ impl<'h> Watch<'h> {
     /// costs less than to be in each other's way.
     pub(crate) fn queue(&mut self, frame: &Frame, waited: Duration) -> Option<Duration> {
         let (seen, _) = self.mirror.as_ref()?;
-        let keys: Vec<String> = seen.lock().keys.iter().cloned().collect();
+        let (keys, in_time): (Vec<String>, bool) = {
+            let seen = seen.lock();
+            (seen.keys.iter().cloned().collect(), seen.is_done || !seen.keys.is_empty())
+        };
+        self.book.waited(&frame.spec.id, in_time);
         let place = self.place.insert(self.book.queues.enter(keys.clone()));
         let mut signs = self.book.signs_of_keys(keys.iter().map(String::as_str));
         let mut others = 0;
@@ -271,13 +275,13 @@ impl<'h> Watch<'h> {
     }
 
     /// Looks ahead, before the first call that cannot be undone: what is the cheapest thing to do. `own` are the numbers of
-    /// its own transactions in databases.
+    /// its own transactions in databases; `performed`: something was done already that cannot be undone.
     pub(crate) fn consult(
         &mut self,
         frame: &Frame,
         service: Option<(&Service, Duration)>,
         (waited, left): (Duration, Duration),
-        own: &[u64],
+        (own, performed): (&[u64], bool),
     ) -> Option<Choice> {
         if !frame.spec.predict || self.consulted {
             return None;
@@ -296,12 +300,12 @@ impl<'h> Watch<'h> {
         let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &signs);
         let wasted_ms = allowed_ms.unwrap_or(usual_ms).max(usual_ms);
         let failure_ms = FAILURE_MS.max(FAILURE_ATTEMPTS * wasted_ms);
-        let ways = frame.spec.ways.len() > frame.attempts.way() + 1;
+        let ways = !performed && frame.spec.ways.len() > frame.attempts.way() + 1;
         let options = Options {
             wasted_ms,
             failure_ms,
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
-            adjust: self.adjusted(frame, service, left),
+            adjust: self.adjusted(frame, service, (left, !ways)),
             allocate_ms: self.allocated(frame),
             divert: ways.then_some((OTHER_WAY * failure_ms, OTHER_FAILS)),
             ..Options::default()
@@ -312,7 +316,13 @@ impl<'h> Watch<'h> {
         if gate == Gate::Probe || rand::random::<f64>() < EXPLORED {
             return None;
         }
-        let chosen = self.choose(&options, &forecast)?;
+        let shut = ways && gate == Gate::Shut;
+        let chosen = match self.choose(&options, &forecast) {
+            Some(chosen) => chosen,
+            // Whatever forecasts are worth, a service that was found to fail is left alone.
+            None if shut => Choice { action: Action::Divert, cost_ms: OTHER_WAY * failure_ms },
+            None => return None,
+        };
         let external = main == Some(Class::External);
         if let (Action::Divert, Some((service, _)), true) = (chosen.action, service, external) {
             self.book.shun(&frame.spec.id, &service.name, now_ms());
@@ -335,11 +345,11 @@ impl<'h> Watch<'h> {
         &self,
         frame: &Frame,
         service: Option<(&Service, Duration)>,
-        left: Duration,
+        (left, at_last): (Duration, bool),
     ) -> Option<(f64, f64)> {
         let ((service, allowed), more) = (service?, left / 2);
         frame.spec.timeout_ms.filter(|_| more > allowed && service.timeout > allowed)?;
-        let (late, usual_ms) = self.book.late(&service.name, millis(more))?;
+        let (late, usual_ms) = self.book.late(&service.name, millis(more), at_last)?;
         Some((usual_ms, late))
     }
 
@@ -350,7 +360,10 @@ impl<'h> Watch<'h> {
         let Some((seen, _)) = &self.mirror else { return signs };
         let seen = seen.lock();
         signs.extend(seen.signs.iter().cloned());
-        signs.extend(self.book.signs_of_keys(seen.keys.iter().map(String::as_str)));
+        // Whose turn it is meets nobody.
+        if self.place.as_ref().is_none_or(|place| place.ahead().is_some()) {
+            signs.extend(self.book.signs_of_keys(seen.keys.iter().map(String::as_str)));
+        }
         signs.extend(blocked(&seen.blockers, left, own));
         if seen.done.calls > 1 && seen.expected_ms > millis(left) {
             signs.push(Sign::late("what it asks for", 1.0, seen.expected_ms, millis(left)));
@@ -386,7 +399,7 @@ impl<'h> Watch<'h> {
         let Some(foreseen) = &self.foreseen else { return };
         if attempts.number() == 1 && self.learned.is_none() {
             let lead_ms = (millis(self.since.elapsed()) - foreseen.at_ms).max(0.0);
-            self.learned = Some((failed, lead_ms));
+            self.learned = Some(Learned { signs: self.signs.clone(), failed, lead_ms });
         }
     }
 
@@ -416,8 +429,7 @@ impl<'h> Watch<'h> {
             saved_ms: self.saved_ms,
             warnings: std::mem::take(&mut self.warnings),
         };
-        let signs = std::mem::take(&mut self.signs);
-        self.book.end(story, &signs, self.learned.take(), self.asked);
+        self.book.end(story, self.learned.take(), self.asked);
     }
 }
 

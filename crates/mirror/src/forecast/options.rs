@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Forecast, sign::Class};
+use super::{
+    Forecast,
+    sign::{Class, Rule},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,9 +63,9 @@ impl Options {
             let then = |fails: f64| fails * (self.wasted_ms + self.failure_ms);
             let wait = self.wait_ms.map(|ms| (Action::Wait, ms + then(without(Class::Contention))));
             let adjust = self.adjust.map(|(ms, still)| {
-                let fails =
-                    without(Class::External) + fails * share_of(forecast, Class::External) * still;
-                (Action::Adjust, ms + then(fails))
+                // More time cures what is late, not what fails.
+                let late = fails * share(forecast, |rule| rule == Rule::Late);
+                (Action::Adjust, ms + then(fails - late + late * still))
             });
             let allocate =
                 self.allocate_ms.map(|ms| (Action::Allocate, ms + then(without(Class::Deviation))));
@@ -94,6 +97,11 @@ impl Options {
 
 /// The share of the odds that comes from a class.
 fn share_of(forecast: &Forecast, class: Class) -> f64 {
-    let own = forecast.reasons.iter().filter(|(sign, _)| sign.rule.class() == class);
+    share(forecast, |rule| rule.class() == class)
+}
+
+/// The share of the odds that comes from some rules.
+fn share(forecast: &Forecast, of: impl Fn(Rule) -> bool) -> f64 {
+    let own = forecast.reasons.iter().filter(|(sign, _)| of(sign.rule));
     own.map(|(_, share)| share).sum()
 }

@@ -12,8 +12,8 @@ use super::Forecast;
 const HALF_LIFE: f64 = 500.0;
 /// From so many outcomes on a model can be too bad.
 const ENOUGH: f64 = 100.0;
-/// To be trusted again, it has to be better by so much.
-const BETTER: f64 = 0.95;
+/// Worse than knowing the rate by so much is more than chance, and the first failures of an outage are nobody's fault.
+const WORSE: f64 = 1.1;
 /// Bins of the calibration, by what was said.
 const BINS: usize = 10;
 
@@ -50,7 +50,7 @@ impl Quality {
         let [all, sum, failures] = &mut self.bins[bin(said)];
         (*all, *sum, *failures) = (*all + 1.0, *sum + said, *failures + came);
         if self.outcomes >= ENOUGH {
-            let limit = if self.distrusted { BETTER } else { 1.0 };
+            let limit = if self.distrusted { 1.0 } else { WORSE };
             self.distrusted = self.brier > self.brier_of_rate * limit;
         }
     }

@@ -86,13 +86,23 @@ impl Database {
     }
 
     async fn in_hand(&mut self, shape: &Shape, rows: &[&Found]) -> Answered<Performed> {
-        let flavour = self.flavour;
-        let keys = rows.iter().filter_map(|row| overlay::named(flavour, shape, &row.cells));
+        let cells = rows.iter().map(|row| &row.cells[..]);
         let lockers = rows.iter().map(|row| row.locker.clone()).filter(|it| it != "0").collect();
         let mut performed = Performed::of(Outcome::json("null"));
-        performed.keys = keys.map(|key| format!("{}.{key}", self.name())).collect();
+        performed.keys = self.keys(shape, cells);
         performed.blockers = self.blockers(shape, lockers).await?;
         Ok(performed)
+    }
+
+    /// What others that write the same have in common with it. An SQLite file has one writer at a time.
+    fn keys<'c>(&self, shape: &Shape, rows: impl Iterator<Item = &'c [Cell]>) -> Vec<String> {
+        match self.flavour {
+            Flavour::Sqlite => vec![self.name().to_owned()],
+            Flavour::Postgres => {
+                let keys = rows.filter_map(|cells| overlay::named(self.flavour, shape, cells));
+                keys.map(|key| format!("{}.{key}", self.name())).collect()
+            }
+        }
     }
 
     pub(super) async fn update(
@@ -187,8 +197,7 @@ impl Database {
         let blockers = self.blockers(&shape, Vec::new()).await?;
         let mut performed = Performed::of(Outcome::json("null"));
         let after = changes.iter().filter_map(|change| change.after.as_deref());
-        let keys = after.filter_map(|cells| overlay::named(self.flavour, &shape, cells));
-        performed.keys = keys.map(|key| format!("{}.{key}", self.name())).collect();
+        performed.keys = self.keys(&shape, after);
         performed.blockers = blockers;
         let returning = (insert.returning.as_deref(), &insert.target, params);
         self.write((shape, &[], changes), performed, returning).await

@@ -58,6 +58,14 @@ fn more_time_may_be_enough() {
     assert_eq!(cheapest(&patient, &slow()), Action::Adjust);
 }
 
+/// A service that answers with errors does so in any time.
+#[test]
+fn more_time_does_not_cure_what_fails() {
+    let patient = Options { adjust: Some((3.0, 0.0)), ..PAYMENT };
+    let failing = forecast(0.6, &[Sign::failing("payments", 0.6)]);
+    assert_eq!(cheapest(&patient, &failing), Action::Divert);
+}
+
 #[test]
 fn who_is_not_trusted_is_not_heard() {
     let all = Options { wait_ms: Some(0.0), allocate_ms: Some(0.0), ..PAYMENT };
