@@ -1,10 +1,11 @@
 //! One database of one mirror: a read-only transaction of its own, and the overlays of the tables that were written.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belay_host::{AppHost, SqlBegin, SqlTransaction, classify, code};
 use belay_model::{Call, CallId, EffectClass, EffectError, Outcome};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::{
     Answered, Blocker, Catalog, Flavour, Performed, Refused, Unmodelled,
@@ -24,7 +25,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(5);
 pub(super) struct Database {
     name: String,
     pub(super) flavour: Flavour,
-    transaction: SqlTransaction,
+    /// `None` while a statement is under way.
+    transaction: Option<SqlTransaction>,
     /// By the names of tables.
     pub(super) overlays: BTreeMap<String, Overlay>,
     /// Tables that somebody has locked against writers, by their numbers.
@@ -49,6 +51,7 @@ impl Database {
         let transaction = transaction.map_err(|error| Unmodelled(error.message))?;
         let (overlays, locked, failed) = (BTreeMap::new(), Vec::new(), false);
         let name = name.to_owned();
+        let transaction = Some(transaction);
         let mut opened = Self { name, flavour, transaction, overlays, locked, failed };
         if flavour == Flavour::Postgres {
             opened.has_no_hidden_harm(catalog).await?;
@@ -63,8 +66,11 @@ impl Database {
         &self.name
     }
 
-    pub(super) fn close(self) -> impl Future<Output = ()> + Send + 'static {
-        super::close(self.transaction)
+    /// Rolls back, and so has the connection cleaned.
+    pub(super) async fn close(self) {
+        if let Some(transaction) = self.transaction {
+            transaction.rollback().await;
+        }
     }
 
     pub(super) fn point(&self) -> Point {
@@ -203,10 +209,31 @@ impl Database {
         told
     }
 
+    /// A statement comes to its end also when its mirror does not wait for it any more: its connection is of use to others.
+    async fn run(&mut self, text: &str, params: &[Value]) -> Outcome {
+        let call = self.call(text, params);
+        let Some(mut transaction) = self.transaction.take() else {
+            return Outcome::error(code::SQL_UNAVAILABLE, "the connection was lost");
+        };
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            let outcome = transaction.perform(&call).await;
+            if let Err((transaction, _)) = answer.send((transaction, outcome)) {
+                transaction.rollback().await;
+            }
+        });
+        match answered.await {
+            Ok((transaction, outcome)) => {
+                self.transaction = Some(transaction);
+                outcome
+            }
+            Err(_) => Outcome::error(code::SQL_UNAVAILABLE, "the connection was lost"),
+        }
+    }
+
     /// Sends what was found to be a read.
     async fn send(&mut self, text: &str, params: &[Value]) -> Answered<Outcome> {
-        let call = self.call(text, params);
-        match self.transaction.perform(&call).await {
+        match self.run(text, params).await {
             Outcome::Ok { value, body } => Ok(Outcome::Ok { value, body }),
             Outcome::Err(error) if is_its_own(&error) => Err(Unmodelled(error.message).into()),
             Outcome::Err(error) => Err(Refused::Likewise(error)),
@@ -219,8 +246,7 @@ impl Database {
         text: &str,
         params: &[Value],
     ) -> Result<Vec<Value>, Unmodelled> {
-        let call = self.call(text, params);
-        match self.transaction.perform(&call).await {
+        match self.run(text, params).await {
             Outcome::Ok { value, .. } => Ok(rows(&value)),
             Outcome::Err(error) => Err(Unmodelled(error.message)),
         }
@@ -228,8 +254,7 @@ impl Database {
 
     /// A question made of a statement of the function: what its data make it fail with, the statement would, too.
     pub(super) async fn derived(&mut self, text: &str, params: &[Value]) -> Answered<Outcome> {
-        let call = self.call(text, params);
-        match self.transaction.perform(&call).await {
+        match self.run(text, params).await {
             Outcome::Ok { value, body } => Ok(Outcome::Ok { value, body }),
             Outcome::Err(error) if is_of_data(&error) => Err(Refused::Likewise(error)),
             Outcome::Err(error) => Err(Unmodelled(error.message).into()),

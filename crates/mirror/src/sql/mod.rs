@@ -29,7 +29,7 @@ mod writes;
 
 use std::collections::BTreeMap;
 
-use belay_host::{AppHost, SqlTransaction};
+use belay_host::AppHost;
 use belay_model::{Call, EffectError, Outcome};
 use serde_json::Value;
 
@@ -136,9 +136,4 @@ impl From<Unmodelled> for Refused {
     fn from(unmodelled: Unmodelled) -> Self {
         Self::Unmodelled(unmodelled)
     }
-}
-
-/// Rolls back, and so has the connection cleaned.
-async fn close(transaction: SqlTransaction) {
-    transaction.rollback().await;
 }

@@ -92,6 +92,12 @@ pub(crate) fn asking(gate: &Gate, database: &str, body: &str) -> String {
     )
 }
 
+/// Not so where no connection was free, or open.
+pub(crate) fn came_to_its_end(mirror: &Mirrored) -> bool {
+    let stopped = mirror.unmodelled.as_ref().is_some_and(|what| !what.contains("connection"));
+    mirror.ended.is_some() || stopped
+}
+
 /// What its mirror has done; tried again with more time until it has come to an end.
 async fn mirrored(world: &World, gate: &Gate, database: &str, body: &str) -> Mirrored {
     let code = asking(gate, database, body);
@@ -101,7 +107,7 @@ async fn mirrored(world: &World, gate: &Gate, database: &str, body: &str) -> Mir
         assert_eq!(finished.result.as_deref(), Ok("\"no\""), "the original does nothing");
         let story = world.book.stories(|_| true, 1).remove(0);
         let mirror = story.mirror.clone().unwrap();
-        if mirror.ended.is_some() || mirror.unmodelled.is_some() {
+        if came_to_its_end(&mirror) {
             return mirror;
         }
     }

@@ -14,7 +14,7 @@ use belay_model::Limits;
 use serde_json::{Value, json};
 
 use crate::{
-    ahead::{Gate, asking},
+    ahead::{Gate, asking, came_to_its_end},
     world::World,
 };
 
@@ -178,11 +178,7 @@ async fn ten_thousand_hostile_mirrors_change_nothing() {
     let (files_before, asked_before) = (files(world.dir()), gate.asked());
     mirror(&world, &functions(&world, &gate, &bodies()), MIRRORS - HIDDEN).await;
 
-    let reached = |story: &Story| {
-        let mirror = story.mirror.as_ref().unwrap();
-        mirror.ended.is_some()
-            || mirror.unmodelled.as_ref().is_some_and(|what| !what.contains("in use"))
-    };
+    let reached = |story: &Story| came_to_its_end(story.mirror.as_ref().unwrap());
     let stories = world.book.stories(|_| true, 1_000);
     let count = stories.iter().filter(|story| reached(story)).count();
     assert!(count * 2 > stories.len(), "{count} of {} came to what is hostile", stories.len());

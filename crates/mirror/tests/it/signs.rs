@@ -9,7 +9,7 @@ use belay_model::{Call, CallId, Limits, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
-    ahead::{Gate, bank},
+    ahead::{Gate, bank, came_to_its_end},
     world::{World, spec},
 };
 
@@ -34,8 +34,7 @@ async fn looked_at(world: &World, gate: &Gate, more: &Value, body: &str) -> Stor
         gate.answers_after(delay_ms);
         assert_eq!(world.ok(&code).await, json!("done"));
         let story = (*world.book.stories(|_| true, 1)[0]).clone();
-        let mirror = story.mirror.as_ref().unwrap();
-        if mirror.ended.is_some() || mirror.unmodelled.is_some() {
+        if came_to_its_end(story.mirror.as_ref().unwrap()) {
             return story;
         }
     }

@@ -29,7 +29,7 @@ pub(super) use self::{
     transaction::PostgresTransaction,
 };
 use super::{
-    SqlBegin,
+    SqlBegin, error,
     pool::{Place, Pool, WAIT},
     request::Query,
 };
@@ -47,7 +47,7 @@ impl Postgres {
         if let Some(refused) = super::statement::refusal(&query.text) {
             return Err(refused);
         }
-        let (place, mut connection) = self.enter(true).await?;
+        let (place, mut connection) = self.enter().await?;
         let busy = connection.busy();
         let done = statement::autocommit(&mut connection, &query).await;
         let is_whole =
@@ -63,15 +63,35 @@ impl Postgres {
     }
 
     pub(super) async fn begin(&self, begin: &SqlBegin) -> Result<PostgresTransaction, EffectError> {
-        let (place, connection) = self.enter(!begin.mirror).await?;
+        if begin.mirror {
+            return self.begin_mirror(begin).await;
+        }
+        let (place, connection) = self.enter().await?;
         PostgresTransaction::begin(self.clone(), place, connection, begin).await
     }
 
-    async fn enter(
-        &self,
-        waits: bool,
-    ) -> Result<(Place<PostgresConnection>, PostgresConnection), EffectError> {
-        let (place, idle) = self.pool.enter(waits.then_some(WAIT)).await?;
+    /// Who must not wait does not wait for a connection to be made either: it is made for the next one.
+    async fn begin_mirror(&self, begin: &SqlBegin) -> Result<PostgresTransaction, EffectError> {
+        let (place, idle) = self.pool.enter(None).await?;
+        match idle.filter(PostgresConnection::is_clean) {
+            Some(connection) => {
+                PostgresTransaction::begin(self.clone(), place, connection, begin).await
+            }
+            None => {
+                let connector = Arc::clone(&self.connector);
+                tokio::spawn(async move {
+                    // That it cannot be is told to whoever needs it.
+                    if let Ok(connection) = connector.connect().await {
+                        place.leave(connection);
+                    }
+                });
+                Err(error::unavailable("no connection for a mirror is open yet"))
+            }
+        }
+    }
+
+    async fn enter(&self) -> Result<(Place<PostgresConnection>, PostgresConnection), EffectError> {
+        let (place, idle) = self.pool.enter(Some(WAIT)).await?;
         let connection = match idle.filter(PostgresConnection::is_clean) {
             Some(connection) => connection,
             None => self.connector.connect().await?,

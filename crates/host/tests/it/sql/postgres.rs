@@ -169,8 +169,14 @@ async fn a_mirror_takes_nobodys_connection_and_changes_nothing() {
     let world = Databases::pooled(r#","pool":1"#).await;
     world.run(POSTGRES, "CREATE TABLE t (a int)").await;
     let mirror = SqlBegin { mirror: true, ..SqlBegin::default() };
-    let first = world.host.begin_sql(Some(POSTGRES), mirror.clone()).await;
-    let mut first = first.unwrap();
+    // It does not wait for a connection to be made: that is for the next one.
+    let mut first = loop {
+        match world.host.begin_sql(Some(POSTGRES), mirror.clone()).await {
+            Ok(first) => break first,
+            Err(error) => assert_eq!(error.code, "SQL_UNAVAILABLE", "{error:?}"),
+        }
+        tokio::task::yield_now().await;
+    };
     let second = world.host.begin_sql(Some(POSTGRES), mirror.clone()).await;
     assert_eq!(second.unwrap_err().code, "SQL_UNAVAILABLE");
     assert_eq!(world.run(POSTGRES, "INSERT INTO t VALUES (1)").await, 1);
