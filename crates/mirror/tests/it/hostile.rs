@@ -22,7 +22,7 @@ use crate::{
 const MIRRORS: usize = 10_000;
 /// Of these, with an operator that is not harmless.
 const HIDDEN: usize = 200;
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 const TABLES: [&str; 13] = [
     "CREATE TABLE account (name TEXT PRIMARY KEY, sum INTEGER NOT NULL CHECK (sum >= 0))",
@@ -173,7 +173,7 @@ async fn ten_thousand_hostile_mirrors_change_nothing() {
     }
     world.put("kept", json!(1)).await;
     let gate = Gate::start(&world).await;
-    gate.answers_after(10);
+    gate.answers_after(20);
     let before = (of_server(&world).await, world.sql("main", "SELECT * FROM account").await);
     let (files_before, asked_before) = (files(world.dir()), gate.asked());
     mirror(&world, &functions(&world, &gate, &bodies()), MIRRORS - HIDDEN).await;
@@ -181,7 +181,7 @@ async fn ten_thousand_hostile_mirrors_change_nothing() {
     let reached = |story: &Story| came_to_its_end(story.mirror.as_ref().unwrap());
     let stories = world.book.stories(|_| true, 1_000);
     let count = stories.iter().filter(|story| reached(story)).count();
-    assert!(count * 2 > stories.len(), "{count} of {} came to what is hostile", stories.len());
+    assert!(count * 5 > stories.len(), "{count} of {} came to what is hostile", stories.len());
 
     // An operator does not have to be named to be called.
     let operator =
