@@ -3,13 +3,14 @@
 //!
 //! Invariant: only questions are asked; no row is locked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Flavour, Unmodelled,
     flavour::quoted,
     overlay::{self, Cell, Overlay},
     shape::{Reference, Shape, Unique},
+    statement,
 };
 
 /// A question, which has an answer of some row where something is violated.
@@ -99,7 +100,12 @@ impl Checks<'_> {
         }
         let (name, columns) = (quoted(&self.shape.name), overlay::names(self.shape).join(", "));
         let rows = overlay::table_of(self.flavour, self.shape, after.into_iter(), "");
-        let questions = self.shape.checks.iter().map(|check| {
+        let unknown = self.unknown();
+        let known = self.shape.checks.iter().filter(|check| {
+            let words = statement::words(self.flavour, &check.text).unwrap_or_default();
+            !unknown.iter().any(|column| words.contains(*column))
+        });
+        let questions = known.map(|check| {
             let condition = &check.text;
             let text = format!(
                 "WITH {name}({columns}) AS ({rows}) SELECT 1 AS one FROM {name} WHERE ({condition}) IS FALSE LIMIT 1"
@@ -116,6 +122,14 @@ impl Checks<'_> {
         questions.collect()
     }
 
+    /// Columns with values that nobody knows yet: what is said of them holds, as far as is known.
+    fn unknown(&self) -> Vec<&str> {
+        let after = self.changes.iter().filter_map(|change| change.after.as_ref());
+        let cells = after.flat_map(|cells| self.shape.columns.iter().zip(cells));
+        let unknown = cells.filter(|(_, cell)| matches!(cell, Cell::Unknown));
+        unknown.map(|(column, _)| column.name.as_str()).collect()
+    }
+
     /// Keys that come, or go, with these changes: those of one side that the other side has not.
     fn keys(&self, columns: &[String], comes: bool) -> Vec<Vec<&str>> {
         let key = |cells: Option<&'_ Vec<Cell>>| {
@@ -124,7 +138,7 @@ impl Checks<'_> {
                     .map(|key| key.into_iter().map(str::to_owned).collect::<Vec<_>>())
             })
         };
-        let mut keys: Vec<Vec<&str>> = Vec::new();
+        let (mut keys, mut seen) = (Vec::new(), BTreeSet::new());
         for change in self.changes {
             let (own, other) = match comes {
                 true => (change.after.as_ref(), change.before.as_ref()),
@@ -136,7 +150,7 @@ impl Checks<'_> {
             else {
                 continue;
             };
-            if !keys.contains(&found) {
+            if seen.insert(found.clone()) {
                 keys.push(found);
             }
         }
@@ -169,6 +183,12 @@ impl Checks<'_> {
         let keys = self.keys(&unique.columns, true);
         if keys.is_empty() {
             return Ok(None);
+        }
+        // Engines look row by row: whether a key was free by then, the rows alone do not say.
+        let gone: BTreeSet<Vec<&str>> = self.keys(&unique.columns, false).into_iter().collect();
+        if keys.iter().any(|key| gone.contains(key)) {
+            let what = format!("keys of {} that change hands", self.shape.name);
+            return Err(Unmodelled(what));
         }
         let with = self.table(&unique.columns, &keys)?;
         let rows = self.rows_of(&self.shape.table)?;
@@ -223,9 +243,11 @@ impl Checks<'_> {
         }
         let with = self.table(&child.columns, &keys)?;
         let rows = self.rows_of(&child.table)?;
-        let matches = matching(&child.theirs);
+        let (matches, own) = (matching(&child.theirs), self.rows_of(&self.shape.table)?);
+        // Another row may have the key by now, or the same one in another form.
+        let still = matching(&child.columns).replace("belay_other.", "belay_own.");
         let text = format!(
-            "{with} SELECT 1 AS one FROM belay_key JOIN {rows} AS belay_other ON {matches} LIMIT 1"
+            "{with} SELECT 1 AS one FROM belay_key JOIN {rows} AS belay_other ON {matches} WHERE NOT EXISTS (SELECT 1 FROM {own} AS belay_own WHERE {still}) LIMIT 1"
         );
         let (table, name) = (&self.shape.name, &child.name);
         let message = match self.flavour {

@@ -131,6 +131,9 @@ impl Database {
         params: &[Value],
     ) -> Answered<Performed> {
         self.is_harmless(catalog, text).await?;
+        if !self.overlays.is_empty() {
+            self.calls_no_readers(catalog, text).await?;
+        }
         let parsed = match statement::parse(self.flavour, text) {
             Ok(parsed) => parsed,
             // Then nothing stands in the place of a table.
@@ -196,6 +199,9 @@ impl Database {
                 guess.map_or(Ok(()), |word| Err(Unmodelled(format!("{word}()"))))
             }
             Flavour::Postgres => {
+                if let Some(own) = postgres::OWN.iter().find(|word| words.contains(**word)) {
+                    return Err(Unmodelled((*own).to_owned()));
+                }
                 let words: Vec<_> = words.into_iter().collect();
                 let rows = self.ask(postgres::HARM, &[json!({ "$array": words })]).await?;
                 match rows.first().map(|row| row[0].clone()) {
@@ -231,11 +237,37 @@ impl Database {
         }
     }
 
+    /// Functions of the app's own read tables as they are, not as the mirror has written them.
+    async fn calls_no_readers(&mut self, catalog: &Catalog, text: &str) -> Result<(), Unmodelled> {
+        if self.flavour == Flavour::Sqlite {
+            return Ok(());
+        }
+        // No statement begins so.
+        let key = (self.name.clone(), format!("readers of {text}"));
+        if let Some(known) = catalog.harmless(&key) {
+            return known;
+        }
+        let words: Vec<_> = statement::words(self.flavour, text)?.into_iter().collect();
+        let rows = self.ask(postgres::READERS, &[json!({ "$array": words })]).await?;
+        let told = match rows.first().map(|row| row[0].clone()) {
+            Some(Value::String(readers)) => Err(Unmodelled(format!("{readers}, after a write"))),
+            _ => Ok(()),
+        };
+        catalog.note_harmless(key, &told);
+        told
+    }
+
     /// Sends what was found to be a read.
     async fn send(&mut self, text: &str, params: &[Value]) -> Answered<Outcome> {
         match self.run(text, params).await {
             Outcome::Ok { value, body } => Ok(Outcome::Ok { value, body }),
-            Outcome::Err(error) if is_its_own(&error) => Err(Unmodelled(error.message).into()),
+            // Another role may see other tables: what is said of them is the mirror's own.
+            Outcome::Err(error)
+                if is_its_own(&error)
+                    || (self.flavour == Flavour::Postgres && !is_of_data(&error)) =>
+            {
+                Err(Unmodelled(error.message).into())
+            }
             Outcome::Err(error) => Err(Refused::Likewise(error)),
         }
     }
@@ -281,17 +313,20 @@ impl Database {
     ) -> Result<Vec<String>, Unmodelled> {
         let mut with = Vec::new();
         for name in relations {
-            let Some(overlay) = self.overlays.get(&name.name) else { continue };
-            if name.schema.is_some() {
-                return Err(Unmodelled(format!("{} by the name of its schema", name.name)));
+            let written = self.overlays.values().filter(|it| it.shape.name == name.name);
+            for overlay in written {
+                // Which table a name without a schema means is for the server to say.
+                if name.schema.is_some() || overlay.by_schema {
+                    return Err(Unmodelled(format!("{} by the name of its schema", name.name)));
+                }
+                with.push(overlay.in_place(self.flavour)?);
             }
-            with.push(overlay.in_place(self.flavour)?);
         }
         Ok(with)
     }
 
     /// Through a view, a table would be read as it was. PostgreSQL's are found by their words.
-    async fn has_no_views(
+    pub(super) async fn has_no_views(
         &mut self,
         relations: impl Iterator<Item = &Name>,
     ) -> Result<(), Unmodelled> {
@@ -311,8 +346,8 @@ impl Database {
         if let Some(known) = catalog.shape(&key) {
             return known;
         }
-        let shape = self.found(name).await;
-        let told = match shape {
+        // What could not be asked is no finding.
+        let told = match self.found(name).await? {
             Ok(shape) => self.has_harmless_checks(catalog, &shape).await.map(|()| Arc::new(shape)),
             Err(unmodelled) => Err(unmodelled),
         };
@@ -327,17 +362,18 @@ impl Database {
     ) -> Result<(), Unmodelled> {
         for check in &shape.checks {
             self.is_harmless(catalog, &check.text).await?;
+            self.calls_no_readers(catalog, &check.text).await?;
         }
         Ok(())
     }
 
-    async fn found(&mut self, name: &Name) -> Result<Shape, Unmodelled> {
+    async fn found(&mut self, name: &Name) -> Result<Result<Shape, Unmodelled>, Unmodelled> {
         match self.flavour {
             Flavour::Postgres => {
                 let schema = name.schema.iter().map(|schema| format!("{}.", quoted(schema)));
                 let full: String = schema.chain([quoted(&name.name)]).collect();
                 let rows = self.ask(postgres::SHAPE, &[full.into()]).await?;
-                postgres::shape(&rows, &name.name)
+                Ok(postgres::shape(&rows, &name.name))
             }
             Flavour::Sqlite => {
                 let named = [name.name.clone().into()];
@@ -347,7 +383,7 @@ impl Database {
                     uniques: &self.ask(sqlite::UNIQUES, &named).await?,
                     references: &self.ask(sqlite::REFERENCES, &named).await?,
                 };
-                sqlite::shape(&name.name, &told)
+                Ok(sqlite::shape(&name.name, &told))
             }
         }
     }
@@ -375,6 +411,8 @@ impl Database {
         shape: &Shape,
         lockers: Vec<String>,
     ) -> Result<Vec<Blocker>, Unmodelled> {
+        // A row that others refer to may be locked against its end alone: the row does not say.
+        let lockers = if shape.children.is_empty() { lockers } else { Vec::new() };
         let is_free = lockers.is_empty() && !self.locked.contains(&shape.number);
         if self.flavour == Flavour::Sqlite || is_free {
             return Ok(Vec::new());

@@ -92,10 +92,11 @@ impl Flavour {
             }
             // The text is a literal already.
             (Self::Sqlite, None) => "NULL".to_owned(),
+            // A text or a blob is stored as it is, whatever its column would rather have.
+            (Self::Sqlite, Some(text)) if text.starts_with(['\'', 'X', 'x']) => text.to_owned(),
             (Self::Sqlite, Some(text)) => match column.affinity {
                 Affinity::Numeric => format!("CAST({text} AS NUMERIC)"),
                 Affinity::Real => format!("CAST({text} AS REAL)"),
-                Affinity::Text if !text.starts_with(['X', 'x']) => format!("CAST({text} AS TEXT)"),
                 Affinity::Text | Affinity::None => text.to_owned(),
             },
         }

@@ -38,6 +38,8 @@ pub(super) struct Found {
 #[derive(Debug, Clone)]
 pub(super) struct Overlay {
     pub(super) shape: std::sync::Arc<Shape>,
+    /// A statement has named it with its schema.
+    pub(super) by_schema: bool,
     /// Rows of the table that are as they were no more.
     gone: BTreeSet<String>,
     rows: Vec<(u64, Vec<Cell>)>,
@@ -46,7 +48,7 @@ pub(super) struct Overlay {
 
 impl Overlay {
     pub(super) fn new(shape: std::sync::Arc<Shape>) -> Self {
-        Self { shape, gone: BTreeSet::new(), rows: Vec::new(), next: 0 }
+        Self { shape, by_schema: false, gone: BTreeSet::new(), rows: Vec::new(), next: 0 }
     }
 
     pub(super) fn remove(&mut self, row: &str) {

@@ -1,29 +1,55 @@
 //! What PostgreSQL's catalogs tell: shapes of tables, what is not harmless although it only reads, and who holds locks.
 //!
-//! Nothing of this takes a lock that anybody waits for.
+//! Nothing of this takes another lock than any SELECT does.
 
 use serde_json::Value;
 
 use super::{Unmodelled, shape::Shape};
 
 /// Whatever a statement of these words could call or read that is not harmless: functions (and aggregates of functions)
-/// that are neither IMMUTABLE nor STABLE, views, tables with policies, and types with conditions of their own. Words are
-/// taken for names wherever they stand, so nothing that a statement calls is missed.
+/// that are neither IMMUTABLE nor STABLE, those that read what texts name, or belong to an extension and are not IMMUTABLE,
+/// views, partitions (which may be anywhere), tables with policies, and types with conditions of their own. Words are taken for
+/// names wherever they stand, so nothing that a statement calls is missed.
 pub(super) const HARM: &str = "
     SELECT string_agg(DISTINCT found.name, ', ') AS harm FROM (
         SELECT p.proname::text AS name FROM pg_catalog.pg_proc p
         WHERE p.proname = ANY ($1::name[]) AND p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
-          AND (p.provolatile = 'v' OR EXISTS (
+          AND (p.provolatile = 'v' OR p.proname::text LIKE '%\\_to\\_xml%'
+            OR (p.provolatile = 's' AND EXISTS (
+              SELECT FROM pg_catalog.pg_depend d
+              WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'))
+            OR EXISTS (
               SELECT FROM pg_catalog.pg_aggregate a
               JOIN pg_catalog.pg_proc s ON s.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn)
               WHERE a.aggfnoid = p.oid AND s.provolatile = 'v'))
         UNION ALL
         SELECT c.relname::text FROM pg_catalog.pg_class c
-        WHERE c.relname = ANY ($1::name[]) AND (c.relkind IN ('v', 'm', 'f') OR c.relrowsecurity)
+        WHERE c.relname = ANY ($1::name[]) AND (c.relkind IN ('v', 'm', 'f', 'p') OR c.relrowsecurity OR c.relhassubclass
+            OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
+              JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+              JOIN pg_catalog.pg_constraint k ON k.contypid = t.oid
+              WHERE a.attrelid = c.oid AND t.typtype = 'd' AND NOT a.attisdropped))
           AND c.relnamespace NOT IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = 'information_schema')
         UNION ALL
         SELECT t.typname::text FROM pg_catalog.pg_type t WHERE t.typname = ANY ($1::name[]) AND t.typtype = 'd'
     ) found";
+
+/// Functions of these words whose code may read tables: it would read them as they are.
+pub(super) const READERS: &str = "
+    SELECT string_agg(DISTINCT p.proname::text, ', ') AS readers
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+    WHERE p.proname = ANY ($1::name[]) AND p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal')";
+
+/// Words of what is another for a mirror than for its original, or would make it somebody.
+pub(super) const OWN: [&str; 7] = [
+    "txid_current",
+    "pg_current_xact_id",
+    "pg_backend_pid",
+    "current_user",
+    "session_user",
+    "current_role",
+    "current_catalog",
+];
 
 /// Whether anything that is called without a name, an operator or a cast, is not harmless.
 pub(super) const HIDDEN_HARM: &str = "
@@ -43,7 +69,7 @@ pub(super) const SHAPE: &str = r"
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint x WHERE x.conrelid = c.oid
             AND (x.contype IN ('x', 't') OR x.condeferred OR (x.contype = 'f' AND x.confmatchtype <> 's')))
-        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid
             AND (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL OR NOT i.indimmediate
                 OR COALESCE((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false)))
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid

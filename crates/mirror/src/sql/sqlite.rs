@@ -21,13 +21,15 @@ pub(super) const GUESSES: [&str; 5] =
 /// Of a table: how it was made, whether it has row numbers, and whether it is one.
 pub(super) const TABLE: &str = "
     SELECT l.type AS type, l.wr AS wr, s.sql AS text,
-        (SELECT count(*) FROM sqlite_schema t WHERE t.type = 'trigger' AND lower(t.tbl_name) = $1) AS triggers
+        (SELECT count(*) FROM sqlite_schema t WHERE t.type = 'trigger' AND lower(t.tbl_name) = $1) AS triggers,
+        (SELECT count(*) FROM sqlite_schema t WHERE t.type = 'table' AND lower(t.sql) LIKE '%deferred%') AS deferred
     FROM pragma_table_list($1) l JOIN sqlite_schema s ON s.type IN ('table', 'view') AND lower(s.name) = $1
     WHERE l.schema = 'main'";
 pub(super) const COLUMNS: &str = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo($1) ORDER BY cid";
 pub(super) const UNIQUES: &str = "
-    SELECT l.name AS index_name, l.origin AS origin, l.partial AS partial, i.name AS name
-    FROM pragma_index_list($1) l, pragma_index_info(l.name) i WHERE l.\"unique\" = 1 ORDER BY l.seq, i.seqno";
+    SELECT l.name AS index_name, l.origin AS origin, l.partial AS partial, i.name AS name, i.coll AS coll
+    FROM pragma_index_list($1) l, pragma_index_xinfo(l.name) i
+    WHERE l.\"unique\" = 1 AND i.key = 1 ORDER BY l.seq, i.seqno";
 /// Whose rows refer to whose; either is this table.
 pub(super) const REFERENCES: &str = "
     SELECT lower(m.name) AS child, f.id AS id, lower(f.\"table\") AS parent, f.\"from\" AS from_column, f.\"to\" AS to_column,
@@ -50,7 +52,7 @@ pub(super) fn shape(name: &str, told: &Told<'_>) -> Result<Shape, Unmodelled> {
     let Some(table) = told.table.first() else {
         return unmodelled(format!("a table {name} that is not there"));
     };
-    if table[0] != "table" || table[1] != 0 || table[3] != 0 {
+    if table[0] != "table" || table[1] != 0 || table[3] != 0 || table[4] != 0 {
         return unmodelled(format!("what {name} is, or what is attached to it"));
     }
     let made = made(table[2].as_str().unwrap_or_default(), name)?;
@@ -149,7 +151,8 @@ fn uniques(table: &str, told: &Told<'_>) -> Result<Vec<Unique>, Unmodelled> {
     let mut found: Vec<(bool, Unique)> = Vec::new();
     for row in told.uniques {
         let index = row[0].as_str().unwrap_or_default();
-        let (Some(column), 0) = (row[3].as_str(), row[2].as_u64().unwrap_or(1)) else {
+        let plain = row[2] == 0 && row[4] == "BINARY";
+        let (Some(column), true) = (row[3].as_str(), plain) else {
             return Err(Unmodelled(format!("the index {index}")));
         };
         if found.last().is_none_or(|(_, last)| last.name != index) {

@@ -143,6 +143,9 @@ fn inner(statement: &Statement) -> usize {
 
 fn reading(flavour: Flavour, text: &str, mut query: Box<Query>) -> Result<Parsed, Unmodelled> {
     let locks = std::mem::take(&mut query.locks);
+    if words(flavour, text)?.contains("table") {
+        return unmodelled("TABLE");
+    }
     if locks_inside(&query) {
         return unmodelled("locks in a part of a statement");
     }

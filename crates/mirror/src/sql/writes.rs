@@ -48,8 +48,9 @@ impl Database {
         (mut texts, params): (Texts, &[Value]),
     ) -> Answered<Vec<(Found, Vec<Cell>)>> {
         let relations = selection.map(|it| statement::relations(self.flavour, it));
+        self.has_no_views(relations.iter().flatten()).await?;
         let with = self.in_place(relations.iter().flatten())?;
-        let rows = match self.overlays.get(&shape.name) {
+        let rows = match self.overlays.get(&shape.table) {
             Some(overlay) => overlay.query(self.flavour, true)?,
             None => Overlay::new(Arc::clone(shape)).query(self.flavour, true)?,
         };
@@ -168,6 +169,10 @@ impl Database {
         params: &[Value],
     ) -> Answered<Performed> {
         let columns = columns(insert, &shape)?;
+        if let Source::Query(query) = &insert.source {
+            let relations = statement::relations(self.flavour, &**query);
+            self.has_no_views(relations.iter()).await?;
+        }
         let mut texts = Texts::default();
         let given = self.given(insert, &shape, &columns, &mut texts)?;
         let rows = match given {
@@ -186,9 +191,13 @@ impl Database {
             for (place, at) in columns.iter().enumerate() {
                 let value = Cell::Text(row[place].as_str().map(str::to_owned));
                 let column = &shape.columns[*at];
-                after[*at] = match column.made_up && value.is_null(self.flavour) {
-                    true => Cell::Unknown,
-                    false => value,
+                after[*at] = match (column.made_up, self.flavour) {
+                    (true, Flavour::Sqlite) if value.is_null(self.flavour) => Cell::Unknown,
+                    (true, Flavour::Postgres) => {
+                        let what = format!("a value for the identity {}", column.name);
+                        return Err(Unmodelled(what).into());
+                    }
+                    (true, Flavour::Sqlite) | (false, _) => value,
                 };
                 fits(self.flavour, &shape, *at, &after[*at])?;
             }
@@ -309,7 +318,8 @@ impl Database {
     ) -> Answered<Performed> {
         let mut overlays = self.overlays.clone();
         let overlay =
-            overlays.entry(shape.name.clone()).or_insert_with(|| Overlay::new(Arc::clone(&shape)));
+            overlays.entry(shape.table.clone()).or_insert_with(|| Overlay::new(Arc::clone(&shape)));
+        overlay.by_schema |= target.name.schema.is_some();
         rows.iter().for_each(|row| overlay.remove(row));
         for change in &changes {
             if let Some(after) = &change.after {
@@ -345,6 +355,10 @@ impl Database {
         params: &[Value],
     ) -> Answered<Outcome> {
         let mut texts = Texts::default();
+        let inner = items.iter().any(|it| !statement::relations(self.flavour, it).is_empty());
+        if inner {
+            return Err(Unmodelled("RETURNING what a query finds".to_owned()).into());
+        }
         let items: Vec<_> = items.iter().map(|item| texts.of(item)).collect();
         let Written { shape, changes, .. } = written;
         let rows = changes.iter().filter_map(|it| it.after.as_ref().or(it.before.as_ref()));

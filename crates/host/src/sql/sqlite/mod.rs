@@ -49,6 +49,10 @@ impl Sqlite {
     }
 
     pub(super) async fn begin(&self, begin: &SqlBegin) -> Result<SqliteTransaction, EffectError> {
+        // Who must change nothing makes no file either.
+        if begin.mirror && !self.path.exists() {
+            return Err(error::unavailable("the database has no file yet"));
+        }
         let (place, connection) = self.enter(!begin.mirror).await?;
         let read_only = begin.read_only || begin.mirror;
         let (connection, begun) =
