@@ -1,6 +1,6 @@
 //! The mirror: a fork of a transaction that runs ahead of it, reads for real and changes nothing.
 //!
-//! It pays for nothing that takes long: timers are over at once, and services are not called but answered for by what they
+//! It pays for nothing that takes long: timers are over as soon as there is nothing else to go on with, and services are not called but answered for by what they
 //! answered last. What it writes is seen by itself alone.
 //!
 //! Invariants: no effect leaves it but reads. What it cannot do without doing it, it does not guess: there it stops.
@@ -69,6 +69,9 @@ struct Running<'a, 'h> {
     /// Where transactions within it that are open have begun.
     inner: Vec<(KvTransaction, Point)>,
     calls: usize,
+    /// When they are due, on a clock of its own.
+    timers: Vec<(f64, CallId)>,
+    now_ms: f64,
     /// A service was answered for.
     guessed: bool,
 }
@@ -94,8 +97,17 @@ impl Ahead<'_> {
         let before = instance.usage().cpu;
         let (kv, sql) = (self.host.begin_kv(), SqlAhead::new(self.host, &self.book.catalog));
         let log = Log::new(self.since);
-        let (inner, calls, guessed) = (Vec::new(), 0, false);
-        let mut running = Running { ahead: self, kv, sql, log, inner, calls, guessed };
+        let mut running = Running {
+            ahead: self,
+            kv,
+            sql,
+            log,
+            inner: Vec::new(),
+            calls: 0,
+            timers: Vec::new(),
+            now_ms: 0.0,
+            guessed: false,
+        };
         instance.resolve(turn.0, turn.1);
         let stop = loop {
             let (stepped, step) = runner.run(instance).await;
@@ -103,7 +115,10 @@ impl Ahead<'_> {
             let stop = match step {
                 Step::Done(_) => Err(Stop::Waits),
                 Step::Failed(failure) => Err(Stop::Ended(Box::new(Some(Ended::Failed(failure))))),
-                Step::Pending { calls, .. } => running.answer(calls, &mut instance).await,
+                Step::Pending { calls, cancelled } => {
+                    running.timers.retain(|(_, id)| !cancelled.contains(id));
+                    running.answer(calls, &mut instance).await
+                }
             };
             running.tell(instance.usage().cpu.saturating_sub(before));
             if let Err(stop) = stop {
@@ -116,8 +131,19 @@ impl Ahead<'_> {
 
 impl Running<'_, '_> {
     async fn answer(&mut self, calls: Vec<Call>, instance: &mut Instance) -> Result<(), Stop> {
+        let (timers, calls): (Vec<Call>, Vec<Call>) =
+            calls.into_iter().partition(|call| call.op == "timer");
+        for timer in timers {
+            let args: serde_json::Value = serde_json::from_str(&timer.args).unwrap_or_default();
+            let ms = args["ms"].as_f64().unwrap_or_default().max(0.0);
+            self.timers.push((self.now_ms + ms, timer.id));
+        }
         if calls.is_empty() {
-            return Err(Stop::Waits);
+            return self.next_timer(instance);
+        }
+        // What is asked together with it would be held back.
+        if calls.len() > 1 && calls.iter().any(|call| call.op == BEGIN) {
+            return Err(Stop::Unmodelled("transactions at the same time".to_owned()));
         }
         for call in calls {
             self.calls += 1;
@@ -130,6 +156,21 @@ impl Running<'_, '_> {
         Ok(())
     }
 
+    /// Time goes on where there is nothing else to go on with: to the timer that is due first.
+    fn next_timer(&mut self, instance: &mut Instance) -> Result<(), Stop> {
+        let due =
+            self.timers.iter().enumerate().min_by(|(_, one), (_, other)| one.0.total_cmp(&other.0));
+        let Some(at) = due.map(|(at, _)| at) else { return Err(Stop::Waits) };
+        let (due_ms, id) = self.timers.remove(at);
+        self.calls += 1;
+        if self.calls > CALLS_MAX {
+            return Err(Stop::Unmodelled(format!("more than {CALLS_MAX} calls")));
+        }
+        self.now_ms = due_ms;
+        instance.resolve(id, Outcome::json("null"));
+        Ok(())
+    }
+
     async fn perform(&mut self, call: &Call) -> Result<Outcome, Stop> {
         match call.op.as_str() {
             BEGIN => {
@@ -137,7 +178,6 @@ impl Running<'_, '_> {
                 return Ok(transaction::only_attempt(call));
             }
             END => return self.end(call),
-            "timer" => return Ok(Outcome::json("null")),
             _ => {}
         }
         let begun = Instant::now();

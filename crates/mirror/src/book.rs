@@ -24,7 +24,7 @@ const STORIES_MAX: usize = 1_000;
 const SERVICES_MAX: usize = 1_000;
 const KEYS_MAX: usize = 10_000;
 /// Answers of one service, and bytes of one.
-const ANSWERS_MAX: usize = 16;
+const ANSWERS_MAX: usize = 64;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// After so many one counts half.
 const HALF_LIFE: f64 = 50.0;
@@ -120,7 +120,7 @@ struct Service {
     /// By who calls it: what is too slow for one is not for another.
     breakers: BTreeMap<TransactionName, Breaker>,
     /// What it answered last, by what it was asked.
-    answers: HashMap<String, Outcome>,
+    answers: VecDeque<(String, Outcome)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -303,7 +303,9 @@ impl Book {
 
     /// What `service` answered to the last call that was about `subject`.
     pub fn answered(&self, service: &str, subject: &str) -> Option<Outcome> {
-        self.pages.lock().services.get(service)?.answers.get(subject).cloned()
+        let pages = self.pages.lock();
+        let answers = &pages.services.get(service)?.answers;
+        answers.iter().find(|(known, _)| known == subject).map(|(_, answer)| answer.clone())
     }
 
     /// `service` has answered a call that was about `subject`.
@@ -312,10 +314,14 @@ impl Book {
         let bytes = value.len() + body.as_ref().map_or(0, Vec::len);
         let mut pages = self.pages.lock();
         let Some(it) = pages.services.get_mut(service) else { return };
-        let room = it.answers.len() < ANSWERS_MAX || it.answers.contains_key(subject);
-        if bytes <= ANSWER_BYTES_MAX && room {
-            it.answers.insert(subject.to_owned(), outcome.clone());
+        if bytes > ANSWER_BYTES_MAX {
+            return;
         }
+        it.answers.retain(|(known, _)| known != subject);
+        if it.answers.len() >= ANSWERS_MAX {
+            it.answers.pop_front();
+        }
+        it.answers.push_back((subject.to_owned(), outcome.clone()));
     }
 
     /// What half of the calls of `service` take.

@@ -222,6 +222,8 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 Some(frame) => frame.held.cancelled.push(id),
                 None => {
                     self.using.remove(&id);
+                    self.ordinals.remove(&id);
+                    self.watch.forget(id);
                     self.session.driving.note_asked(&[], &[id]);
                     self.session.driving.flight.cancel(&[id]);
                 }
@@ -271,6 +273,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             self.session.driving.flight.beside(turn).await;
         }
         frame.since = Instant::now();
+        if let Some(instance) = self.session.driving.instance() {
+            frame.limit(instance);
+        }
     }
 
     /// What the one around has written is not to be undone with the one that begins: it is waited for.
@@ -295,7 +300,13 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         })?;
         let resources = Arc::clone(&self.resources);
         let saving = async { resources.lock().await.savepoint().await };
-        let savepoint = self.session.driving.flight.beside(saving).await?;
+        let saving = tokio::time::timeout_at(self.deadline().0.into(), saving);
+        let saved = self.session.driving.flight.beside(saving).await;
+        let savepoint = saved.map_err(|_| EffectError {
+            code: code::SQL_TIMEOUT.to_owned(),
+            message: "what the transaction around it has asked for was not answered in time"
+                .to_owned(),
+        })??;
         Ok((spec, savepoint))
     }
 
@@ -373,9 +384,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     /// Performs a call; says so if it cannot be, as another one was before.
     fn start(&mut self, call: Call) -> Option<Ended> {
         let within = !self.frames.is_empty();
-        if within {
-            self.watch.called(&call, self.allowed());
-        }
+        let allowed = self.allowed();
         let flight = &mut self.session.driving.flight;
         let (host, trace) = (flight.host(), flight.trace());
         if within && Resources::take(&call) {
@@ -383,6 +392,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             let performing = async move { resources.lock().await.perform(&own).await };
             flight.start_as(&call, performing.boxed());
             self.using.insert(call.id);
+            self.watch.called(&call, allowed);
             return None;
         }
         let external = matches!(classify(&call), Ok(EffectClass::External { safe: false }));
@@ -390,6 +400,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             let own = call.clone();
             let performing = async move { host.perform_for(&own, trace).await };
             flight.start_as(&call, performing.boxed());
+            if within {
+                self.watch.called(&call, allowed);
+            }
             return None;
         }
         match self.external.ask(&call) {
@@ -398,8 +411,10 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 let own = call.clone();
                 let performing = async move { host.perform_once(&own, trace, &key).await };
                 flight.start_as(&call, performing.boxed());
+                self.watch.called(&call, allowed);
                 None
             }
+            // Nobody is asked.
             Verdict::Known(outcome) => {
                 flight.start_as(&call, std::future::ready(outcome).boxed());
                 None
@@ -500,8 +515,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             How::Done => match self.external.forgotten() {
                 Some(was) => (top, Ended::Diverged { was, now: "nothing more".to_owned() }),
                 None if top > 0 => {
-                    let savepoint = &self.frames[top].savepoint;
-                    let released = self.resources.lock().await.release(savepoint).await;
+                    let (savepoint, resources) = (&self.frames[top].savepoint, &self.resources);
+                    let releasing = async { resources.lock().await.release(savepoint).await };
+                    let released = self.session.driving.flight.beside(releasing).await;
                     match released {
                         Ok(()) => return Ok(self.close(committed)),
                         Err(error) => (0, told::refused(&error)),
@@ -539,7 +555,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     /// Commits; says which keys of the kv it has written.
     async fn commit(&mut self) -> Result<Vec<String>, NotCommitted> {
         let keys = self.glimpse(Resources::keys);
-        self.resources.lock().await.commit().await.map(|()| keys)
+        let resources = Arc::clone(&self.resources);
+        let committing = async { resources.lock().await.commit().await };
+        self.session.driving.flight.beside(committing).await.map(|()| keys)
     }
 
     /// What is asked of its resources; nothing while one of them is being used, which may be for long.
@@ -611,7 +629,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         let failed = told::failed(&frame.spec, frame.attempts.history(), why);
         let answer = match end {
             Some(id) => {
-                let undone = self.resources.lock().await.go_back(&frame.savepoint).await;
+                let resources = Arc::clone(&self.resources);
+                let undoing = async { resources.lock().await.go_back(&frame.savepoint).await };
+                let undone = self.session.driving.flight.beside(undoing).await;
                 if let Err(error) = undone.map_err(|error| told::refused(&error)) {
                     return Box::pin(self.ended(0, error, None)).await;
                 }

@@ -24,6 +24,7 @@ use crate::{
     rules,
     sql::Blocker,
     story::{Became, Log, millis},
+    told,
 };
 
 /// The primary waits for its mirror no longer, and no longer than this share of its time.
@@ -176,8 +177,6 @@ impl<'h> Watch<'h> {
         };
         let chosen = self.choose(&options, &forecast)?;
         self.choices.push(chosen);
-        // What it comes to then says nothing of them.
-        self.signs.clear();
         // What those before it take varies.
         Some(Duration::from_secs_f64(wait_ms * WAIT_FACTOR / 1e3))
     }
@@ -232,6 +231,11 @@ impl<'h> Watch<'h> {
         self.calls.insert(call.id, Performing { op, subject, begun, service });
     }
 
+    /// A call was given up by the code that made it: that says nothing of anybody.
+    pub(crate) fn forget(&mut self, id: CallId) {
+        self.calls.remove(&id);
+    }
+
     /// A call has been answered.
     pub(crate) fn landed(&mut self, id: CallId, outcome: &Outcome) {
         let Some(call) = self.calls.remove(&id) else { return };
@@ -239,7 +243,8 @@ impl<'h> Watch<'h> {
         let Some((service, allowed)) = call.service else { return };
         let took = call.begun.elapsed();
         let heard = match outcome {
-            Outcome::Ok { value, .. } if status(value) < 500 => Heard::Answered,
+            Outcome::Err(error) if told::never_left(&error.code) => return,
+            Outcome::Ok { value, .. } if is_answer(status(value)) => Heard::Answered,
             Outcome::Err(error) if error.code == code::HTTP_TIMEOUT => Heard::Nothing,
             Outcome::Ok { .. } | Outcome::Err(_) => Heard::Failed,
         };
@@ -357,7 +362,9 @@ impl<'h> Watch<'h> {
     fn of_mirror(&self, frame: &Frame, left: Duration, own: &[u64]) -> Vec<Sign> {
         let load = Sign::load(self.load);
         let mut signs: Vec<Sign> = Some(load).into_iter().filter(|it| it.strength > 0.0).collect();
-        let Some((seen, _)) = &self.mirror else { return signs };
+        // It ran ahead of the first attempt alone.
+        let mirror = self.mirror.as_ref().filter(|_| frame.attempts.number() == 1);
+        let Some((seen, _)) = mirror else { return signs };
         let seen = seen.lock();
         signs.extend(seen.signs.iter().cloned());
         // Whose turn it is meets nobody.
@@ -397,7 +404,8 @@ impl<'h> Watch<'h> {
         self.book.wrote(all.map(String::as_str), conflict);
         let failed = ended.is_some();
         let Some(foreseen) = &self.foreseen else { return };
-        if attempts.number() == 1 && self.learned.is_none() {
+        // What it would have come to if nothing had been done about it, nobody knows.
+        if attempts.number() == 1 && self.learned.is_none() && self.choices.is_empty() {
             let lead_ms = (millis(self.since.elapsed()) - foreseen.at_ms).max(0.0);
             self.learned = Some(Learned { signs: self.signs.clone(), failed, lead_ms });
         }
@@ -448,6 +456,11 @@ fn blocked(blockers: &[Blocker], left: Duration, own: &[u64]) -> Vec<Sign> {
     signs
         .map(|(table, (count, age_ms))| Sign::blocked(table, count, age_ms, millis(left)))
         .collect()
+}
+
+/// A service that is not able to, or asked too often, has not answered.
+fn is_answer(status: u64) -> bool {
+    status < 500 && status != 429
 }
 
 fn status(value: &str) -> u64 {
