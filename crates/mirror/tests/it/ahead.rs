@@ -227,3 +227,101 @@ async fn one_within_another_is_undone_alone() {
         assert_eq!(mirror.ended.as_deref(), Some("done"), "{database}: {mirror:#?}");
     }
 }
+
+/// What is not modelled ends the prediction, and says what it was; nothing is guessed.
+#[tokio::test]
+async fn what_is_not_modelled_is_said() {
+    let world = bank().await;
+    for text in [
+        "CREATE SCHEMA tenant",
+        "CREATE TABLE tenant.account (name TEXT PRIMARY KEY, sum INTEGER)",
+        "CREATE FUNCTION total() RETURNS BIGINT LANGUAGE sql STABLE AS 'SELECT sum(sum) FROM account'",
+        "CREATE TABLE seen (id SERIAL PRIMARY KEY, what TEXT)",
+        "CREATE VIEW rich AS SELECT name FROM account WHERE sum > 60",
+        "CREATE TABLE halves (x INTEGER)",
+        "CREATE INDEX ON halves ((1 / x))",
+    ] {
+        world.sql("ledger", text).await;
+    }
+    world.sql("main", "CREATE VIEW rich AS SELECT name FROM account WHERE sum > 60").await;
+    let gate = Gate::start(&world).await;
+    const WRITE: &str = "await db.execute(\"UPDATE account SET sum = 1 WHERE name = 'a'\");";
+    for (database, before, text, says) in [
+        ("ledger", "", "SELECT random()", "random"),
+        ("ledger", "", "SELECT table_to_xml('rich', true, false, '')", "table_to_xml"),
+        ("ledger", "", "INSERT INTO seen (what) VALUES (txid_current()::text)", "txid_current"),
+        ("ledger", "", "SELECT * FROM rich", "rich"),
+        ("ledger", WRITE, "SELECT total()", "total"),
+        ("ledger", WRITE, "SELECT sum FROM public.account", "schema"),
+        (
+            "ledger",
+            "await db.execute('UPDATE tenant.account SET sum = 1');",
+            "SELECT * FROM account",
+            "schema",
+        ),
+        (
+            "ledger",
+            "",
+            "UPDATE account SET sum = 9 RETURNING (SELECT sum(sum) FROM account)",
+            "RETURNING",
+        ),
+        ("ledger", "", "UPDATE entry SET number = number + 1", "change hands"),
+        ("ledger", "", "INSERT INTO account VALUES ('a', 1) ON CONFLICT DO NOTHING", "ON CONFLICT"),
+        (
+            "ledger",
+            "await db.execute(\"INSERT INTO seen (what) VALUES ('x')\");",
+            "SELECT id FROM seen",
+            "seen.id",
+        ),
+        ("ledger", "", "INSERT INTO halves VALUES (0)", "halves"),
+        ("main", WRITE, "SELECT * FROM rich", "rich"),
+        ("main", WRITE, "INSERT INTO entry SELECT 7, name, 1 FROM rich", "rich"),
+        ("main", "", "SELECT random()", "random"),
+        ("main", "", "UPDATE account SET sum = 'much'", "text"),
+    ] {
+        let body = format!("{before} await db.query({});", Value::from(text));
+        let mirror = mirrored(&world, &gate, database, &body).await;
+        let what = mirror.unmodelled.unwrap_or_default();
+        assert!(what.contains(says), "{database}: {text}: {what:?}, {:?}", mirror.ended);
+    }
+}
+
+/// What a column holds stays as it is, whatever SQLite would make of it elsewhere.
+#[tokio::test]
+async fn rows_are_carried_along_as_they_are() {
+    let world = bank().await;
+    world
+        .sql(
+            "main",
+            "CREATE TABLE event (n INTEGER, at DATETIME, flag BOOLEAN, more JSON, any, real REAL)",
+        )
+        .await;
+    world
+        .sql(
+            "main",
+            "INSERT INTO event VALUES (0, '2024-01-01 10:00:00', TRUE, '{\"a\":[1]}', X'3132', 2)",
+        )
+        .await;
+    let gate = Gate::start(&world).await;
+    let body = "const before = await db.query('SELECT at, flag, more, any, real FROM event');
+        await db.execute('UPDATE event SET n = 1');
+        expect(await db.query('SELECT at, flag, more, any, real FROM event'), before);
+        expect(await db.query(\"SELECT n FROM event WHERE at >= '2024-01-01' AND n = 1\"), [{ n: 1 }]);
+        expect(await db.query('UPDATE event SET n = n + 1.0 RETURNING n, at'), [{ n: 2, at: '2024-01-01 10:00:00' }]);";
+    let mirror = mirrored(&world, &gate, "main", body).await;
+    assert_eq!(mirror.ended.as_deref(), Some("done"), "{mirror:#?}");
+}
+
+/// Time goes on only where there is nothing else to go on with.
+#[tokio::test]
+async fn what_is_waited_for_comes_before_its_time_limit() {
+    let world = World::new();
+    let gate = Gate::start(&world).await;
+    let body = "const late = new Promise((_, fail) => setTimeout(() => fail(new Error('late')), 3000));
+        expect((await Promise.race([http.get(url), late])).status, 200);
+        const order = [];
+        await Promise.all([30, 10, 20].map((ms) => new Promise((done) => setTimeout(() => done(order.push(ms)), ms))));
+        expect(order, [10, 20, 30]);";
+    let mirror = mirrored(&world, &gate, "main", body).await;
+    assert_eq!(mirror.ended.as_deref(), Some("done"), "{mirror:#?}");
+}
