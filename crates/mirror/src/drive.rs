@@ -9,7 +9,12 @@
 //! Without transactions it is [`belay_host::drive`]. Retried is what may be cured by that ([`Attempts`]): the snapshot goes on
 //! in the place of the instance, so nothing before the transaction runs again.
 //!
+//! [`foresight`] is what is looked at before something is done, and [`ending`] how attempts end.
+//!
 //! Invariant: whatever ends the invocation, what was not committed is undone.
+
+mod ending;
+mod foresight;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,20 +22,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use belay_engine::{Instance, Seed};
+use belay_engine::Instance;
 use belay_host::{
     AppHost, Asked, Begun, Driving, Finished, Landed, Recorder, Runner, Stepped, Trace, Turn,
-    about, begin, classify, code,
-    transaction::{self, BEGIN, END, How, Spec},
+    begin, classify, code,
+    transaction::{BEGIN, END, Spec},
 };
 use belay_model::{Call, CallId, Category, EffectClass, EffectError, Failure, Outcome};
 use futures_util::FutureExt as _;
 use tokio::sync::Mutex;
 
 use crate::{
-    Action, Became, Book, Ended, External, GaveUp, Verdict,
+    Book, Ended, External, Verdict,
     open::{End, Frame},
-    resources::{NotCommitted, Resources, Savepoint},
+    resources::{Resources, Savepoint},
     told,
     watch::Watch,
 };
@@ -261,23 +266,6 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         Ok(self.frames.last_mut())
     }
 
-    /// Waits for those that are about to write the same, if that is better than to be in each other's way.
-    async fn take_turn(&mut self, frame: &mut Frame) {
-        if !self.watch.is_contended() {
-            return;
-        }
-        let waited = self.wait_for_mirror(frame.spec.timeout_ms).await;
-        let left = self.session.deadline.saturating_duration_since(Instant::now());
-        if let Some(limit) = self.watch.queue(frame, waited) {
-            let turn = self.watch.turn(limit.min(left / 2));
-            self.session.driving.flight.beside(turn).await;
-        }
-        frame.since = Instant::now();
-        if let Some(instance) = self.session.driving.instance() {
-            frame.limit(instance);
-        }
-    }
-
     /// What the one around has written is not to be undone with the one that begins: it is waited for.
     async fn settle(&mut self) {
         while !self.using.is_empty() {
@@ -313,72 +301,6 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     fn note_end(&mut self, call: &Call) {
         let Some(frame) = self.frames.last_mut() else { return };
         frame.end = Some(End::read(call));
-    }
-
-    /// Before the first call that cannot be undone: whether the transaction is to end here, as another way is better.
-    async fn look_ahead(&mut self, call: &Call) -> Option<(usize, Ended)> {
-        let frame = self.frames.first()?;
-        if !frame.spec.predict {
-            return None;
-        }
-        // Then there is no other way any more, but there may be more time.
-        let performed = self.external.is_performed_after(frame.made);
-        let about = about(call).ok()?;
-        if about.class != (EffectClass::External { safe: false }) {
-            return None;
-        }
-        let timeout_ms = frame.spec.timeout_ms;
-        let waited = self.wait_for_mirror(timeout_ms).await;
-        let own = self.glimpse(Resources::numbers);
-        let left = self.session.deadline.saturating_duration_since(Instant::now());
-        let allowed = self.allowed();
-        let service = about.service.as_ref();
-        let service = service.map(|service| (service, service.timeout.min(allowed)));
-        let frame = self.frames.first_mut()?;
-        let choice = self.watch.consult(frame, service, (waited, left), (&own, performed))?;
-        match choice.action {
-            Action::Divert => Some((0, Ended::Diverted { reasons: self.watch.reasons() })),
-            Action::Adjust => {
-                frame.spec.timeout_ms = Some(millis(frame.since.elapsed() + left / 2));
-                let instance = self.session.driving.instance()?;
-                frame.limit(instance);
-                None
-            }
-            Action::Allocate => {
-                frame.spec.memory_bytes = None;
-                let instance = self.session.driving.instance()?;
-                frame.limit(instance);
-                None
-            }
-            Action::GoOn | Action::Wait => None,
-        }
-    }
-
-    /// A request while a file is locked keeps all other writers of it waiting: not for long.
-    fn note_lock(&mut self, call: &Call) {
-        let external = matches!(classify(call), Ok(EffectClass::External { .. }));
-        if !external || self.frames.is_empty() || self.locked.is_some() {
-            return;
-        }
-        let Some(database) = self.glimpse(Resources::locked) else { return };
-        self.watch.warn(told::locks(&database));
-        self.locked = Some((Instant::now() + LOCKED_MAX, database));
-    }
-
-    /// As long as it may; how long that was.
-    async fn wait_for_mirror(&mut self, timeout_ms: Option<u64>) -> Duration {
-        let timeout = timeout_ms.map(Duration::from_millis);
-        let Some((done, wait)) = self.watch.waits(timeout) else { return Duration::ZERO };
-        let begun = Instant::now();
-        let waiting = tokio::time::timeout(wait, done.notified());
-        // That it is not done by then is no matter.
-        let _ = self.session.driving.flight.beside(waiting).await;
-        begun.elapsed()
-    }
-
-    /// What is left to the attempt.
-    fn allowed(&self) -> Duration {
-        self.deadline().0.saturating_duration_since(Instant::now())
     }
 
     /// Performs a call; says so if it cannot be, as another one was before.
@@ -497,221 +419,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         own
     }
 
-    /// The time of the invocation is over.
-    async fn late(&mut self) -> Stepped {
-        self.watch.given_up();
-        let limits = self.frames.first().map(|frame| frame.limits);
-        if let (Some(limits), Some(instance)) = (limits, self.session.driving.instance()) {
-            instance.set_limits(limits);
-        }
-        self.session.driving.step(Landed::Late, self.session.runner).await
-    }
-
-    /// The innermost one has come to its end.
-    async fn end(&mut self, end: End) -> Next {
-        let top = self.frames.len() - 1;
-        let committed = (end.id, Outcome::json(transaction::committed()));
-        let (at, ended) = match end.how {
-            How::Done => match self.external.forgotten() {
-                Some(was) => (top, Ended::Diverged { was, now: "nothing more".to_owned() }),
-                None if top > 0 => {
-                    let (savepoint, resources) = (&self.frames[top].savepoint, &self.resources);
-                    let releasing = async { resources.lock().await.release(savepoint).await };
-                    let released = self.session.driving.flight.beside(releasing).await;
-                    match released {
-                        Ok(()) => return Ok(self.close(committed)),
-                        Err(error) => (0, told::refused(&error)),
-                    }
-                }
-                None => match self.commit().await {
-                    Ok(keys) => {
-                        self.watch.learn(&self.frames[top].attempts, None, &keys);
-                        self.became(Became::Committed);
-                        return Ok(self.close(committed));
-                    }
-                    Err(NotCommitted::Refused(error)) => (top, told::refused(&error)),
-                    Err(NotCommitted::Conflict(what)) => (top, Ended::Conflict { what }),
-                    Err(NotCommitted::Unknown(error)) => {
-                        self.became(Became::Unknown);
-                        let failed = told::unknown(&self.frames[top].spec, &error);
-                        let answer = Outcome::json(transaction::failed(&failed));
-                        return Ok(self.close((end.id, answer)));
-                    }
-                },
-            },
-            How::Unmet => {
-                let criterion = self.frames[top].spec.success.clone().unwrap_or_default();
-                (top, Ended::Unmet { criterion })
-            }
-            How::Failed => {
-                let ended = end.ended.unwrap_or_else(told::unreadable);
-                // The snapshot that it reads from was taken by the outermost one.
-                (if matches!(ended, Ended::Conflict { .. }) { 0 } else { top }, ended)
-            }
-        };
-        self.ended(at, ended, Some(end.id)).await
-    }
-
-    /// Commits; says which keys of the kv it has written.
-    async fn commit(&mut self) -> Result<Vec<String>, NotCommitted> {
-        let keys = self.glimpse(Resources::keys);
-        let resources = Arc::clone(&self.resources);
-        let committing = async { resources.lock().await.commit().await };
-        self.session.driving.flight.beside(committing).await.map(|()| keys)
-    }
-
     /// What is asked of its resources; nothing while one of them is being used, which may be for long.
     fn glimpse<T: Default>(&self, ask: impl FnOnce(&Resources<'h>) -> T) -> T {
         self.resources.try_lock().map(|resources| ask(&resources)).unwrap_or_default()
-    }
-
-    /// The guest was stopped, or the handler has ended, while a transaction is open.
-    async fn cut_short(&mut self, result: Result<String, Failure>) -> Next {
-        let Some(frame) = self.frames.last() else { return Err(Stepped::Ended(result)) };
-        let limits = frame.limits;
-        let cpu = self.session.driving.instance().map(|instance| instance.usage().cpu);
-        let in_time = Instant::now() < self.session.deadline
-            && cpu.is_some_and(|cpu| cpu < Duration::from_millis(limits.cpu_ms));
-        match result {
-            Err(failure) if in_time && told::is_of_attempt(&failure) => {
-                let failure = match failure.category {
-                    Category::Timeout => told::late(&frame.spec),
-                    _ => failure,
-                };
-                self.ended(self.frames.len() - 1, Ended::Failed(failure), None).await
-            }
-            result => Err(Stepped::Ended(result)),
-        }
-    }
-
-    /// An attempt of the transaction `at` has ended without a commit. `end`: the call that says so, if its code has.
-    async fn ended(&mut self, at: usize, ended: Ended, end: Option<CallId>) -> Next {
-        let top = self.frames.len() - 1;
-        let left = self.session.deadline.saturating_duration_since(Instant::now());
-        let keys = self.glimpse(Resources::keys);
-        let frame = &mut self.frames[at];
-        let performed = self.external.is_performed_after(frame.made);
-        let took_ms = millis(frame.since.elapsed());
-        if at == 0 && !matches!(ended, Ended::Diverted { .. }) {
-            self.watch.learn(&frame.attempts, Some(&ended), &keys);
-        }
-        let next = frame.attempts.ended(ended, took_ms, (performed, millis(left)), rand::random());
-        match next {
-            crate::Next::Again { way: _, pause_ms } => self.again(at, pause_ms).await,
-            crate::Next::GiveUp(why) => {
-                let end = end.filter(|_| at == top);
-                self.give_up(at, why, end).await
-            }
-        }
-    }
-
-    async fn again(&mut self, at: usize, pause_ms: u64) -> Next {
-        if let Some(lost) = self.go_back(at).await? {
-            return Box::pin(self.ended(0, lost, None)).await;
-        }
-        let pause = tokio::time::sleep(Duration::from_millis(pause_ms));
-        self.session.driving.flight.beside(pause).await;
-        let frame = &mut self.frames[at];
-        if at == 0 {
-            self.watch.again();
-        }
-        frame.since = Instant::now();
-        frame.reasons = told::reasons(&frame.attempts);
-        if let Some(instance) = self.session.driving.instance() {
-            frame.limit(instance);
-        }
-        Ok(vec![frame.turn()])
-    }
-
-    /// The transaction `at` has failed for good. Where its code has come to its end, it goes on from there.
-    async fn give_up(&mut self, at: usize, why: GaveUp, end: Option<CallId>) -> Next {
-        let frame = &self.frames[at];
-        let failed = told::failed(&frame.spec, frame.attempts.history(), why);
-        let answer = match end {
-            Some(id) => {
-                let resources = Arc::clone(&self.resources);
-                let undoing = async { resources.lock().await.go_back(&frame.savepoint).await };
-                let undone = self.session.driving.flight.beside(undoing).await;
-                if let Err(error) = undone.map_err(|error| told::refused(&error)) {
-                    return Box::pin(self.ended(0, error, None)).await;
-                }
-                let once = why == GaveUp::Final && frame.attempts.history().len() == 1;
-                let answer =
-                    if once { transaction::thrown() } else { transaction::failed(&failed) };
-                (id, Outcome::json(answer))
-            }
-            None => {
-                let begin = frame.begin;
-                if let Some(lost) = self.go_back(at).await? {
-                    return Box::pin(self.ended(0, lost, None)).await;
-                }
-                (begin, Outcome::json(transaction::failed(&failed)))
-            }
-        };
-        self.became(Became::Failed);
-        Ok(self.close(answer))
-    }
-
-    /// Everything is as it was when the transaction `at` began; or else the outermost one has to begin anew.
-    async fn go_back(&mut self, at: usize) -> Next<Option<Ended>> {
-        self.frames.truncate(at + 1);
-        let frame = &mut self.frames[at];
-        let driving = &mut self.session.driving;
-        let fork = frame.snapshot.fork(Seed::Keep).map_err(|error| engine(&error))?;
-        driving.flight.keep(|id| frame.held.is_of_others(id));
-        if at == 0 {
-            self.watch.given_up();
-        }
-        self.ordinals.clear();
-        self.locked = None;
-        self.using.clear();
-        self.early.clear();
-        // What was given up lets go of them only when the flight is looked at.
-        let resources = Arc::clone(&self.resources);
-        let undoing = async { resources.lock().await.go_back(&frame.savepoint).await };
-        let undone = driving.flight.beside(undoing).await;
-        self.external.begin(frame.made);
-        driving.go_back(fork, frame.mark.as_ref());
-        frame.held.cancelled.clear();
-        frame.settled.clear();
-        frame.end = None;
-        Ok(undone.err().map(|error| told::refused(&error)))
-    }
-
-    /// The outermost one has become this.
-    fn became(&mut self, became: Became) {
-        if let [frame] = &self.frames[..] {
-            self.watch.end(frame, became);
-        }
-    }
-
-    /// The invocation has ended before they did.
-    fn abandoned(&mut self) {
-        self.session.driving.flight.part();
-        self.frames.truncate(1);
-        self.became(Became::Abandoned);
-    }
-
-    /// The innermost one is over: what was held back is let go.
-    fn close(&mut self, answer: (CallId, Outcome)) -> Answers {
-        let Some(frame) = self.frames.pop() else { return vec![answer] };
-        if self.frames.is_empty() {
-            self.session.driving.flight.part();
-        }
-        if let Some(instance) = self.session.driving.instance() {
-            match self.frames.last() {
-                Some(outer) => outer.limit(instance),
-                None => instance.set_limits(frame.limits),
-            }
-        }
-        let (held, settled) = (frame.held, frame.settled);
-        self.released.calls.extend(held.calls);
-        self.released.cancelled.extend(held.cancelled);
-        let all: Answers = held.answers.into_iter().chain(settled).chain([answer]).collect();
-        let Some(outer) = self.frames.last_mut() else { return all };
-        let (held, own) = all.into_iter().partition(|(id, _)| outer.held.is_of_others(*id));
-        outer.held.answers.extend::<Answers>(held);
-        own
     }
 }
 
