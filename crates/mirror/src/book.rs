@@ -29,7 +29,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// After so many one counts half.
 const HALF_LIFE: f64 = 50.0;
 /// What a conflict costs besides the attempt, about half of the pause after it.
-const CONFLICT_MS: f64 = 5.0;
+pub(crate) const CONFLICT_MS: f64 = 5.0;
 /// Mirrors that are late more often are not worth waiting for.
 const IN_TIME: f64 = 0.3;
 /// Where fewer ask for something that cannot be undone, there is little to be gained.

@@ -18,7 +18,7 @@ use crate::{
     Action, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard, Invocation,
     Options, Sign, Story,
     ahead::{Ahead, Seen},
-    book::Learned,
+    book::{CONFLICT_MS, Learned},
     open::Frame,
     queue::Place,
     rules,
@@ -169,7 +169,7 @@ impl<'h> Watch<'h> {
         }
         let wait_ms = usual_ms.max(WAIT_MIN_MS) * f64::from(others);
         let options = Options {
-            wasted_ms: usual_ms,
+            wasted_ms: usual_ms + CONFLICT_MS,
             failure_ms: FAILURE_MS.max(FAILURE_ATTEMPTS * usual_ms),
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
             wait_ms: Some(wait_ms),

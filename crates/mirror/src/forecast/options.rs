@@ -28,7 +28,7 @@ pub enum Action {
 /// What may be done, and what each costs.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Options {
-    /// What an attempt takes until it fails. Milliseconds, as all of these.
+    /// What an attempt takes until it fails, with the pause after it. Milliseconds, as all of these.
     pub wasted_ms: f64,
     /// What it is worth not to fail in the end.
     pub failure_ms: f64,
@@ -56,7 +56,8 @@ impl Options {
     /// All that may be done, the cheapest first. What is not trusted leaves nothing but to go on.
     pub fn weighed(&self, forecast: &Forecast) -> Vec<Choice> {
         let fails = forecast.probability;
-        let go_on = fails * self.wasted_ms + self.in_the_end(forecast) * self.failure_ms;
+        let go_on =
+            self.wasted(forecast) * self.wasted_ms + self.in_the_end(forecast) * self.failure_ms;
         let mut all = vec![Choice { action: Action::GoOn, cost_ms: go_on }];
         if forecast.trusted {
             let without = |class: Class| fails * (1.0 - share_of(forecast, class));
@@ -81,18 +82,30 @@ impl Options {
         all
     }
 
+    /// How many attempts fail if it is let go on: what lasts is met by all of them, and chance by each anew.
+    fn wasted(&self, forecast: &Forecast) -> f64 {
+        let (fails, lasting) = (forecast.probability, lasting(forecast));
+        let attempts = f64::from(self.retries) + 1.0;
+        // 1 + p + p² + …, of all but the last of which another attempt follows.
+        let by_chance = if fails < 1.0 {
+            fails * (1.0 - fails.powf(attempts)) / (1.0 - fails)
+        } else {
+            attempts
+        };
+        lasting * fails * attempts + (1.0 - lasting) * by_chance
+    }
+
     /// That it fails with all its retries: what lasts is met by each of them, and chance is not.
     fn in_the_end(&self, forecast: &Forecast) -> f64 {
-        let fails = forecast.probability;
-        let lasting: f64 = forecast
-            .reasons
-            .iter()
-            .filter(|(sign, _)| sign.rule.class().lasts())
-            .map(|(_, share)| share)
-            .sum();
+        let (fails, lasting) = (forecast.probability, lasting(forecast));
         let attempts = i32::try_from(self.retries).unwrap_or(i32::MAX - 1).saturating_add(1);
         lasting * fails + (1.0 - lasting) * fails.powi(attempts)
     }
+}
+
+/// The share of the odds that another attempt does not change.
+fn lasting(forecast: &Forecast) -> f64 {
+    share(forecast, |rule| rule.class().lasts())
 }
 
 /// The share of the odds that comes from a class.
