@@ -4,7 +4,7 @@
 //! It is in memory: a new process begins with what experience says in general ([`crate::Class`]).
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -30,6 +30,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const HALF_LIFE: f64 = 50.0;
 /// What a conflict costs besides the attempt, about half of the pause after it.
 pub(crate) const CONFLICT_MS: f64 = 5.0;
+/// An app has few databases.
+const FILES_MAX: usize = 16;
 /// Mirrors that are late more often are not worth waiting for.
 const IN_TIME: f64 = 0.3;
 /// Where fewer ask for something that cannot be undone, there is little to be gained.
@@ -70,6 +72,8 @@ pub struct Known {
     pub usual_ms: f64,
     /// The share of first attempts that meet a conflict.
     pub conflicts: f64,
+    /// Files that it writes: whoever writes one keeps all others out, whatever rows they write.
+    files: BTreeSet<String>,
     /// The share of mirrors that were in time when they were waited for.
     in_time: f64,
     /// The share that asks for something that cannot be undone: only there is anything gained by knowing before.
@@ -87,6 +91,7 @@ impl Default for Known {
             cost_ms: 0.0,
             usual_ms: 0.0,
             conflicts: 0.0,
+            files: BTreeSet::new(),
             in_time: 1.0,
             external: 1.0,
             usual: Usual::default(),
@@ -192,6 +197,21 @@ impl Book {
     /// Whether conflicts are frequent enough among transactions of this id to look who else writes the same.
     pub fn is_contended(&self, id: &TransactionName) -> bool {
         self.pages.lock().ids.get(id).is_some_and(Known::is_contended)
+    }
+
+    /// Files that transactions of this id write.
+    pub(crate) fn files(&self, id: &TransactionName) -> Vec<String> {
+        let pages = self.pages.lock();
+        pages.ids.get(id).map(|known| known.files.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// A transaction of this id has written a file.
+    pub(crate) fn wrote_file(&self, id: &TransactionName, file: &str) {
+        let mut pages = self.pages.lock();
+        let known = pages.ids.entry(id.clone()).or_default();
+        if known.files.len() < FILES_MAX && !known.files.contains(file) {
+            known.files.insert(file.to_owned());
+        }
     }
 
     /// Whether a mirror that was waited for at the begin of a transaction had come to its end by then.
@@ -396,7 +416,8 @@ impl Known {
     /// these are in time.
     fn is_contended(&self) -> bool {
         let costs_ms = self.conflicts * (self.usual_ms + CONFLICT_MS);
-        self.conflicts > CONTENDED && costs_ms > self.cost_ms && self.in_time > IN_TIME
+        let pays = costs_ms > self.cost_ms && self.in_time > IN_TIME;
+        self.conflicts > CONTENDED && (pays || !self.files.is_empty())
     }
 
     fn note(&mut self, story: &Story) {

@@ -55,6 +55,8 @@ pub(crate) struct Watch<'h> {
     /// Calls that are being performed.
     calls: BTreeMap<CallId, Performing>,
     id: Option<TransactionName>,
+    /// Its tags say so.
+    predicted: bool,
     mirror: Option<(Arc<Mutex<Seen>>, Arc<Notify>)>,
     foreseen: Option<Foreseen>,
     signs: Vec<Sign>,
@@ -90,6 +92,7 @@ impl<'h> Watch<'h> {
             log: Log::new(since),
             calls: BTreeMap::new(),
             id: None,
+            predicted: false,
             mirror: None,
             foreseen: None,
             signs: Vec::new(),
@@ -112,6 +115,7 @@ impl<'h> Watch<'h> {
         runner: &'h R,
     ) -> Option<BoxFuture<'h, ()>> {
         self.id = Some(frame.spec.id.clone());
+        self.predicted = frame.spec.predict;
         // What an app's own rules look at is what mirrors do.
         let random = if frame.spec.rules.is_empty() { rand::random() } else { 0.0 };
         if !self.book.begin(&frame.spec.id, frame.spec.predict, random) {
@@ -140,19 +144,33 @@ impl<'h> Watch<'h> {
 
     /// Whether it is to wait for its mirror before it begins, as others of its id are often in each other's way.
     pub(crate) fn is_contended(&self) -> bool {
-        let id = self.id.as_ref().filter(|_| self.mirror.is_some());
-        id.is_some_and(|id| self.book.is_contended(id))
+        let Some(id) = self.id.as_ref().filter(|_| self.predicted) else { return false };
+        let is_known = self.mirror.is_some() || self.knows_files();
+        is_known && self.book.is_contended(id)
+    }
+
+    /// Whether what it keeps others from is known without a mirror.
+    pub(crate) fn knows_files(&self) -> bool {
+        self.id.as_ref().is_some_and(|id| !self.book.files(id).is_empty())
+    }
+
+    /// It has written a file.
+    pub(crate) fn wrote_file(&self, file: &str) {
+        if let Some(id) = &self.id {
+            self.book.wrote_file(id, file);
+        }
     }
 
     /// Takes its place among those that write what its mirror has written; says how long to wait for its turn, if that
     /// costs less than to be in each other's way.
     pub(crate) fn queue(&mut self, frame: &Frame, waited: Duration) -> Option<Duration> {
-        let (seen, _) = self.mirror.as_ref()?;
-        let (keys, in_time): (Vec<String>, bool) = {
+        let mut keys = self.book.files(&frame.spec.id);
+        // A file is known before; rows are what its mirror has found.
+        if let (Some((seen, _)), true) = (&self.mirror, keys.is_empty()) {
             let seen = seen.lock();
-            (seen.keys.iter().cloned().collect(), seen.is_done || !seen.keys.is_empty())
-        };
-        self.book.waited(&frame.spec.id, in_time);
+            keys.extend(seen.keys.iter().cloned());
+            self.book.waited(&frame.spec.id, seen.is_done || !keys.is_empty());
+        }
         let place = self.place.insert(self.book.queues.enter(keys.clone()));
         let mut signs = self.book.signs_of_keys(keys.iter().map(String::as_str));
         let mut others = 0;

@@ -14,7 +14,10 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         if !self.watch.is_contended() {
             return;
         }
-        let waited = self.wait_for_mirror(frame.spec.timeout_ms).await;
+        let waited = match self.watch.knows_files() {
+            true => Duration::ZERO,
+            false => self.wait_for_mirror(frame.spec.timeout_ms).await,
+        };
         let left = self.session.deadline.saturating_duration_since(Instant::now());
         if let Some(limit) = self.watch.queue(frame, waited) {
             let turn = self.watch.turn(limit.min(left / 2));

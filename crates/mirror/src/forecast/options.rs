@@ -70,8 +70,11 @@ impl Options {
             });
             let allocate =
                 self.allocate_ms.map(|ms| (Action::Allocate, ms + then(without(Class::Deviation))));
-            let divert =
-                self.divert.map(|(ms, still)| (Action::Divert, ms + still * self.failure_ms));
+            // Another way meets the same others.
+            let contended = go_on * share_of(forecast, Class::Contention);
+            let divert = self
+                .divert
+                .map(|(ms, still)| (Action::Divert, ms + still * self.failure_ms + contended));
             let more = [wait, adjust, allocate, divert].into_iter().flatten();
             all.extend(more.map(|(action, cost_ms)| Choice { action, cost_ms }));
         }
