@@ -4,9 +4,9 @@
 //! called nobody. Wasted attempts are told for each order that was *tried*, that is, not diverted: orders that are put off at once are
 //! quick, and would make any share look small.
 //!
-//! How good forecasts are is told twice. By the server, as in `belay tx`: of the orders whose outcome is known, so not of those
-//! that it diverted. And by the benchmark, which knows what it did to each order: of those that were diverted, the share that would
-//! have failed, and of those that had to fail, the share that was diverted.
+//! How good forecasts are is told twice. By the server, as in `belay tx`: of the orders whose outcome is known, where each that was
+//! let go on stands for those that were diverted before it. And by the benchmark, which knows what it did to each order: of those
+//! that were diverted, the share that would have failed, and of those that had to fail, the share that was diverted.
 
 use std::{
     thread,
@@ -36,8 +36,6 @@ pub(super) struct Pool {
     right: f64,
     wrong: f64,
     missed: f64,
-    /// What the server said of the last one.
-    pub(super) known: Option<Value>,
 }
 
 pub(super) struct Cell {
@@ -191,7 +189,6 @@ impl Cell {
             };
             *count += 1.0;
         }
-        pool.known.clone_from(&self.known);
     }
 
     /// Its first attempt, if it is made. Nobody knows that of orders that others are in the way of.

@@ -85,6 +85,8 @@ pub enum GaveUp {
     Attempts,
     /// The time of the invocation is over.
     Time,
+    /// Too much is being tried again already.
+    Budget,
     /// Something was done outside, and what it asks for now is something else.
     DivergedAfterExternal,
 }
@@ -119,16 +121,23 @@ impl Attempts {
     }
 
     /// An attempt that took `took_ms` has ended without a commit. `performed`: something was done outside that cannot be undone.
-    /// `left_ms`: the time that is left. `random`: 0 to 1, for the pause.
+    /// `left_ms`: the time that is left. `random`: 0 to 1, for the pause. `budget`: whether it may be tried again for what services
+    /// and databases did; asked only where it would be.
     pub fn ended(
         &mut self,
         ended: Ended,
         took_ms: u64,
         (performed, left_ms): (bool, u64),
         random: f64,
+        budget: impl FnOnce() -> bool,
     ) -> Next {
         let (number, way) = (self.number(), self.way);
-        let next = self.after(&ended, performed, left_ms, random);
+        let next = match self.after(&ended, performed, left_ms, random) {
+            Next::Again { way: then, .. } if then == way && !is_free(&ended) && !budget() => {
+                self.next_way(performed, GaveUp::Budget)
+            }
+            next => next,
+        };
         self.history.push(Attempt { number, way, took_ms, ended });
         next
     }
@@ -176,6 +185,11 @@ impl Attempts {
         (self.way, self.retries) = (self.way + 1, 0);
         Next::Again { way: self.way, pause_ms: 0 }
     }
+}
+
+/// Those whom it met have come to their end: tried again, it is in nobody's way.
+fn is_free(ended: &Ended) -> bool {
+    matches!(ended, Ended::Conflict { .. })
 }
 
 /// Full jitter: any time up to an end that doubles (Brooker, "Exponential backoff and jitter").

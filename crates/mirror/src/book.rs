@@ -12,7 +12,8 @@ use belay_model::{Outcome, TransactionName};
 use parking_lot::Mutex;
 
 use crate::{
-    Action, Breaker, BreakerState, Dependency, Forecast, Forecaster, Heard, PAUSE_MS, Sign,
+    Action, Breaker, BreakerState, Dependency, Forecast, Forecaster, Heard, Hindsight, PAUSE_MS,
+    RetryBudget, Sign,
     queue::Queues,
     sql::Catalog,
     story::{Became, Effect, Story},
@@ -79,6 +80,7 @@ pub struct Known {
     /// The share that asks for something that cannot be undone: only there is anything gained by knowing before.
     pub external: f64,
     usual: Usual,
+    budget: RetryBudget,
 }
 
 impl Default for Known {
@@ -95,6 +97,7 @@ impl Default for Known {
             in_time: 1.0,
             external: 1.0,
             usual: Usual::default(),
+            budget: RetryBudget::default(),
         }
     }
 }
@@ -138,9 +141,7 @@ struct Contended {
 #[derive(Debug, Clone)]
 pub(crate) struct Learned {
     pub(crate) signs: Vec<Sign>,
-    pub(crate) failed: bool,
-    /// After the forecast. Milliseconds.
-    pub(crate) lead_ms: f64,
+    pub(crate) hindsight: Hindsight,
 }
 
 /// Whether a service may be called.
@@ -158,6 +159,7 @@ impl Book {
         let mut pages = self.pages.lock();
         let known = pages.ids.entry(id.clone()).or_default();
         known.counts.begun += 1;
+        known.budget.deposit();
         let share = if known.external > RARELY { known.sampled } else { EXPLORED };
         let mirrored = predicted && (random < share || known.is_contended());
         known.counts.mirrored += u64::from(mirrored);
@@ -276,6 +278,11 @@ impl Book {
         known.conflicts = known.conflicts * kept + came * (1.0 - kept);
     }
 
+    /// Whether another attempt of a transaction of this id is within its [`RetryBudget`].
+    pub(crate) fn draw(&self, id: &TransactionName, now_ms: u64) -> bool {
+        self.pages.lock().ids.entry(id.clone()).or_default().budget.draw(now_ms)
+    }
+
     /// Whether `service` may be called now by transactions of this id.
     pub fn gate(&self, id: &TransactionName, service: &str, now_ms: u64) -> Gate {
         let mut pages = self.pages.lock();
@@ -386,8 +393,11 @@ impl Book {
     pub(crate) fn end(&self, story: Story, learned: Option<Learned>, external: bool) {
         let mut pages = self.pages.lock();
         let known = pages.ids.entry(story.id.clone()).or_default();
-        if let Some(Learned { signs, failed, lead_ms }) = learned {
-            known.forecaster.learn(&signs, failed, lead_ms);
+        let called = story.forecast.as_ref().is_some_and(|it| it.forecast.is_called());
+        match learned {
+            Some(Learned { signs, hindsight }) => known.forecaster.learn(&signs, hindsight),
+            None if called && !story.choices.is_empty() => known.forecaster.prevented(),
+            None => {}
         }
         known.note(&story);
         let kept = (-HALF_LIFE.recip()).exp2();

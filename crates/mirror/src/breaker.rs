@@ -1,8 +1,8 @@
 //! A circuit breaker (Nygard, "Release It!"): a service that fails is left alone for a time, then tried by a few.
 //!
 //! Open, it lets nobody through until its time is over; then half open, it lets one at a time through, and closes after some
-//! that go well. Each time that it opens again without having closed, it stays open twice as long, up to ten
-//! seconds: one call in so many costs little, and a service that is well again is to be used soon.
+//! that go well. Each time that it opens again without having closed, it stays open twice as long, up to ten seconds. But where
+//! many are turned away, one in fifty is let through before: that costs little, and a service that is well again is to be used soon.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,9 @@ const FAILING: f64 = 0.5;
 /// After so many calls one counts half.
 const HALF_LIFE: f64 = 20.0;
 const OPEN_MS: [u64; 2] = [250, 10_000];
+/// After so many that were turned away one is let through, but for this time.
+const TURNED: u32 = 50;
+const SHUT_MS: u64 = 100;
 /// Calls that have to go well.
 const PROBES: u32 = 3;
 
@@ -34,8 +37,9 @@ pub struct Breaker {
 enum State {
     Closed,
     Open {
-        until_ms: u64,
+        since_ms: u64,
         for_ms: u64,
+        turned: u32,
     },
     /// `probing`: one is on its way, since then.
     HalfOpen {
@@ -64,7 +68,12 @@ impl Breaker {
     pub fn admit(&mut self, now_ms: u64) -> bool {
         match self.state {
             State::Closed => true,
-            State::Open { until_ms, .. } if now_ms < until_ms => false,
+            State::Open { since_ms, for_ms, turned }
+                if is_shut(now_ms, since_ms, for_ms, turned) =>
+            {
+                self.state = State::Open { since_ms, for_ms, turned: turned.saturating_add(1) };
+                false
+            }
             State::Open { for_ms, .. } => {
                 self.state = State::HalfOpen { went_well: 0, probing_ms: Some(now_ms), for_ms };
                 true
@@ -117,6 +126,11 @@ impl Breaker {
 
     fn open(&mut self, now_ms: u64, for_ms: u64) {
         let for_ms = for_ms.min(OPEN_MS[1]);
-        self.state = State::Open { until_ms: now_ms.saturating_add(for_ms), for_ms };
+        self.state = State::Open { since_ms: now_ms, for_ms, turned: 0 };
     }
+}
+
+fn is_shut(now_ms: u64, since_ms: u64, for_ms: u64, turned: u32) -> bool {
+    let for_ms = if turned < TURNED { for_ms } else { SHUT_MS };
+    now_ms.saturating_sub(since_ms) < for_ms
 }

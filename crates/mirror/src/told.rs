@@ -136,12 +136,13 @@ pub(crate) fn failed(spec: &Spec, history: &[Attempt], why: GaveUp) -> Failed {
     };
     let code = match why {
         GaveUp::DivergedAfterExternal => code::DIVERGED_AFTER_EXTERNAL,
-        GaveUp::Final | GaveUp::Attempts | GaveUp::Time => code::TX_FAILED,
+        GaveUp::Final | GaveUp::Attempts | GaveUp::Time | GaveUp::Budget => code::TX_FAILED,
     };
     let because = match why {
         GaveUp::Final => "and another attempt would fail as well",
         GaveUp::Attempts => "as often as it may be tried",
         GaveUp::Time => "and there is no time for another attempt",
+        GaveUp::Budget => "and too many like it are being tried again already",
         GaveUp::DivergedAfterExternal => "and cannot be tried again",
     };
     let way = |attempt: &Attempt| spec.ways.get(attempt.way).cloned().unwrap_or_default();

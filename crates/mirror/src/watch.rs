@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    Action, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard, Invocation,
-    Options, Sign, Story,
+    Action, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard, Hindsight,
+    Invocation, Options, Sign, Story,
     ahead::{Ahead, Seen},
     book::{CONFLICT_MS, Learned},
     open::Frame,
@@ -226,6 +226,11 @@ impl<'h> Watch<'h> {
         self.book.pause_ms(id)
     }
 
+    /// Whether it may be tried again for what a service or a database did.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.id.as_ref().is_none_or(|id| self.book.draw(id, now_ms()))
+    }
+
     /// Tells its author something, once.
     pub(crate) fn warn(&mut self, warning: String) {
         if !self.warnings.contains(&warning) {
@@ -336,7 +341,9 @@ impl<'h> Watch<'h> {
         let main = forecast.reasons.first().map(|(sign, _)| sign.rule.class());
         self.foresee(forecast.clone(), waited);
         self.signs = signs;
-        if gate == Gate::Probe || rand::random::<f64>() < EXPLORED {
+        // Of a service that is left alone, these are the probes.
+        let explores = gate != Gate::Shut && rand::random::<f64>() < EXPLORED;
+        if gate == Gate::Probe || explores {
             return None;
         }
         let shut = ways && gate == Gate::Shut;
@@ -425,7 +432,9 @@ impl<'h> Watch<'h> {
         // What it would have come to if nothing had been done about it, nobody knows.
         if attempts.number() == 1 && self.learned.is_none() && self.choices.is_empty() {
             let lead_ms = (millis(self.since.elapsed()) - foreseen.at_ms).max(0.0);
-            self.learned = Some(Learned { signs: self.signs.clone(), failed, lead_ms });
+            let said = foreseen.forecast.probability;
+            let hindsight = Hindsight { said, failed, lead_ms };
+            self.learned = Some(Learned { signs: self.signs.clone(), hindsight });
         }
     }
 

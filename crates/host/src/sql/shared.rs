@@ -72,8 +72,8 @@ impl SqlShared {
             return Ok(found.clone());
         }
         all.retain(|_, other| Arc::strong_count(&other.pool) > 1 || !other.pool.is_unused());
-        let connector = Arc::new(Connector::parse(database, url, &self.tls)?);
-        let made = Postgres { connector, pool: Pool::new(pool), mirror };
+        let connector = Connector::parse(database, url, &self.tls)?;
+        let made = Postgres::new(connector, pool, mirror);
         all.insert(key, made.clone());
         Ok(made)
     }

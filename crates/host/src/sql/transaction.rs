@@ -73,10 +73,20 @@ impl SqlTransaction {
     /// Performs a `sql.query` within the transaction. When the future is dropped before it is ready, the transaction is
     /// lost: it is rolled back, and whatever it is asked afterwards fails.
     pub async fn perform(&mut self, call: &Call) -> Outcome {
-        self.performed(call).await.unwrap_or_else(Outcome::Err)
+        self.performed(call, None).await.unwrap_or_else(Outcome::Err)
     }
 
-    async fn performed(&mut self, call: &Call) -> Result<Outcome, EffectError> {
+    /// As [`Self::perform`], for a mirror. All statements of one `likeness` take parameters of the same types, and answer
+    /// the same columns: a server is asked once for these.
+    pub async fn perform_alike(&mut self, call: &Call, likeness: &str) -> Outcome {
+        self.performed(call, Some(likeness)).await.unwrap_or_else(Outcome::Err)
+    }
+
+    async fn performed(
+        &mut self,
+        call: &Call,
+        likeness: Option<&str>,
+    ) -> Result<Outcome, EffectError> {
         if call.op != super::QUERY {
             return Err(crate::request::unknown_effect(&call.op));
         }
@@ -88,7 +98,7 @@ impl SqlTransaction {
         }
         match &mut self.engine {
             Engine::Sqlite(transaction) => transaction.perform(query).await,
-            Engine::Postgres(transaction) => transaction.perform(query).await,
+            Engine::Postgres(transaction) => transaction.perform(query, likeness).await,
         }
     }
 

@@ -125,7 +125,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         if at == 0 && !matches!(ended, Ended::Diverted { .. }) {
             self.watch.learn(&frame.attempts, Some(&ended), &keys);
         }
-        let next = frame.attempts.ended(ended, took_ms, (performed, millis(left)), rand::random());
+        let budget = || self.watch.may_repeat();
+        let next =
+            frame.attempts.ended(ended, took_ms, (performed, millis(left)), rand::random(), budget);
         match next {
             crate::Next::Again { way: _, pause_ms } => self.again(at, pause_ms).await,
             crate::Next::GiveUp(why) => {

@@ -46,6 +46,18 @@ impl Forecast {
 pub struct Forecaster {
     model: Model,
     quality: Quality,
+    /// Called failures about which something was done, since the last one about which nothing was.
+    untold: f64,
+}
+
+/// What is known of one forecast afterwards.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hindsight {
+    /// The probability that was given.
+    pub said: f64,
+    pub failed: bool,
+    /// From the forecast to the failure, if it failed.
+    pub lead_ms: f64,
 }
 
 impl Forecaster {
@@ -60,11 +72,18 @@ impl Forecaster {
         Forecast { probability, reasons, trusted: self.quality.is_trusted() }
     }
 
-    /// What became of a transaction that was not diverted. `lead_ms`: from the forecast to the failure, if it failed.
-    pub fn learn(&mut self, signs: &[Sign], failed: bool, lead_ms: f64) {
-        let strengths = strengths(signs);
-        self.quality.note(self.model.probability(&strengths), failed, lead_ms);
-        self.model.learn(&strengths, failed);
+    /// What became of a transaction about which nothing was done. Of one about which something was, nobody knows what it would have
+    /// come to: the next one of which as much was feared, and that was let go on, stands for it in the quality as well.
+    pub fn learn(&mut self, signs: &[Sign], hindsight: Hindsight) {
+        let called = hindsight.said >= Forecast::CALLED;
+        let others = if called { std::mem::take(&mut self.untold) } else { 0.0 };
+        self.quality.note(hindsight, 1.0 + others);
+        self.model.learn(&strengths(signs), hindsight.failed);
+    }
+
+    /// Something was done about a transaction that was called a failure.
+    pub fn prevented(&mut self) {
+        self.untold += 1.0;
     }
 
     pub fn quality(&self) -> &Quality {

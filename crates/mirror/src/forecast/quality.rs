@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Forecast;
+use super::{Forecast, Hindsight};
 
 /// After so many outcomes one counts half.
 const HALF_LIFE: f64 = 500.0;
@@ -33,30 +33,31 @@ pub struct Quality {
 }
 
 impl Quality {
-    pub(super) fn note(&mut self, said: f64, failed: bool, lead_ms: f64) {
+    /// `weight`: for how many it stands.
+    pub(super) fn note(&mut self, Hindsight { said, failed, lead_ms }: Hindsight, weight: f64) {
         let known = (self.failures + 1.0) / (self.outcomes + 2.0);
-        self.fade();
+        self.fade(weight);
         let came = f64::from(u8::from(failed));
         let called = said >= Forecast::CALLED;
-        self.outcomes += 1.0;
-        self.failures += came;
-        self.called += f64::from(u8::from(called));
-        self.called_right += f64::from(u8::from(called && failed));
-        self.brier += (said - came).powi(2);
-        self.brier_of_rate += (known - came).powi(2);
-        if called && failed {
-            self.lead_ms += lead_ms;
+        self.outcomes += weight;
+        self.failures += weight * came;
+        self.brier += weight * (said - came).powi(2);
+        self.brier_of_rate += weight * (known - came).powi(2);
+        if called {
+            self.called += weight;
+            self.called_right += weight * came;
+            self.lead_ms += weight * came * lead_ms;
         }
         let [all, sum, failures] = &mut self.bins[bin(said)];
-        (*all, *sum, *failures) = (*all + 1.0, *sum + said, *failures + came);
+        (*all, *sum, *failures) = (*all + weight, *sum + weight * said, *failures + weight * came);
         if self.outcomes >= ENOUGH {
             let limit = if self.distrusted { 1.0 } else { WORSE };
             self.distrusted = self.brier > self.brier_of_rate * limit;
         }
     }
 
-    fn fade(&mut self) {
-        let kept = (-HALF_LIFE.recip()).exp2();
+    fn fade(&mut self, weight: f64) {
+        let kept = (-weight / HALF_LIFE).exp2();
         let counts = [
             &mut self.outcomes,
             &mut self.failures,

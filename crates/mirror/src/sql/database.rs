@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Answered, Blocker, Catalog, Flavour, Performed, Refused, Unmodelled,
-    checks::Violated,
+    checks::{Question, Violated},
     flavour::quoted,
     overlay::Overlay,
     postgres,
@@ -22,6 +22,9 @@ use super::{
 /// A mirror is not worth waiting for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(5);
 
+/// The answer that a table is locked.
+const LOCKED: i64 = -1;
+
 pub(super) struct Database {
     name: String,
     pub(super) flavour: Flavour,
@@ -29,8 +32,6 @@ pub(super) struct Database {
     transaction: Option<SqlTransaction>,
     /// By the names of tables.
     pub(super) overlays: BTreeMap<String, Overlay>,
-    /// Tables that somebody has locked against writers, by their numbers.
-    locked: Vec<String>,
     /// A statement has failed: PostgreSQL refuses all that come after it.
     failed: bool,
 }
@@ -49,15 +50,11 @@ impl Database {
             SqlBegin { mirror: true, lock_timeout: Some(LOCK_TIMEOUT), ..SqlBegin::default() };
         let transaction = host.begin_sql(Some(name), begin).await;
         let transaction = transaction.map_err(|error| Unmodelled(error.message))?;
-        let (overlays, locked, failed) = (BTreeMap::new(), Vec::new(), false);
-        let name = name.to_owned();
-        let transaction = Some(transaction);
-        let mut opened = Self { name, flavour, transaction, overlays, locked, failed };
+        let (name, transaction) = (name.to_owned(), Some(transaction));
+        let (overlays, failed) = (BTreeMap::new(), false);
+        let mut opened = Self { name, flavour, transaction, overlays, failed };
         if flavour == Flavour::Postgres {
             opened.has_no_hidden_harm(catalog).await?;
-            let locked = opened.ask(postgres::LOCKED, &[]).await?;
-            let locked = locked.iter().filter_map(|row| row[0].as_str().map(str::to_owned));
-            opened.locked = locked.collect();
         }
         Ok(opened)
     }
@@ -216,14 +213,15 @@ impl Database {
     }
 
     /// A statement comes to its end also when its mirror does not wait for it any more: its connection is of use to others.
-    async fn run(&mut self, text: &str, params: &[Value]) -> Outcome {
-        let call = self.call(text, params);
+    /// All statements of one `likeness` take and answer the same types.
+    async fn run(&mut self, text: &str, params: &[Value], likeness: &str) -> Outcome {
+        let (call, likeness) = (self.call(text, params), likeness.to_owned());
         let Some(mut transaction) = self.transaction.take() else {
             return Outcome::error(code::SQL_UNAVAILABLE, "the connection was lost");
         };
         let (answer, answered) = oneshot::channel();
         tokio::spawn(async move {
-            let outcome = transaction.perform(&call).await;
+            let outcome = transaction.perform_alike(&call, &likeness).await;
             if let Err((transaction, _)) = answer.send((transaction, outcome)) {
                 transaction.rollback().await;
             }
@@ -259,7 +257,7 @@ impl Database {
 
     /// Sends what was found to be a read.
     async fn send(&mut self, text: &str, params: &[Value]) -> Answered<Outcome> {
-        match self.run(text, params).await {
+        match self.run(text, params, text).await {
             Outcome::Ok { value, body } => Ok(Outcome::Ok { value, body }),
             // Another role may see other tables: what is said of them is the mirror's own.
             Outcome::Err(error)
@@ -278,15 +276,30 @@ impl Database {
         text: &str,
         params: &[Value],
     ) -> Result<Vec<Value>, Unmodelled> {
-        match self.run(text, params).await {
+        self.ask_alike(text, params, text).await
+    }
+
+    async fn ask_alike(
+        &mut self,
+        text: &str,
+        params: &[Value],
+        likeness: &str,
+    ) -> Result<Vec<Value>, Unmodelled> {
+        match self.run(text, params, likeness).await {
             Outcome::Ok { value, .. } => Ok(rows(&value)),
             Outcome::Err(error) => Err(Unmodelled(error.message)),
         }
     }
 
     /// A question made of a statement of the function: what its data make it fail with, the statement would, too.
-    pub(super) async fn derived(&mut self, text: &str, params: &[Value]) -> Answered<Outcome> {
-        match self.run(text, params).await {
+    /// `likeness` is the text without what the mirror has written.
+    pub(super) async fn derived(
+        &mut self,
+        text: &str,
+        params: &[Value],
+        likeness: &str,
+    ) -> Answered<Outcome> {
+        match self.run(text, params, likeness).await {
             Outcome::Ok { value, body } => Ok(Outcome::Ok { value, body }),
             Outcome::Err(error) if is_of_data(&error) => Err(Refused::Likewise(error)),
             Outcome::Err(error) => Err(Unmodelled(error.message).into()),
@@ -303,7 +316,7 @@ impl Database {
             return self.send(&read.text, params).await;
         }
         let text = with_first(&with, read)?;
-        self.derived(&text, params).await
+        self.derived(&text, params, &format!("over {}", read.text)).await
     }
 
     /// What stands in the place of tables that were written, if a statement names any.
@@ -388,33 +401,58 @@ impl Database {
         }
     }
 
-    /// The first thing that does not hold after a write.
-    pub(super) async fn violated(
+    /// The first thing that does not hold after a write, and whether somebody has locked the table against all who write it:
+    /// in one question.
+    pub(super) async fn examined(
         &mut self,
         written: &Written,
-    ) -> Result<Option<Violated>, Unmodelled> {
+    ) -> Result<(Option<Violated>, bool), Unmodelled> {
         let checks = written.checks(self);
         if let Some(violated) = checks.of_values() {
-            return Ok(Some(violated));
+            return Ok((Some(violated), false));
         }
-        for question in checks.questions()? {
-            if !self.ask(&question.text, &[]).await?.is_empty() {
-                return Ok(Some(question.violated));
-            }
-        }
-        Ok(None)
+        let mut questions = checks.questions()?;
+        let found = self.answers(written.number(), &questions).await?;
+        let is_locked = found.contains(&LOCKED);
+        let first = found.into_iter().filter_map(|at| usize::try_from(at).ok()).min();
+        let first = first.filter(|at| *at < questions.len());
+        Ok((first.map(|at| questions.swap_remove(at).violated), is_locked))
     }
 
-    /// Who holds what rows, or a table, are needed for.
+    /// Whether somebody has locked a table against all who write it.
+    pub(super) async fn is_locked(&mut self, shape: &Shape) -> Result<bool, Unmodelled> {
+        Ok(!self.answers(&shape.number, &[]).await?.is_empty())
+    }
+
+    /// Which of the questions have an answer, and [`LOCKED`] if the table of this number is locked.
+    async fn answers(&mut self, table: &str, all: &[Question]) -> Result<Vec<i64>, Unmodelled> {
+        let locked = match self.flavour {
+            Flavour::Postgres => Some((LOCKED, postgres::locked(table))),
+            Flavour::Sqlite => None,
+        };
+        let all = all.iter().zip(0_i64..).map(|(question, at)| (at, question.text.clone()));
+        let parts: Vec<_> = locked
+            .into_iter()
+            .chain(all)
+            .map(|(at, text)| format!("SELECT {at} AS place WHERE EXISTS ({text})"))
+            .collect();
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.ask_alike(&parts.join(" UNION ALL "), &[], "questions").await?;
+        Ok(rows.iter().filter_map(|row| row[0].as_i64()).collect())
+    }
+
+    /// Who holds rows that others have locked or replaced (`lockers`), or the whole table.
     pub(super) async fn blockers(
         &mut self,
         shape: &Shape,
         lockers: Vec<String>,
+        is_locked: bool,
     ) -> Result<Vec<Blocker>, Unmodelled> {
         // A row that others refer to may be locked against its end alone: the row does not say.
         let lockers = if shape.children.is_empty() { lockers } else { Vec::new() };
-        let is_free = lockers.is_empty() && !self.locked.contains(&shape.number);
-        if self.flavour == Flavour::Sqlite || is_free {
+        if self.flavour == Flavour::Sqlite || (lockers.is_empty() && !is_locked) {
             return Ok(Vec::new());
         }
         let params = [json!({ "$array": lockers }), shape.number.clone().into()];

@@ -130,11 +130,13 @@ pub(super) const SHAPE: &str = r"
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = pg_catalog.to_regclass($1)";
 
-/// Tables that somebody has locked against all who write them.
-pub(super) const LOCKED: &str = "
-    SELECT DISTINCT l.relation::text AS number FROM pg_catalog.pg_locks l
-    WHERE l.granted AND l.locktype = 'relation' AND l.relation >= 16384 AND l.mode IN
-        ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')";
+/// Whether somebody has locked the table of this number against all who write it.
+pub(super) fn locked(table: &str) -> String {
+    format!(
+        "SELECT 1 FROM pg_catalog.pg_locks l WHERE l.granted AND l.locktype = 'relation' AND l.relation = {table}::oid AND \
+         l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
+    )
+}
 
 /// Transactions that go on, of these that have locked or replaced rows, and those that hold a lock on the table `$2` that
 /// keeps others from writing it: the number of each, how long it has been going on, and for how many it is in the way.

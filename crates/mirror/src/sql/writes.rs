@@ -29,6 +29,10 @@ pub(super) struct Written {
 }
 
 impl Written {
+    pub(super) fn number(&self) -> &str {
+        &self.shape.number
+    }
+
     pub(super) fn checks(&self, database: &Database) -> Checks<'_> {
         Checks {
             flavour: database.flavour,
@@ -59,13 +63,12 @@ impl Database {
         let all: Vec<String> =
             first.into_iter().chain(columns).chain(more.iter().cloned()).collect();
         let all: Vec<_> = all.iter().enumerate().map(|(at, it)| format!("{it} AS c{at}")).collect();
-        let (with, alias) = (with_clause(&with), quoted(&target.alias));
-        let mut text = format!("{with}SELECT {} FROM ({rows}) AS {alias}", all.join(", "));
-        if let Some(selection) = selection {
-            text = format!("{text} WHERE {}", texts.of(selection));
-        }
-        let text = format!("{text} LIMIT {}", ROWS_MAX + 1);
-        let outcome = self.derived(&text, &texts.params(params)?).await?;
+        let (with, alias, all) = (with_clause(&with), quoted(&target.alias), all.join(", "));
+        let selection = selection.map(|it| format!(" WHERE {}", texts.of(it))).unwrap_or_default();
+        let limit = ROWS_MAX + 1;
+        let text = format!("{with}SELECT {all} FROM ({rows}) AS {alias}{selection} LIMIT {limit}");
+        let likeness = format!("SELECT {all} FROM {} AS {alias}{selection}", shape.table);
+        let outcome = self.derived(&text, &texts.params(params)?, &likeness).await?;
         let rows = answered(&outcome);
         if rows.len() > ROWS_MAX {
             return Err(Unmodelled(format!("more than {ROWS_MAX} rows of {}", shape.name)).into());
@@ -83,15 +86,10 @@ impl Database {
         let texts = Texts::default();
         let found = self.find((shape, target), (&[], selection), (texts, params)).await?;
         let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
-        self.in_hand(shape, &rows).await
-    }
-
-    async fn in_hand(&mut self, shape: &Shape, rows: &[&Found]) -> Answered<Performed> {
-        let cells = rows.iter().map(|row| &row.cells[..]);
-        let lockers = rows.iter().map(|row| row.locker.clone()).filter(|it| it != "0").collect();
         let mut performed = Performed::of(Outcome::json("null"));
-        performed.keys = self.keys(shape, cells);
-        performed.blockers = self.blockers(shape, lockers).await?;
+        performed.keys = self.keys(shape, rows.iter().map(|row| &row.cells[..]));
+        let is_locked = self.is_locked(shape).await?;
+        performed.blockers = self.blockers(shape, lockers(&rows), is_locked).await?;
         Ok(performed)
     }
 
@@ -130,7 +128,6 @@ impl Database {
         let target = (&shape, &update.target);
         let found = self.find(target, (&more, selection), (texts, params)).await?;
         let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
-        let performed = self.in_hand(&shape, &rows).await?;
         let mut changes = Vec::new();
         for (row, values) in &found {
             let mut after = row.cells.clone();
@@ -140,9 +137,8 @@ impl Database {
             }
             changes.push(Change { before: Some(row.cells.clone()), after: Some(after) });
         }
-        let rows: Vec<&str> = rows.iter().map(|found| found.row.as_str()).collect();
         let returning = (update.returning.as_deref(), &update.target, params);
-        self.write((shape, &rows, changes), performed, returning).await
+        self.write((shape, &rows, changes), returning).await
     }
 
     pub(super) async fn delete(
@@ -154,12 +150,10 @@ impl Database {
         let texts = Texts::default();
         let found = self.find((&shape, target), (&[], selection), (texts, params)).await?;
         let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
-        let performed = self.in_hand(&shape, &rows).await?;
         let changes =
             rows.iter().map(|row| Change { before: Some(row.cells.clone()), after: None });
         let changes = changes.collect();
-        let rows: Vec<&str> = rows.iter().map(|found| found.row.as_str()).collect();
-        self.write((shape, &rows, changes), performed, (returning, target, params)).await
+        self.write((shape, &rows, changes), (returning, target, params)).await
     }
 
     pub(super) async fn insert(
@@ -178,7 +172,8 @@ impl Database {
         let rows = match given {
             None => vec![Value::Array(Vec::new())],
             Some(text) => {
-                let outcome = self.derived(&text, &texts.params(params)?).await?;
+                let (text, likeness) = text;
+                let outcome = self.derived(&text, &texts.params(params)?, &likeness).await?;
                 answered(&outcome)
             }
         };
@@ -203,29 +198,25 @@ impl Database {
             }
             changes.push(Change { before: None, after: Some(after) });
         }
-        let blockers = self.blockers(&shape, Vec::new()).await?;
-        let mut performed = Performed::of(Outcome::json("null"));
-        let after = changes.iter().filter_map(|change| change.after.as_deref());
-        performed.keys = self.keys(&shape, after);
-        performed.blockers = blockers;
         let returning = (insert.returning.as_deref(), &insert.target, params);
-        self.write((shape, &[], changes), performed, returning).await
+        self.write((shape, &[], changes), returning).await
     }
 
-    /// A query of the rows that are to be inserted, by `columns`.
+    /// A query of the rows that are to be inserted, by `columns`, and what it is like.
     fn given(
         &self,
         insert: &Inserting,
         shape: &Shape,
         columns: &[usize],
         texts: &mut Texts,
-    ) -> Result<Option<String>, Unmodelled> {
+    ) -> Result<Option<(String, String)>, Unmodelled> {
         match &insert.source {
             Source::Defaults => Ok(None),
             Source::Rows(rows) => {
                 let rows = rows.iter().map(|row| self.values(row, shape, columns, texts));
                 let rows = rows.collect::<Result<Vec<_>, _>>()?;
-                Ok(Some(format!("VALUES {}", rows.join(", "))))
+                let text = format!("VALUES {}", rows.join(", "));
+                Ok(Some((text.clone(), text)))
             }
             Source::Query(query) => {
                 let relations = statement::relations(self.flavour, &**query);
@@ -239,11 +230,12 @@ impl Database {
                 let (values, names) = (values.join(", "), names.join(", "));
                 let (with, query) = (with_clause(&with), texts.of(&**query));
                 // The names of a query's columns are those that its place gives them, in either engine.
-                Ok(Some(format!(
-                    "{with}{} belay_given({names}) AS ({query}) SELECT {values} FROM belay_given LIMIT {}",
-                    if with.is_empty() { "WITH" } else { "," },
+                let rest = format!(
+                    "belay_given({names}) AS ({query}) SELECT {values} FROM belay_given LIMIT {}",
                     ROWS_MAX + 1
-                )))
+                );
+                let first = if with.is_empty() { "WITH" } else { "," };
+                Ok(Some((format!("{with}{first} {rest}"), rest)))
             }
         }
     }
@@ -300,7 +292,8 @@ impl Database {
         }
         let texts: Vec<_> =
             asked.iter().enumerate().map(|(at, (_, text))| format!("{text} AS c{at}")).collect();
-        let outcome = self.derived(&format!("SELECT {}", texts.join(", ")), &[]).await?;
+        let text = format!("SELECT {}", texts.join(", "));
+        let outcome = self.derived(&text, &[], &text).await?;
         let values = answered(&outcome);
         for (place, (at, _)) in asked.iter().enumerate() {
             let value = values.first().and_then(|values| values[place].as_str());
@@ -312,22 +305,31 @@ impl Database {
     /// Takes changes into the overlay, if they may be; `rows` are those that go.
     async fn write(
         &mut self,
-        (shape, rows, changes): (Arc<Shape>, &[&str], Vec<Change>),
-        mut performed: Performed,
+        (shape, rows, changes): (Arc<Shape>, &[&Found], Vec<Change>),
         (returning, target, params): (Option<&[SelectItem]>, &Target, &[Value]),
     ) -> Answered<Performed> {
         let mut overlays = self.overlays.clone();
         let overlay =
             overlays.entry(shape.table.clone()).or_insert_with(|| Overlay::new(Arc::clone(&shape)));
         overlay.by_schema |= target.name.schema.is_some();
-        rows.iter().for_each(|row| overlay.remove(row));
+        rows.iter().for_each(|found| overlay.remove(&found.row));
         for change in &changes {
             if let Some(after) = &change.after {
                 overlay.insert(after.clone())?;
             }
         }
         let written = Written { shape, overlays, changes };
-        if let Some(violated) = self.violated(&written).await? {
+        let (violated, is_locked) = self.examined(&written).await?;
+        let mut performed = Performed::of(Outcome::json("null"));
+        performed.keys = match rows.is_empty() {
+            true => {
+                let after = written.changes.iter().filter_map(|change| change.after.as_deref());
+                self.keys(&written.shape, after)
+            }
+            false => self.keys(&written.shape, rows.iter().map(|row| &row.cells[..])),
+        };
+        performed.blockers = self.blockers(&written.shape, lockers(rows), is_locked).await?;
+        if let Some(violated) = violated {
             let code = if violated.message.contains("SQLSTATE 22") {
                 code::SQL_FAILED
             } else {
@@ -378,7 +380,8 @@ impl Database {
         };
         let items = items.join(", ");
         let text = format!("WITH {alias}({names}) AS ({rows}) SELECT {items} FROM {alias}");
-        let outcome = self.derived(&text, &texts.params(params)?).await?;
+        let likeness = format!("RETURNING {items} OF {alias}({names}) OF {}", shape.table);
+        let outcome = self.derived(&text, &texts.params(params)?, &likeness).await?;
         let Outcome::Ok { value, .. } = &outcome else { return Ok(outcome) };
         let answer: Value = serde_json::from_str(value).unwrap_or_default();
         Ok(changed(count, &answer["columns"].to_string(), &answer["rows"].to_string()))
@@ -399,6 +402,11 @@ fn changed(count: usize, columns: &str, rows: &str) -> Outcome {
 
 fn with_clause(with: &[String]) -> String {
     if with.is_empty() { String::new() } else { format!("WITH {} ", with.join(", ")) }
+}
+
+/// Others that have locked or replaced some of these.
+fn lockers(rows: &[&Found]) -> Vec<String> {
+    rows.iter().map(|row| row.locker.clone()).filter(|it| it != "0").collect()
 }
 
 fn answered(outcome: &Outcome) -> Vec<Value> {

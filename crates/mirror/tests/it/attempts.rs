@@ -1,6 +1,6 @@
 //! What becomes of a transaction when an attempt ends.
 
-use belay_mirror::{Attempts, Ended, External, GaveUp, Next, Terms, Verdict};
+use belay_mirror::{Attempts, Ended, External, GaveUp, Next, RetryBudget, Terms, Verdict};
 use belay_model::{Call, CallId, Category, Failure, Outcome};
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn diverted() -> Ended {
 const NOTHING_DONE: (bool, u64) = (false, 10_000);
 
 fn ends(attempts: &mut Attempts, ended: Ended) -> Next {
-    attempts.ended(ended, 5, NOTHING_DONE, 0.5)
+    attempts.ended(ended, 5, NOTHING_DONE, 0.5, || true)
 }
 
 #[test]
@@ -30,6 +30,38 @@ fn conflicts_are_tried_again_with_longer_pauses() {
     assert_eq!(nexts, [again(5), again(10), again(20), Next::GiveUp(GaveUp::Attempts)]);
     let numbers: Vec<u32> = attempts.history().iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_service_that_is_down_is_not_asked_again_by_everybody() {
+    let mut budget = RetryBudget::default();
+    let mut again = |now_ms: u64, count: u32| {
+        let drawn = (0..count).filter(|_| {
+            budget.deposit();
+            budget.draw(now_ms)
+        });
+        drawn.count()
+    };
+    // Of fifths that do not add up to whole ones.
+    let saved = again(1_000_000, 1_000);
+    assert!((297..=301).contains(&saved), "a hundred, and one in five: {saved}");
+    let fifth = again(1_000_000, 1_000);
+    assert!((199..=201).contains(&fifth), "{fifth}");
+    assert_eq!(again(1_005_000, 50), 50, "ten a second");
+    let most = again(9_000_000, 200);
+    assert!((138..=141).contains(&most), "no more is saved than ten seconds' worth: {most}");
+}
+
+#[test]
+fn without_a_budget_the_next_way_is_taken() {
+    let late = || failed(Category::Timeout, "Belay.Timeout");
+    let terms = Terms { alternatives: 1, ..Terms::default() };
+    let mut attempts = Attempts::new(terms);
+    let mut ends = |ended, budget| attempts.ended(ended, 5, NOTHING_DONE, 0.5, || budget);
+    assert_eq!(ends(conflict(), false), Next::Again { way: 0, pause_ms: 5 }, "conflicts are free");
+    assert_eq!(ends(late(), false), Next::Again { way: 1, pause_ms: 0 });
+    assert_eq!(ends(late(), true), Next::Again { way: 1, pause_ms: 5 });
+    assert_eq!(ends(late(), false), Next::GiveUp(GaveUp::Budget));
 }
 
 #[test]
@@ -59,7 +91,7 @@ fn another_way_is_taken_at_once_as_long_as_nothing_was_done_outside() {
     assert_eq!(ends(&mut attempts, diverted()), Next::Again { way: 2, pause_ms: 0 });
     assert_eq!(ends(&mut attempts, diverted()), Next::GiveUp(GaveUp::Attempts));
     let mut done = Attempts::new(terms);
-    let next = done.ended(diverted(), 5, (true, 10_000), 0.5);
+    let next = done.ended(diverted(), 5, (true, 10_000), 0.5, || true);
     assert_eq!(next, Next::GiveUp(GaveUp::Attempts), "there is no way back");
 }
 
@@ -78,7 +110,7 @@ fn after_its_last_retry_a_way_is_left_and_the_next_has_its_own() {
 #[test]
 fn without_time_there_is_no_other_attempt() {
     let mut attempts = Attempts::new(Terms::default());
-    let next = attempts.ended(conflict(), 5, (false, 5), 0.5);
+    let next = attempts.ended(conflict(), 5, (false, 5), 0.5, || true);
     assert_eq!(next, Next::GiveUp(GaveUp::Time));
 }
 
@@ -153,7 +185,7 @@ proptest! {
                 3 => Ended::Unmet { criterion: "x".to_owned() },
                 _ => diverted(),
             };
-            match attempts.ended(ended, 1, (performed, 1 << 40), 1.0) {
+            match attempts.ended(ended, 1, (performed, 1 << 40), 1.0, || true) {
                 Next::Again { way, .. } => prop_assert!(way <= alternatives && way == attempts.way()),
                 Next::GiveUp(_) => break,
             }

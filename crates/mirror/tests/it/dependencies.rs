@@ -72,6 +72,7 @@ fn it_stays_open_longer_each_time_that_nothing_got_better() {
     let mut now_ms = 0;
     let mut waits = Vec::new();
     for _ in 0..8 {
+        // Few ask.
         let wait = (0..100_000).step_by(250).find(|ms| breaker.admit(now_ms + ms)).unwrap();
         waits.push(wait);
         now_ms += wait;
@@ -87,4 +88,24 @@ fn one_of_which_nothing_is_heard_is_not_waited_for() {
     assert!(breaker.admit(250));
     assert!(!breaker.admit(499));
     assert!(breaker.admit(500));
+}
+
+#[test]
+fn where_many_are_turned_away_one_in_fifty_is_let_through() {
+    let mut breaker = Breaker::default();
+    opened(&mut breaker, 0);
+    // Long since open: 10 s at a time.
+    for now_ms in (0..60_000).step_by(10_000) {
+        assert!(breaker.admit(now_ms + 10_000));
+        breaker.note(true, now_ms + 10_000);
+    }
+    let asked: Vec<bool> = (0..200).map(|at| breaker.admit(60_000 + 5 * at)).collect();
+    assert_eq!(asked.iter().filter(|admitted| **admitted).count(), 1);
+    assert!(asked[50], "and waits for what comes of it");
+    assert!(!breaker.admit(60_050 + 99), "{breaker:?}");
+    let mut breaker = Breaker::default();
+    opened(&mut breaker, 0);
+    let soonest = (0..1_000).map(|at| at / 10).find(|ms| breaker.admit(*ms));
+    assert_eq!(soonest, None, "a service has some time to get better");
+    assert!(breaker.admit(100));
 }

@@ -11,12 +11,15 @@ use std::{
     },
 };
 
+use futures_util::future;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinHandle,
 };
 use tokio_postgres::{CancelToken, Client, Connection, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::described::Description;
 
 /// For each connection; the server holds a plan for each of them.
 const STATEMENTS_MAX: usize = 128;
@@ -33,6 +36,7 @@ pub(in super::super) struct PostgresConnection {
 #[derive(Clone)]
 pub(super) struct Prepared {
     pub(super) statement: Statement,
+    pub(super) described: Arc<Description>,
     pub(super) writes: bool,
     used: u64,
 }
@@ -81,7 +85,8 @@ impl PostgresConnection {
         }
         let statement = self.client.prepare(text).await?;
         let writes = super::super::statement::writes(text);
-        let made = Prepared { statement, writes, used: self.uses };
+        let described = Arc::new(Description::of(&statement));
+        let made = Prepared { statement, described, writes, used: self.uses };
         if self.prepared.len() >= STATEMENTS_MAX {
             self.forget_oldest();
         }
@@ -100,11 +105,18 @@ impl PostgresConnection {
         self.prepared.remove(text);
     }
 
-    /// Forgets what the server keeps for this session, as if it were new.
+    /// For those who change nothing: whatever is sent before a transaction has begun, or instead of it, does neither.
+    pub(super) async fn read_only(&self) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute("SET default_transaction_read_only = on").await
+    }
+
+    /// Forgets what the server keeps for this session, as if it were new, and [`Self::read_only`].
     pub(super) async fn discard(&mut self) -> Result<(), tokio_postgres::Error> {
         self.prepared.clear();
         self.client.clear_type_cache();
-        self.client.batch_execute("DISCARD ALL").await
+        let discarding = self.client.batch_execute("DISCARD ALL");
+        let (discarded, read_only) = future::join(discarding, self.read_only()).await;
+        discarded.and(read_only)
     }
 }
 

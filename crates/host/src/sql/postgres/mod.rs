@@ -3,7 +3,7 @@
 //! - [`connector`] makes connections from a connection string, [`connection`] is one with its prepared statements, and
 //!   [`statement`] runs one statement on it; [`failure`] says what the server says;
 //! - [`parameters`] are sent as text, so that the server reads them as the types that it has inferred; [`cells`],
-//!   [`calendar`] and [`numeric`] read what comes back in binary;
+//!   [`calendar`] and [`numeric`] read what comes back in binary; [`described`] keeps what a server has said of statements;
 //! - [`transaction`] is an open transaction, [`settling`] finds out what became of one whose commit broke off.
 //!
 //! Invariant: a connection is given to the next one only after every statement on it has been answered.
@@ -12,6 +12,7 @@ mod calendar;
 mod cells;
 mod connection;
 mod connector;
+mod described;
 mod failure;
 mod numeric;
 mod parameters;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use belay_model::{EffectError, Outcome};
 
-use self::connection::PostgresConnection;
+use self::{connection::PostgresConnection, described::Described};
 pub(super) use self::{
     connector::{Connector, Tls},
     transaction::PostgresTransaction,
@@ -40,9 +41,15 @@ pub(super) struct Postgres {
     pub(super) connector: Arc<Connector>,
     pub(super) pool: Arc<Pool<PostgresConnection>>,
     pub(super) mirror: bool,
+    described: Arc<Described>,
 }
 
 impl Postgres {
+    pub(super) fn new(connector: Connector, connections: u32, mirror: bool) -> Self {
+        let (connector, pool) = (Arc::new(connector), Pool::new(connections));
+        Self { connector, pool, mirror, described: Arc::default() }
+    }
+
     pub(super) async fn perform(&self, query: Query) -> Result<Outcome, EffectError> {
         if let Some(refused) = super::statement::refusal(&query.text) {
             return Err(refused);
@@ -75,13 +82,15 @@ impl Postgres {
         let (place, idle) = self.pool.enter(None).await?;
         match idle.filter(PostgresConnection::is_clean) {
             Some(connection) => {
-                PostgresTransaction::begin(self.clone(), place, connection, begin).await
+                Ok(PostgresTransaction::mirror(self.clone(), place, connection, begin))
             }
             None => {
                 let connector = Arc::clone(&self.connector);
                 tokio::spawn(async move {
                     // That it cannot be is told to whoever needs it.
-                    if let Ok(connection) = connector.connect().await {
+                    if let Ok(connection) = connector.connect().await
+                        && connection.read_only().await.is_ok()
+                    {
                         place.leave(connection);
                     }
                 });

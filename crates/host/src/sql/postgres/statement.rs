@@ -4,12 +4,13 @@
 
 use belay_model::EffectError;
 use futures_util::{TryStreamExt as _, future};
-use tokio_postgres::Error;
+use tokio_postgres::{Column, Error, RowStream, types::Type};
 
 use super::{
     super::{answer::Answer, error, request::Query},
     cells,
     connection::{PostgresConnection, Prepared},
+    described::Description,
     failure,
     parameters::Text,
 };
@@ -99,22 +100,46 @@ pub(super) async fn run(
     prepared: &Prepared,
     query: &Query,
 ) -> Result<Answer, Failed> {
-    let columns = prepared.statement.columns();
-    let mut answer = Answer::of(columns.iter().map(|column| column.name()))?;
-    let types = prepared.statement.params().iter();
-    let texts = query.params.iter().zip(types).map(|(param, kind)| Text::of(param, kind));
-    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let texts = texts(query, &prepared.described)?;
     let rows = connection.client.query_raw(&prepared.statement, &texts).await?;
+    taken(rows, &prepared.described, prepared.writes).await
+}
+
+/// Runs a read in one round trip, as it is known what it takes and answers.
+pub(super) async fn run_described(
+    connection: &PostgresConnection,
+    described: &Description,
+    query: &Query,
+) -> Result<Answer, Failed> {
+    let params = texts(query, described)?.into_iter().zip(described.params.iter().cloned());
+    let rows = connection.client.query_typed_raw(&query.text, params).await?;
+    taken(rows, described, false).await
+}
+
+fn texts(query: &Query, described: &Description) -> Result<Vec<Text>, EffectError> {
+    query.params.iter().zip(&described.params).map(|(param, kind)| Text::of(param, kind)).collect()
+}
+
+async fn taken(rows: RowStream, described: &Description, writes: bool) -> Result<Answer, Failed> {
+    let columns = &described.columns;
+    let mut answer = Answer::of(columns.iter().map(|(name, _)| name.as_str()))?;
     let mut rows = std::pin::pin!(rows);
     while let Some(found) = rows.try_next().await? {
+        let is_same = |(own, (name, kind)): (&Column, &(String, Type))| {
+            own.name() == name && own.type_() == kind
+        };
+        let all = found.columns();
+        if all.len() != columns.len() || !all.iter().zip(columns).all(is_same) {
+            return Err(error::failed("the columns of the statement have changed").into());
+        }
         let mut row = answer.row()?;
-        for (index, column) in columns.iter().enumerate() {
+        for (index, (_, kind)) in columns.iter().enumerate() {
             let bytes: cells::Raw<'_> = found.try_get(index)?;
-            cells::cell(&mut row, column.type_(), bytes.0)?;
+            cells::cell(&mut row, kind, bytes.0)?;
         }
         row.end()?;
     }
-    let changed = rows.rows_affected().filter(|_| prepared.writes);
+    let changed = rows.rows_affected().filter(|_| writes);
     answer.changed = changed.unwrap_or(0);
     Ok(answer)
 }

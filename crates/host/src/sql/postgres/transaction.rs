@@ -7,7 +7,7 @@
 //! Invariants: dropping it closes the connection, which rolls back. So does giving up a call: what is asked afterwards
 //! fails.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use belay_model::{EffectError, Isolation, Outcome};
 use futures_util::future;
@@ -33,6 +33,8 @@ pub(in super::super) struct PostgresTransaction {
     connection: Option<PostgresConnection>,
     place: Place<PostgresConnection>,
     server: Postgres,
+    /// What is sent together with the first statement.
+    beginning: Option<String>,
     identity: Option<Identity>,
     read_only: bool,
     written: bool,
@@ -58,8 +60,22 @@ impl PostgresTransaction {
             done => done.map_err(|error| failure::told(&error))?,
         };
         let connection = Some(connection);
+        let beginning = None;
         let (identity, written, failed) = (None, false, false);
-        Ok(Self { connection, place, server, identity, read_only, written, failed })
+        Ok(Self { connection, place, server, beginning, identity, read_only, written, failed })
+    }
+
+    /// Begins with its first statement: whoever runs ahead has no time for another round trip. What is sent on such a connection
+    /// writes nothing, even if it could not begin ([`PostgresConnection::read_only`]).
+    pub(super) fn mirror(
+        server: Postgres,
+        place: Place<PostgresConnection>,
+        connection: PostgresConnection,
+        begin: &SqlBegin,
+    ) -> Self {
+        let (connection, beginning) = (Some(connection), Some(beginning(begin, true)));
+        let (identity, written, failed) = (None, false, false);
+        Self { connection, place, server, beginning, identity, read_only: true, written, failed }
     }
 
     pub(in super::super) fn number(&self) -> Option<u64> {
@@ -70,7 +86,12 @@ impl PostgresTransaction {
         self.written
     }
 
-    pub(in super::super) async fn perform(&mut self, query: Query) -> Result<Outcome, EffectError> {
+    /// `likeness`: as [`super::super::SqlTransaction::perform_alike`].
+    pub(in super::super) async fn perform(
+        &mut self,
+        query: Query,
+        likeness: Option<&str>,
+    ) -> Result<Outcome, EffectError> {
         if let Some(refused) = super::super::statement::refusal(&query.text) {
             return Err(refused);
         }
@@ -79,7 +100,10 @@ impl PostgresTransaction {
         }
         let mut connection = self.connection.take().ok_or_else(error::ended)?;
         let busy = connection.busy();
-        let done = self.run(&mut connection, &query).await;
+        let done = match self.server.mirror {
+            true => self.look(&mut connection, &query, likeness.unwrap_or(&query.text)).await,
+            false => self.run(&mut connection, &query).await,
+        };
         busy.done();
         if let Err(Failed::Theirs(error)) = &done
             && failure::is_stale(error)
@@ -110,6 +134,37 @@ impl PostgresTransaction {
         done.map(super::super::answer::Answer::outcome)
     }
 
+    /// As [`Self::run`], in one round trip if all is known that the server would have to be asked.
+    async fn look(
+        &mut self,
+        connection: &mut PostgresConnection,
+        query: &Query,
+        likeness: &str,
+    ) -> Result<Outcome, Failed> {
+        let described = self.server.described.get(likeness);
+        let described = described.filter(|it| it.params.len() == query.params.len());
+        let begin = self.beginning.take();
+        let begun = async |connection: &PostgresConnection| match &begin {
+            Some(begin) => connection.client.batch_execute(begin).await,
+            None => Ok(()),
+        };
+        let answer = match described {
+            Some(described) => {
+                let running = statement::run_described(connection, &described, query);
+                let (begun, done) = future::join(begun(connection), running).await;
+                begun?;
+                done.inspect_err(|_| self.server.described.forget(likeness))?
+            }
+            None => {
+                begun(connection).await?;
+                let prepared = statement::prepare(connection, query).await?;
+                self.server.described.put(likeness, Arc::clone(&prepared.described));
+                statement::run(connection, &prepared, query).await?
+            }
+        };
+        Ok(answer.outcome())
+    }
+
     /// Keeps a connection that is of use.
     fn put_back(&mut self, connection: PostgresConnection, failed: Option<&Failed>) {
         let broken = match failed {
@@ -133,7 +188,9 @@ impl PostgresTransaction {
         }
         let connection = self.connection.take().ok_or_else(error::ended)?;
         let busy = connection.busy();
-        let done = connection.client.batch_execute(&format!("{word} belay_{name}")).await;
+        let begin = self.beginning.take().map(|begin| format!("{begin}; ")).unwrap_or_default();
+        let text = format!("{begin}{word} belay_{name}");
+        let done = connection.client.batch_execute(&text).await;
         busy.done();
         let done = done.map_err(Failed::Theirs);
         self.put_back(connection, done.as_ref().err());
@@ -142,6 +199,10 @@ impl PostgresTransaction {
     }
 
     pub(in super::super) async fn commit(mut self) -> Result<(), CommitError> {
+        if self.beginning.is_some() {
+            self.rollback().await;
+            return Ok(());
+        }
         if self.failed {
             self.rollback().await;
             return Err(CommitError::NotCommitted(error::failed_before()));
@@ -192,6 +253,9 @@ impl PostgresTransaction {
 
     pub(in super::super) async fn rollback(mut self) {
         let Some(connection) = self.connection.take() else { return };
+        if self.beginning.is_some() {
+            return self.place.leave(connection);
+        }
         let busy = connection.busy();
         // Of a server that says nothing more, the connection is closed instead.
         let done = timeout(ROLLBACK_WAIT, connection.client.batch_execute("ROLLBACK")).await;
