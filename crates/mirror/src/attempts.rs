@@ -106,6 +106,12 @@ impl Attempts {
         Self { terms, way: 0, retries: 0, history: Vec::new() }
     }
 
+    /// Tries at least so often, and waits longer in between.
+    pub fn persist(&mut self, retries: u32, pause_ms: u64) {
+        self.terms.retries = self.terms.retries.max(retries);
+        self.terms.pause_ms = self.terms.pause_ms.max(pause_ms);
+    }
+
     /// The way that is being tried.
     pub fn way(&self) -> usize {
         self.way

@@ -35,6 +35,6 @@ pub use dependency::{Dependency, Heard};
 pub use drive::{Invocation, drive};
 pub use external::{External, Verdict};
 pub use forecast::{
-    Action, Choice, Class, Forecast, Forecaster, Hindsight, Options, Quality, Rule, Sign,
+    Action, Adjust, Choice, Class, Forecast, Forecaster, Hindsight, Options, Quality, Rule, Sign,
 };
 pub use story::{Became, Effect, Foreseen, Mirrored, Story};

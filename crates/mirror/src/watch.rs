@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    Action, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard, Hindsight,
-    Invocation, Options, Sign, Story,
+    Action, Adjust, Attempts, Book, Choice, Class, Ended, Forecast, Foreseen, Gate, Heard,
+    Hindsight, Invocation, Options, Sign, Story,
     ahead::{Ahead, Seen},
     book::{CONFLICT_MS, Learned},
     open::Frame,
@@ -42,6 +42,9 @@ const OTHER_FAILS: f64 = 0.05;
 /// What waiting for one other takes at least, and how much longer than expected it may.
 const WAIT_MIN_MS: f64 = 0.5;
 const WAIT_FACTOR: f64 = 4.0;
+/// Attempts after the first, where more of them may pass; and the first pause between them at most.
+const RETRIES_MOST: u32 = 10;
+const PAUSE_MOST_MS: f64 = 100.0;
 /// Some that look bad are let go on, so that it is known what they come to.
 const EXPLORED: f64 = 0.02;
 
@@ -64,6 +67,8 @@ pub(crate) struct Watch<'h> {
     saved_ms: f64,
     learned: Option<Learned>,
     consulted: bool,
+    /// What was done about it has changed its attempt.
+    altered: bool,
     /// It has come to a call that cannot be undone.
     asked: bool,
     /// Among those that write the same.
@@ -100,6 +105,7 @@ impl<'h> Watch<'h> {
             saved_ms: 0.0,
             learned: None,
             consulted: false,
+            altered: false,
             asked: false,
             place: None,
             warnings: Vec::new(),
@@ -163,7 +169,7 @@ impl<'h> Watch<'h> {
 
     /// Takes its place among those that write what its mirror has written; says how long to wait for its turn, if that
     /// costs less than to be in each other's way.
-    pub(crate) fn queue(&mut self, frame: &Frame, waited: Duration) -> Option<Duration> {
+    pub(crate) fn queue(&mut self, frame: &mut Frame, waited: Duration) -> Option<Duration> {
         let mut keys = self.book.files(&frame.spec.id);
         // A file is known before; rows are what its mirror has found.
         if let (Some((seen, _)), true) = (&self.mirror, keys.is_empty()) {
@@ -181,8 +187,7 @@ impl<'h> Watch<'h> {
         let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &signs);
         self.foresee(forecast.clone(), waited);
         self.signs = signs;
-        let explores = rand::random::<f64>() < EXPLORED;
-        if others == 0 || explores {
+        if rand::random::<f64>() < EXPLORED {
             return None;
         }
         let wait_ms = usual_ms.max(WAIT_MIN_MS) * f64::from(others);
@@ -190,11 +195,17 @@ impl<'h> Watch<'h> {
             wasted_ms: usual_ms + CONFLICT_MS,
             failure_ms: FAILURE_MS.max(FAILURE_ATTEMPTS * usual_ms),
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
-            wait_ms: Some(wait_ms),
+            wait_ms: (others > 0).then_some(wait_ms),
+            adjust: persists(frame, &forecast, None),
             ..Options::default()
         };
         let chosen = self.choose(&options, &forecast)?;
         self.choices.push(chosen);
+        if chosen.action != Action::Wait {
+            self.persist(frame, options.adjust, &[]);
+            return None;
+        }
+        self.altered = true;
         // What those before it take varies.
         Some(Duration::from_secs_f64(wait_ms * WAIT_FACTOR / 1e3))
     }
@@ -306,7 +317,7 @@ impl<'h> Watch<'h> {
     /// its own transactions in databases; `performed`: something was done already that cannot be undone.
     pub(crate) fn consult(
         &mut self,
-        frame: &Frame,
+        frame: &mut Frame,
         service: Option<(&Service, Duration)>,
         (waited, left): (Duration, Duration),
         (own, performed): (&[u64], bool),
@@ -329,11 +340,12 @@ impl<'h> Watch<'h> {
         let wasted_ms = allowed_ms.unwrap_or(usual_ms).max(usual_ms);
         let failure_ms = FAILURE_MS.max(FAILURE_ATTEMPTS * wasted_ms);
         let ways = !performed && frame.spec.ways.len() > frame.attempts.way() + 1;
+        let time = self.more_time(frame, service, (left, !ways));
         let options = Options {
             wasted_ms,
             failure_ms,
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
-            adjust: self.adjusted(frame, service, (left, !ways)),
+            adjust: persists(frame, &forecast, time),
             allocate_ms: self.allocated(frame),
             divert: ways.then_some((OTHER_WAY * failure_ms, OTHER_FAILS)),
             ..Options::default()
@@ -358,7 +370,25 @@ impl<'h> Watch<'h> {
             self.book.shun(&frame.spec.id, &service.name, now_ms());
         }
         self.choices.push(chosen);
-        Some(chosen)
+        if chosen.action == Action::Adjust {
+            self.persist(frame, options.adjust, own);
+        }
+        let is_same = chosen.action == Action::Adjust && time.is_none();
+        self.altered |= !is_same;
+        Some(chosen).filter(|_| !is_same)
+    }
+
+    /// Has more attempts follow, in between which those may end who are in the way.
+    fn persist(&self, frame: &mut Frame, adjust: Option<Adjust>, own: &[u64]) {
+        let Some(Adjust { retries, .. }) = adjust else { return };
+        let held_ms = self.mirror.iter().flat_map(|(seen, _)| {
+            let seen = seen.lock();
+            foreign(&seen.blockers, own).map(|blocker| blocker.age_ms).max_by(f64::total_cmp)
+        });
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let held_ms = held_ms.fold(0.0, f64::max).clamp(0.0, PAUSE_MOST_MS) as u64;
+        let pause_ms = self.pause_ms(&frame.spec.id).max(held_ms);
+        frame.attempts.persist(retries, pause_ms);
     }
 
     /// What more memory costs, where the mirror had too little of what its tags allow, and the app allows more.
@@ -371,7 +401,7 @@ impl<'h> Watch<'h> {
 
     /// More time for its calls, where it is the transaction that has too little and the invocation that has more: what they
     /// take then, and the probability that it is not enough.
-    fn adjusted(
+    fn more_time(
         &self,
         frame: &Frame,
         service: Option<(&Service, Duration)>,
@@ -430,7 +460,7 @@ impl<'h> Watch<'h> {
         let failed = ended.is_some();
         let Some(foreseen) = &self.foreseen else { return };
         // What it would have come to if nothing had been done about it, nobody knows.
-        if attempts.number() == 1 && self.learned.is_none() && self.choices.is_empty() {
+        if attempts.number() == 1 && self.learned.is_none() && !self.altered {
             let lead_ms = (millis(self.since.elapsed()) - foreseen.at_ms).max(0.0);
             let said = foreseen.forecast.probability;
             let hindsight = Hindsight { said, failed, lead_ms };
@@ -468,13 +498,18 @@ impl<'h> Watch<'h> {
     }
 }
 
+/// More time, and more attempts where these may pass.
+fn persists(frame: &Frame, forecast: &Forecast, time: Option<(f64, f64)>) -> Option<Adjust> {
+    let given = frame.spec.retries.unwrap_or(crate::RETRIES);
+    let contended = forecast.reasons.iter().any(|(sign, _)| sign.rule.class() == Class::Contention);
+    let retries = if contended { RETRIES_MOST.max(given) } else { given };
+    (time.is_some() || retries > given).then_some(Adjust { time, retries })
+}
+
 /// Others that hold what it writes, a sign for each table.
 fn blocked(blockers: &[Blocker], left: Duration, own: &[u64]) -> Vec<Sign> {
-    // The server tells the lower half of a number.
-    let is_own =
-        |blocker: &&Blocker| own.iter().any(|it| (it & 0xffff_ffff).to_string() == blocker.number);
     let mut by_table: BTreeMap<&str, (u32, f64)> = BTreeMap::new();
-    for blocker in blockers.iter().filter(|blocker| !is_own(blocker)) {
+    for blocker in foreign(blockers, own) {
         let (count, age_ms) = by_table.entry(&blocker.what).or_default();
         // What goes on for long goes on for as long again, as far as anybody knows.
         (*count, *age_ms) = (*count + 1, age_ms.max(blocker.age_ms));
@@ -483,6 +518,14 @@ fn blocked(blockers: &[Blocker], left: Duration, own: &[u64]) -> Vec<Sign> {
     signs
         .map(|(table, (count, age_ms))| Sign::blocked(table, count, age_ms, millis(left)))
         .collect()
+}
+
+/// Those that are not its own transactions.
+fn foreign<'b>(blockers: &'b [Blocker], own: &[u64]) -> impl Iterator<Item = &'b Blocker> {
+    // The server tells the lower half of a number.
+    let is_own =
+        |blocker: &&Blocker| own.iter().any(|it| (it & 0xffff_ffff).to_string() == blocker.number);
+    blockers.iter().filter(move |blocker| !is_own(blocker))
 }
 
 /// A service that is not able to, or asked too often, has not answered.

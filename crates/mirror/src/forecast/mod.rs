@@ -14,7 +14,7 @@ mod options;
 mod quality;
 mod sign;
 
-pub use options::{Action, Choice, Options};
+pub use options::{Action, Adjust, Choice, Options};
 pub use quality::Quality;
 pub use sign::{Class, Rule, Sign};
 

@@ -17,7 +17,7 @@ pub enum Action {
     GoOn,
     /// Until what it needs is free.
     Wait,
-    /// With more time for its calls, or another isolation.
+    /// With more time for its calls, or more attempts with longer pauses.
     Adjust,
     /// With more memory.
     Allocate,
@@ -36,12 +36,23 @@ pub struct Options {
     pub retries: u32,
     /// What waiting takes, where something is known to be free by then.
     pub wait_ms: Option<f64>,
-    /// What more time for its calls takes, and the probability that it is not enough.
-    pub adjust: Option<(f64, f64)>,
+    pub adjust: Option<Adjust>,
     /// What more memory costs, where it is known to be too little.
     pub allocate_ms: Option<f64>,
     /// What the alternative takes more, or is worth less; and the probability that it fails.
     pub divert: Option<(f64, f64)>,
+}
+
+/// What longer pauses take, so that nothing is done for next to nothing.
+const LONGER_MS: f64 = 1.0;
+
+/// What an attempt may be given more of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adjust {
+    /// What its calls take then, and the probability that it is not enough time; nothing where there is no more.
+    pub time: Option<(f64, f64)>,
+    /// How many attempts may follow then.
+    pub retries: u32,
 }
 
 /// One of them.
@@ -55,27 +66,25 @@ pub struct Choice {
 impl Options {
     /// All that may be done, the cheapest first. What is not trusted leaves nothing but to go on.
     pub fn weighed(&self, forecast: &Forecast) -> Vec<Choice> {
-        let fails = forecast.probability;
-        let go_on =
-            self.wasted(forecast) * self.wasted_ms + self.in_the_end(forecast) * self.failure_ms;
+        let Fails { lasting, chance } = Fails::of(forecast);
+        let go_on = self.cost(lasting, chance, self.retries);
         let mut all = vec![Choice { action: Action::GoOn, cost_ms: go_on }];
         if forecast.trusted {
-            let without = |class: Class| fails * (1.0 - share_of(forecast, class));
-            let then = |fails: f64| fails * (self.wasted_ms + self.failure_ms);
-            let wait = self.wait_ms.map(|ms| (Action::Wait, ms + then(without(Class::Contention))));
-            let adjust = self.adjust.map(|(ms, still)| {
-                // More time cures what is late, not what fails.
-                let late = fails * share(forecast, |rule| rule == Rule::Late);
-                (Action::Adjust, ms + then(fails - late + late * still))
+            let fails = forecast.probability;
+            let contended = fails * share_of(forecast, Class::Contention);
+            let wait = self.wait_ms.map(|ms| {
+                let left = self.cost(lasting, chance - contended, self.retries);
+                (Action::Wait, ms + left)
             });
-            let allocate =
-                self.allocate_ms.map(|ms| (Action::Allocate, ms + then(without(Class::Deviation))));
+            let allocate = self.allocate_ms.map(|ms| {
+                let cured = fails * share_of(forecast, Class::Deviation);
+                (Action::Allocate, ms + self.cost(lasting, chance - cured, self.retries))
+            });
             // Another way meets the same others.
-            let contended = go_on * share_of(forecast, Class::Contention);
-            let divert = self
-                .divert
-                .map(|(ms, still)| (Action::Divert, ms + still * self.failure_ms + contended));
-            let more = [wait, adjust, allocate, divert].into_iter().flatten();
+            let met = go_on * share_of(forecast, Class::Contention);
+            let divert =
+                self.divert.map(|(ms, still)| (Action::Divert, ms + still * self.failure_ms + met));
+            let more = [wait, self.adjusted(forecast), allocate, divert].into_iter().flatten();
             all.extend(more.map(|(action, cost_ms)| Choice { action, cost_ms }));
         }
         // Of equal ones the one that changes least.
@@ -85,24 +94,42 @@ impl Options {
         all
     }
 
-    /// How many attempts fail if it is let go on: what lasts is met by all of them, and chance by each anew.
-    fn wasted(&self, forecast: &Forecast) -> f64 {
-        let (fails, lasting) = (forecast.probability, lasting(forecast));
-        let attempts = f64::from(self.retries) + 1.0;
-        // 1 + p + p² + …, of all but the last of which another attempt follows.
-        let by_chance = if fails < 1.0 {
-            fails * (1.0 - fails.powf(attempts)) / (1.0 - fails)
-        } else {
-            attempts
-        };
-        lasting * fails * attempts + (1.0 - lasting) * by_chance
+    /// With what it would be given more of: time cures what is late, not what fails, and attempts cure what may pass.
+    fn adjusted(&self, forecast: &Forecast) -> Option<(Action, f64)> {
+        let Adjust { time, retries } = self.adjust?;
+        let Fails { lasting, chance } = Fails::of(forecast);
+        let (takes_ms, still) = time.unwrap_or((LONGER_MS, 1.0));
+        let late = forecast.probability * share(forecast, |rule| rule == Rule::Late);
+        let cost_ms = self.cost(lasting - late * (1.0 - still), chance, retries);
+        Some((Action::Adjust, takes_ms + cost_ms))
     }
 
-    /// That it fails with all its retries: what lasts is met by each of them, and chance is not.
-    fn in_the_end(&self, forecast: &Forecast) -> f64 {
-        let (fails, lasting) = (forecast.probability, lasting(forecast));
-        let attempts = i32::try_from(self.retries).unwrap_or(i32::MAX - 1).saturating_add(1);
-        lasting * fails + (1.0 - lasting) * fails.powi(attempts)
+    /// What failures cost: those that last are met by each attempt, those by chance by each anew.
+    fn cost(&self, lasting: f64, chance: f64, retries: u32) -> f64 {
+        let (lasting, chance) = (lasting.max(0.0), chance.max(0.0));
+        // 1 + p + p² + …, of all but the last of which another attempt follows.
+        let by_chance = |attempts: f64| match chance < 1.0 {
+            true => chance * (1.0 - chance.powf(attempts)) / (1.0 - chance),
+            false => attempts,
+        };
+        let attempts = f64::from(self.retries) + 1.0;
+        let then = f64::from(retries) + 1.0;
+        let wasted = lasting * attempts + by_chance(then);
+        let in_the_end = lasting + chance.powf(then);
+        wasted * self.wasted_ms + in_the_end * self.failure_ms
+    }
+}
+
+/// The probability of failure, by what another attempt does to it.
+struct Fails {
+    lasting: f64,
+    chance: f64,
+}
+
+impl Fails {
+    fn of(forecast: &Forecast) -> Self {
+        let lasting = forecast.probability * lasting(forecast);
+        Self { lasting, chance: forecast.probability - lasting }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What costs least.
 
-use belay_mirror::{Action, Forecast, Options, Sign};
+use belay_mirror::{Action, Adjust, Forecast, Options, Sign};
 
 fn forecast(probability: f64, signs: &[Sign]) -> Forecast {
     let share = 1.0 / signs.len().max(1) as f64;
@@ -52,16 +52,29 @@ fn contention_that_clears_is_waited_for() {
     assert_ne!(cheapest(&clears, &slow()), Action::Wait, "a slow service does not clear");
 }
 
+fn time(takes_ms: f64, still: f64) -> Option<Adjust> {
+    Some(Adjust { time: Some((takes_ms, still)), retries: PAYMENT.retries })
+}
+
+#[test]
+fn more_attempts_are_made_of_what_may_pass() {
+    let persistent = Options { adjust: Some(Adjust { time: None, retries: 10 }), ..PAYMENT };
+    assert_eq!(cheapest(&Options { wasted_ms: 5.0, ..persistent }, &locked()), Action::Adjust);
+    let sure = forecast(0.99, &[Sign::conflicts("accounts", 0.99)]);
+    assert_eq!(cheapest(&persistent, &sure), Action::GoOn, "what hardly passes is not worth it");
+    assert_eq!(cheapest(&persistent, &slow()), Action::Divert, "a slow service does not pass");
+}
+
 #[test]
 fn more_time_may_be_enough() {
-    let patient = Options { adjust: Some((60.0, 0.02)), divert: Some((500.0, 0.01)), ..PAYMENT };
+    let patient = Options { adjust: time(60.0, 0.02), divert: Some((500.0, 0.01)), ..PAYMENT };
     assert_eq!(cheapest(&patient, &slow()), Action::Adjust);
 }
 
 /// A service that answers with errors does so in any time.
 #[test]
 fn more_time_does_not_cure_what_fails() {
-    let patient = Options { adjust: Some((3.0, 0.0)), ..PAYMENT };
+    let patient = Options { adjust: time(3.0, 0.0), ..PAYMENT };
     let failing = forecast(0.6, &[Sign::failing("payments", 0.6)]);
     assert_eq!(cheapest(&patient, &failing), Action::Divert);
 }
