@@ -13,7 +13,7 @@ use std::{
 
 use belay_engine::{Instance, Step};
 use belay_host::{
-    AppHost, KvTransaction, Runner, about,
+    AppHost, KvTransaction, Runner, Service, about,
     transaction::{self, BEGIN, END, How},
 };
 use belay_model::{Call, CallId, Category, EffectClass, Outcome};
@@ -30,6 +30,8 @@ use crate::{
 
 /// Calls of one mirror.
 const CALLS_MAX: usize = 2_000;
+/// Services that it asks and that are looked at.
+const SERVICES_MAX: usize = 20;
 
 /// What it has seen so far. The transaction looks at it when it has to decide.
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ pub(crate) struct Seen {
     pub(crate) blockers: Vec<Blocker>,
     pub(crate) mirrored: Mirrored,
     pub(crate) done: Done,
+    /// Services that it asks.
+    pub(crate) services: Vec<Service>,
     /// What its requests usually take, together.
     pub(crate) expected_ms: f64,
     /// It had too little memory.
@@ -191,7 +195,7 @@ impl Running<'_, '_> {
                 let answered = self.ahead.book.answered(&service.name, &about.subject);
                 self.log.note((&call.op, &about.subject), begun, &Outcome::json("null"));
                 let usual_ms = self.ahead.book.usual_of(&service.name);
-                self.ahead.seen.lock().expected_ms += usual_ms.unwrap_or_default();
+                self.asks(service, usual_ms);
                 self.guessed = true;
                 let unknown = || Stop::Unmodelled(format!("what {} answers", service.name));
                 answered.ok_or_else(unknown)?
@@ -220,6 +224,16 @@ impl Running<'_, '_> {
             self.log.note((&call.op, &about.subject), begun, &outcome);
         }
         Ok(outcome)
+    }
+
+    fn asks(&self, service: &Service, usual_ms: Option<f64>) {
+        let mut seen = self.ahead.seen.lock();
+        seen.expected_ms += usual_ms.unwrap_or_default();
+        if seen.services.len() < SERVICES_MAX
+            && seen.services.iter().all(|it| it.name != service.name)
+        {
+            seen.services.push(service.clone());
+        }
     }
 
     fn count(&self, class: EffectClass) {

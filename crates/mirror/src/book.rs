@@ -33,8 +33,6 @@ const HALF_LIFE: f64 = 50.0;
 pub(crate) const CONFLICT_MS: f64 = 5.0;
 /// An app has few databases.
 const FILES_MAX: usize = 16;
-/// Mirrors that are late more often are not worth waiting for.
-const IN_TIME: f64 = 0.3;
 /// Where fewer ask for something that cannot be undone, there is little to be gained.
 const RARELY: f64 = 0.01;
 /// The share of first attempts with conflicts from which on it is looked who else writes the same.
@@ -66,8 +64,10 @@ pub struct Known {
     pub counts: Counts,
     /// The share that is mirrored.
     pub sampled: f64,
-    /// Milliseconds that a forecast saves and costs, on average.
+    /// Milliseconds that what is done about forecasts saves where there is a mirror, on average; the part that is known by mirrors
+    /// alone; and what a mirror costs.
     pub saved_ms: f64,
+    earned_ms: f64,
     pub cost_ms: f64,
     /// What an attempt takes.
     pub usual_ms: f64,
@@ -75,8 +75,6 @@ pub struct Known {
     pub conflicts: f64,
     /// Files that it writes: whoever writes one keeps all others out, whatever rows they write.
     files: BTreeSet<String>,
-    /// The share of mirrors that were in time when they were waited for.
-    in_time: f64,
     /// The share that asks for something that cannot be undone: only there is anything gained by knowing before.
     pub external: f64,
     usual: Usual,
@@ -90,11 +88,11 @@ impl Default for Known {
             counts: Counts::default(),
             sampled: 1.0,
             saved_ms: 0.0,
+            earned_ms: 0.0,
             cost_ms: 0.0,
             usual_ms: 0.0,
             conflicts: 0.0,
             files: BTreeSet::new(),
-            in_time: 1.0,
             external: 1.0,
             usual: Usual::default(),
             budget: RetryBudget::default(),
@@ -161,7 +159,7 @@ impl Book {
         known.counts.begun += 1;
         known.budget.deposit();
         let share = if known.external > RARELY { known.sampled } else { EXPLORED };
-        let mirrored = predicted && (random < share || known.is_contended());
+        let mirrored = predicted && random < share;
         known.counts.mirrored += u64::from(mirrored);
         mirrored
     }
@@ -184,16 +182,23 @@ impl Book {
         signs
     }
 
-    /// The probability that a call of `service` takes longer than `ms`, and what half of them take at most.
-    /// `at_last`: there is nothing better than to wait.
-    pub(crate) fn late(&self, service: &str, ms: f64, at_last: bool) -> Option<(f64, f64)> {
+    /// What half of the calls of `service` take at most, and the probability that one that takes longer than `allowed_ms` takes
+    /// longer than `more_ms`, too. `at_last`: there is nothing better than to wait.
+    pub(crate) fn later(
+        &self,
+        service: &str,
+        (allowed_ms, more_ms): (f64, f64),
+        at_last: bool,
+    ) -> Option<(f64, f64)> {
         let pages = self.pages.lock();
         let dependency = &pages.services.get(service)?.dependency;
-        let late = match at_last {
-            true => dependency.is_late_at_last(ms),
-            false => dependency.is_late(ms),
+        let late = dependency.is_late(allowed_ms);
+        let later = match at_last {
+            true => dependency.is_late_at_last(more_ms),
+            false => dependency.is_late(more_ms),
         };
-        Some((late, dependency.usual_ms()?))
+        let still = if late > 0.0 { (later / late).min(1.0) } else { 1.0 };
+        Some((dependency.usual_ms()?, still))
     }
 
     /// Whether conflicts are frequent enough among transactions of this id to look who else writes the same.
@@ -214,14 +219,6 @@ impl Book {
         if known.files.len() < FILES_MAX && !known.files.contains(file) {
             known.files.insert(file.to_owned());
         }
-    }
-
-    /// Whether a mirror that was waited for at the begin of a transaction had come to its end by then.
-    pub(crate) fn waited(&self, id: &TransactionName, in_time: bool) {
-        let mut pages = self.pages.lock();
-        let known = pages.ids.entry(id.clone()).or_default();
-        let kept = (-HALF_LIFE.recip()).exp2();
-        known.in_time = known.in_time * kept + f64::from(u8::from(in_time)) * (1.0 - kept);
     }
 
     /// What speaks against writing these keys: that others often do.
@@ -422,12 +419,9 @@ impl Book {
 }
 
 impl Known {
-    /// Whether it is worth the while to look before it begins who else writes the same: conflicts cost more than mirrors, and
-    /// these are in time.
+    /// Whether others are often enough in its way to look who they are.
     fn is_contended(&self) -> bool {
-        let costs_ms = self.conflicts * (self.usual_ms + CONFLICT_MS);
-        let pays = costs_ms > self.cost_ms && self.in_time > IN_TIME;
-        self.conflicts > CONTENDED && (pays || !self.files.is_empty())
+        self.conflicts > CONTENDED
     }
 
     fn note(&mut self, story: &Story) {
@@ -466,7 +460,10 @@ impl Known {
         counts.diverged += u64::from(story.has_diverged());
         mean(&mut self.cost_ms, mirror.cost_ms());
         mean(&mut self.saved_ms, story.saved_ms);
-        let factor = if self.saved_ms >= self.cost_ms { 1.5 } else { 0.95 };
-        self.sampled = if called { 1.0 } else { (self.sampled * factor).clamp(EXPLORED, 1.0) };
+        mean(&mut self.earned_ms, story.earned_ms);
+        let factor = if self.earned_ms >= self.cost_ms { 1.5 } else { 0.95 };
+        // One that has found something is followed by others.
+        let found = story.earned_ms > mirror.cost_ms();
+        self.sampled = if found { 1.0 } else { (self.sampled * factor).clamp(EXPLORED, 1.0) };
     }
 }

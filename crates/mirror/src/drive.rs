@@ -208,6 +208,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                     if let Some((at, ended)) = self.look_ahead(&call).await {
                         return self.ended(at, ended, None).await.map(Some);
                     }
+                    if self.give_way(&call).await {
+                        return self.anew().await.map(Some);
+                    }
                     self.note_lock(&call);
                     if let Some(diverged) = self.start(call) {
                         let at = self.frames.len() - 1;

@@ -1,7 +1,8 @@
 //! Who is about to write which keys: transactions that would get into each other's way go one after another.
 //!
-//! A [`Place`] is one in the queue of each of its keys, all taken at once, so that no two wait for each other. It gives no
-//! right to anything: whoever does not wait, or waits no longer, goes on, and the database decides as ever.
+//! A [`Place`] is one in the queue of each of its keys. Whoever goes on may take more of them one by one ([`Place::join`]); whoever
+//! is to wait has left all and taken all at once, at their ends ([`Place::renew`]): so no two wait for each other. It gives no right
+//! to anything: whoever does not wait, or waits no longer, goes on, and the database decides as ever.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -33,6 +34,8 @@ pub(crate) struct Place<'q> {
     queues: &'q Queues,
     ticket: u64,
     keys: Vec<String>,
+    /// Others were before it.
+    met: bool,
 }
 
 impl Queues {
@@ -40,19 +43,64 @@ impl Queues {
     pub(crate) fn enter(&self, keys: Vec<String>) -> Place<'_> {
         let mut state = self.state.lock();
         state.tickets += 1;
-        let ticket = state.tickets;
-        let mut entered = Vec::new();
+        let mut place = Place { queues: self, ticket: state.tickets, keys: Vec::new(), met: false };
+        keys.into_iter().for_each(|key| place.push(&mut state, key));
+        place
+    }
+}
+
+impl State {
+    fn leave(&mut self, ticket: u64, keys: &[String]) {
         for key in keys {
-            if state.by_key.len() < KEYS_MAX || state.by_key.contains_key(&key) {
-                state.by_key.entry(key.clone()).or_default().push_back(ticket);
-                entered.push(key);
+            let Some(queue) = self.by_key.get_mut(key) else { continue };
+            queue.retain(|it| *it != ticket);
+            if queue.is_empty() {
+                self.by_key.remove(key);
             }
         }
-        Place { queues: self, ticket, keys: entered }
     }
 }
 
 impl Place<'_> {
+    fn push(&mut self, state: &mut State, key: String) {
+        if state.by_key.len() < KEYS_MAX || state.by_key.contains_key(&key) {
+            let queue = state.by_key.entry(key.clone()).or_default();
+            self.met |= !queue.is_empty();
+            queue.push_back(self.ticket);
+            self.keys.push(key);
+        }
+    }
+
+    /// At the end of the queue of one more key. How many are before it there.
+    pub(crate) fn join(&mut self, key: &str) -> usize {
+        if self.keys.iter().any(|known| known == key) {
+            return 0;
+        }
+        let queues = self.queues;
+        let mut state = queues.state.lock();
+        self.push(&mut state, key.to_owned());
+        state.by_key.get(key).map_or(0, |queue| queue.len() - 1)
+    }
+
+    /// Leaves all its queues, and enters them anew, all at once.
+    pub(crate) fn renew(&mut self) {
+        let (queues, keys) = (self.queues, std::mem::take(&mut self.keys));
+        let mut state = queues.state.lock();
+        state.leave(self.ticket, &keys);
+        state.tickets += 1;
+        self.ticket = state.tickets;
+        keys.into_iter().for_each(|key| self.push(&mut state, key));
+        drop(state);
+        queues.left.notify_waiters();
+    }
+
+    /// Whether others were, or are, in one of its queues.
+    pub(crate) fn has_met(&self) -> bool {
+        let state = self.queues.state.lock();
+        let shared = |key: &String| state.by_key.get(key).is_some_and(|queue| queue.len() > 1);
+        self.met || self.keys.iter().any(shared)
+    }
+
     /// How many are before it, in the longest of its queues, and which that is.
     pub(crate) fn ahead(&self) -> Option<(&str, usize)> {
         let state = self.queues.state.lock();
@@ -85,15 +133,7 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = self.queues.state.lock();
-        for key in &self.keys {
-            let Some(queue) = state.by_key.get_mut(key) else { continue };
-            queue.retain(|ticket| *ticket != self.ticket);
-            if queue.is_empty() {
-                state.by_key.remove(key);
-            }
-        }
-        drop(state);
+        self.queues.state.lock().leave(self.ticket, &self.keys);
         self.queues.left.notify_waiters();
     }
 }
@@ -124,6 +164,26 @@ mod tests {
         assert_eq!(second.ahead(), None);
         drop(second);
         assert!(queues.state.lock().by_key.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_upon_others_lets_them_go_first_everywhere() {
+        let queues = Queues::default();
+        let (mut one, mut other) = (queues.enter(Vec::new()), queues.enter(Vec::new()));
+        assert_eq!((one.join("a"), other.join("b")), (0, 0));
+        assert!(!one.has_met());
+        // Each has what the other one wants.
+        assert_eq!(one.join("b"), 1);
+        one.renew();
+        assert_eq!(one.ahead(), Some(("b", 1)));
+        assert_eq!(other.join("a"), 1, "who waits is there");
+        other.renew();
+        assert_eq!(other.ahead().map(|(_, count)| count), Some(1));
+        assert_eq!(one.ahead(), None, "and does not wait for whoever came after");
+        assert!(one.has_met() && other.has_met());
+        drop(one);
+        assert_eq!(other.ahead(), None);
+        assert_eq!(other.join("b"), 0, "its own is no other");
     }
 
     #[tokio::test]

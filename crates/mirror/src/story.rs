@@ -35,6 +35,8 @@ pub struct Story {
     pub choices: Vec<Choice>,
     /// What that was expected to save.
     pub saved_ms: f64,
+    /// The part of it that only a mirror could know.
+    pub earned_ms: f64,
     /// What its author should know of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -1,7 +1,7 @@
 //! What is seen of one transaction while it runs, and what is to be done about what is foreseen.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -42,6 +42,10 @@ const OTHER_FAILS: f64 = 0.05;
 /// What waiting for one other takes at least, and how much longer than expected it may.
 const WAIT_MIN_MS: f64 = 0.5;
 const WAIT_FACTOR: f64 = 4.0;
+/// From this share of conflicts on, those who use a key go one after another.
+const HOT: f64 = 0.05;
+/// Of one attempt.
+const TOUCHED_MAX: usize = 100;
 /// Attempts after the first, where more of them may pass; and the first pause between them at most.
 const RETRIES_MOST: u32 = 10;
 const PAUSE_MOST_MS: f64 = 100.0;
@@ -60,11 +64,18 @@ pub(crate) struct Watch<'h> {
     id: Option<TransactionName>,
     /// Its tags say so.
     predicted: bool,
+    /// Others are often in the way of those of its name.
+    contended: bool,
+    /// Of the attempt, what it has read and written: keys of the kv, and statements with their parameters.
+    touched: Vec<String>,
     mirror: Option<(Arc<Mutex<Seen>>, Arc<Notify>)>,
     foreseen: Option<Foreseen>,
     signs: Vec<Sign>,
     choices: Vec<Choice>,
     saved_ms: f64,
+    /// Signs that only its mirror could see, and what these have saved.
+    seen: Vec<Sign>,
+    earned_ms: f64,
     learned: Option<Learned>,
     consulted: bool,
     /// What was done about it has changed its attempt.
@@ -76,6 +87,14 @@ pub(crate) struct Watch<'h> {
     warnings: Vec<String>,
     /// For others that write the same.
     waited: Duration,
+}
+
+/// What is known of the services that a transaction asks.
+struct Asked {
+    signs: Vec<Sign>,
+    gate: Gate,
+    /// Of which most speaks against it.
+    worst: Option<String>,
 }
 
 struct Performing {
@@ -98,11 +117,15 @@ impl<'h> Watch<'h> {
             calls: BTreeMap::new(),
             id: None,
             predicted: false,
+            contended: false,
+            touched: Vec::new(),
             mirror: None,
             foreseen: None,
             signs: Vec::new(),
             choices: Vec::new(),
             saved_ms: 0.0,
+            seen: Vec::new(),
+            earned_ms: 0.0,
             learned: None,
             consulted: false,
             altered: false,
@@ -122,6 +145,7 @@ impl<'h> Watch<'h> {
     ) -> Option<BoxFuture<'h, ()>> {
         self.id = Some(frame.spec.id.clone());
         self.predicted = frame.spec.predict;
+        self.contended = self.predicted && self.book.is_contended(&frame.spec.id);
         // What an app's own rules look at is what mirrors do.
         let random = if frame.spec.rules.is_empty() { rand::random() } else { 0.0 };
         if !self.book.begin(&frame.spec.id, frame.spec.predict, random) {
@@ -148,16 +172,10 @@ impl<'h> Watch<'h> {
         Some(run.boxed())
     }
 
-    /// Whether it is to wait for its mirror before it begins, as others of its id are often in each other's way.
-    pub(crate) fn is_contended(&self) -> bool {
-        let Some(id) = self.id.as_ref().filter(|_| self.predicted) else { return false };
-        let is_known = self.mirror.is_some() || self.knows_files();
-        is_known && self.book.is_contended(id)
-    }
-
-    /// Whether what it keeps others from is known without a mirror.
-    pub(crate) fn knows_files(&self) -> bool {
-        self.id.as_ref().is_some_and(|id| !self.book.files(id).is_empty())
+    /// Files that it is going to write, if others are often in its way: whoever writes one keeps all others out.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let id = self.id.as_ref().filter(|_| self.contended);
+        id.map(|id| self.book.files(id)).unwrap_or_default()
     }
 
     /// It has written a file.
@@ -167,35 +185,30 @@ impl<'h> Watch<'h> {
         }
     }
 
-    /// Takes its place among those that write what its mirror has written; says how long to wait for its turn, if that
-    /// costs less than to be in each other's way.
-    pub(crate) fn queue(&mut self, frame: &mut Frame, waited: Duration) -> Option<Duration> {
-        let mut keys = self.book.files(&frame.spec.id);
-        // A file is known before; rows are what its mirror has found.
-        if let (Some((seen, _)), true) = (&self.mirror, keys.is_empty()) {
-            let seen = seen.lock();
-            keys.extend(seen.keys.iter().cloned());
-            self.book.waited(&frame.spec.id, seen.is_done || !keys.is_empty());
-        }
-        let place = self.place.insert(self.book.queues.enter(keys.clone()));
-        let mut signs = self.book.signs_of_keys(keys.iter().map(String::as_str));
-        let mut others = 0;
-        if let Some((key, count)) = place.ahead() {
-            others = u32::try_from(count).unwrap_or(u32::MAX);
-            signs.push(Sign::busy(key, others));
-        }
-        let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &signs);
-        self.foresee(forecast.clone(), waited);
-        self.signs = signs;
-        if rand::random::<f64>() < EXPLORED {
+    /// Takes its place among those that use `key`, if others are often in its way there. Says how long to wait for its turn,
+    /// if somebody is before it and that costs less than to be in each other's way.
+    pub(crate) fn queue(&mut self, frame: &mut Frame, key: &str) -> Option<Duration> {
+        let signs = self.book.signs_of_keys(std::iter::once(key));
+        let is_file = self.book.files(&frame.spec.id).iter().any(|file| file == key);
+        let is_hot = signs.iter().any(|sign| sign.strength > HOT);
+        if !self.contended || !(is_hot || is_file) {
             return None;
         }
+        let place = self.place.get_or_insert_with(|| self.book.queues.enter(Vec::new()));
+        let others = u32::try_from(place.join(key)).unwrap_or(u32::MAX);
+        if others == 0 || rand::random::<f64>() < EXPLORED {
+            return None;
+        }
+        let busy = Sign::busy(key, others);
+        self.signs = signs.into_iter().chain([busy]).collect();
+        let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &self.signs);
+        self.foresee(forecast.clone(), Duration::ZERO);
         let wait_ms = usual_ms.max(WAIT_MIN_MS) * f64::from(others);
         let options = Options {
             wasted_ms: usual_ms + CONFLICT_MS,
             failure_ms: FAILURE_MS.max(FAILURE_ATTEMPTS * usual_ms),
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
-            wait_ms: (others > 0).then_some(wait_ms),
+            wait_ms: Some(wait_ms),
             adjust: persists(frame, &forecast, None),
             ..Options::default()
         };
@@ -213,7 +226,8 @@ impl<'h> Watch<'h> {
     /// The turn of its place has come, or was not waited for any longer.
     pub(crate) async fn turn(&mut self, limit: Duration) {
         let begun = Instant::now();
-        if let Some(place) = &self.place {
+        if let Some(place) = &mut self.place {
+            place.renew();
             place.turn(limit).await;
         }
         self.waited += begun.elapsed();
@@ -229,7 +243,10 @@ impl<'h> Watch<'h> {
         let weighed = options.weighed(forecast);
         let chosen = weighed.first().copied().filter(|it| it.action != Action::GoOn)?;
         let as_it_is = weighed.iter().find(|choice| choice.action == Action::GoOn);
-        self.saved_ms += as_it_is.map_or(0.0, |it| it.cost_ms - chosen.cost_ms);
+        let saved_ms = as_it_is.map_or(0.0, |it| it.cost_ms - chosen.cost_ms);
+        self.saved_ms += saved_ms;
+        let seen = forecast.reasons.iter().filter(|(sign, _)| self.seen.contains(sign));
+        self.earned_ms += saved_ms * seen.map(|(_, share)| share).sum::<f64>();
         Some(chosen)
     }
 
@@ -252,6 +269,18 @@ impl<'h> Watch<'h> {
     /// Whether a service is being asked.
     pub(crate) fn asks_outside(&self) -> bool {
         self.calls.values().any(|call| call.service.is_some())
+    }
+
+    /// It is about to read or write this.
+    pub(crate) fn touch(&mut self, key: String) {
+        if self.touched.len() < TOUCHED_MAX && !self.touched.contains(&key) {
+            self.touched.push(key);
+        }
+    }
+
+    /// Whether nothing of the attempt has been read or written yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.touched.is_empty()
     }
 
     /// A call of the transaction begins.
@@ -328,14 +357,13 @@ impl<'h> Watch<'h> {
         (self.consulted, self.asked) = (true, true);
         let deadline = frame.deadline().map(|at| at.saturating_duration_since(Instant::now()));
         let own_left = deadline.map_or(left, |it| it.min(left));
-        let mut signs = self.of_mirror(frame, own_left, own);
+        self.seen = self.of_mirror(frame, own_left, own);
+        let load = Sign::load(self.load);
+        let load = Some(load).filter(|sign| sign.strength > 0.0);
+        let mut signs: Vec<Sign> = self.seen.iter().cloned().chain(load).collect();
+        let Asked { signs: of_services, gate, worst } = self.of_services(frame, service, own_left);
+        signs.extend(of_services);
         let allowed_ms = service.map(|(_, allowed)| millis(allowed));
-        let mut gate = Gate::Free;
-        if let (Some((service, _)), Some(allowed_ms)) = (service, allowed_ms) {
-            signs.extend(self.book.signs_of_call(&service.name, allowed_ms));
-            gate = self.book.gate(&frame.spec.id, &service.name, now_ms());
-            signs.extend((gate == Gate::Shut).then(|| Sign::shut(&service.name)));
-        }
         let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &signs);
         let wasted_ms = allowed_ms.unwrap_or(usual_ms).max(usual_ms);
         let failure_ms = FAILURE_MS.max(FAILURE_ATTEMPTS * wasted_ms);
@@ -366,8 +394,8 @@ impl<'h> Watch<'h> {
             None => return None,
         };
         let external = main == Some(Class::External);
-        if let (Action::Divert, Some((service, _)), true) = (chosen.action, service, external) {
-            self.book.shun(&frame.spec.id, &service.name, now_ms());
+        if let (Action::Divert, Some(service), true) = (chosen.action, worst, external) {
+            self.book.shun(&frame.spec.id, &service, now_ms());
         }
         self.choices.push(chosen);
         if chosen.action == Action::Adjust {
@@ -376,6 +404,47 @@ impl<'h> Watch<'h> {
         let is_same = chosen.action == Action::Adjust && time.is_none();
         self.altered |= !is_same;
         Some(chosen).filter(|_| !is_same)
+    }
+
+    /// What speaks against the service that it is about to call, and those that its mirror has come to.
+    fn of_services(
+        &mut self,
+        frame: &Frame,
+        service: Option<(&Service, Duration)>,
+        left: Duration,
+    ) -> Asked {
+        let mut all: Vec<(Service, Duration)> = Vec::new();
+        all.extend(service.map(|(service, allowed)| (service.clone(), allowed)));
+        let mirror = self.mirror.as_ref().filter(|_| frame.attempts.number() == 1);
+        if let Some((seen, _)) = mirror {
+            let seen = seen.lock();
+            let others =
+                seen.services.iter().filter(|it| all.iter().all(|(own, _)| own.name != it.name));
+            let others: Vec<_> =
+                others.map(|other| (other.clone(), other.timeout.min(left))).collect();
+            all.extend(others);
+        }
+        let mut asked = Asked { signs: Vec::new(), gate: Gate::Free, worst: None };
+        let mut most = 0.0;
+        for (at, (service, allowed)) in all.into_iter().enumerate() {
+            let mut signs = self.book.signs_of_call(&service.name, millis(allowed));
+            let gate = self.book.gate(&frame.spec.id, &service.name, now_ms());
+            signs.extend((gate == Gate::Shut).then(|| Sign::shut(&service.name)));
+            let weight = signs.iter().map(|sign| sign.strength).sum::<f64>();
+            if weight > most {
+                (most, asked.worst) = (weight, Some(service.name));
+            }
+            if at > 0 {
+                self.seen.extend(signs.iter().cloned());
+            }
+            asked.signs.extend(signs);
+            asked.gate = match (asked.gate, gate) {
+                (Gate::Shut, _) | (_, Gate::Shut) => Gate::Shut,
+                (Gate::Probe, _) | (_, Gate::Probe) => Gate::Probe,
+                (Gate::Free, Gate::Free) => Gate::Free,
+            };
+        }
+        asked
     }
 
     /// Has more attempts follow, in between which those may end who are in the way.
@@ -409,14 +478,13 @@ impl<'h> Watch<'h> {
     ) -> Option<(f64, f64)> {
         let ((service, allowed), more) = (service?, left / 2);
         frame.spec.timeout_ms.filter(|_| more > allowed && service.timeout > allowed)?;
-        let (late, usual_ms) = self.book.late(&service.name, millis(more), at_last)?;
-        Some((usual_ms, late))
+        let times = (millis(allowed), millis(more));
+        self.book.later(&service.name, times, at_last)
     }
 
     /// What speaks against it by what its mirror has seen.
     fn of_mirror(&self, frame: &Frame, left: Duration, own: &[u64]) -> Vec<Sign> {
-        let load = Sign::load(self.load);
-        let mut signs: Vec<Sign> = Some(load).into_iter().filter(|it| it.strength > 0.0).collect();
+        let mut signs = Vec::new();
         // It ran ahead of the first attempt alone.
         let mirror = self.mirror.as_ref().filter(|_| frame.attempts.number() == 1);
         let Some((seen, _)) = mirror else { return signs };
@@ -448,15 +516,13 @@ impl<'h> Watch<'h> {
     /// An attempt has ended, for good (`None`) or not; `keys` are what it wrote to the kv.
     pub(crate) fn learn(&mut self, attempts: &Attempts, ended: Option<&Ended>, keys: &[String]) {
         let conflict = matches!(ended, Some(Ended::Conflict { .. }));
-        if let Some(id) = self.id.as_ref().filter(|_| attempts.number() == 1) {
+        // That nothing came of it where others were about says nothing.
+        let met = self.place.as_ref().is_some_and(Place::has_met);
+        if let Some(id) = self.id.as_ref().filter(|_| attempts.number() == 1 && (conflict || !met))
+        {
             self.book.attempted(id, conflict);
         }
-        let rows: Vec<String> = match &self.mirror {
-            Some((seen, _)) => seen.lock().keys.iter().cloned().collect(),
-            None => Vec::new(),
-        };
-        let all = keys.iter().filter(|key| !rows.contains(key)).chain(&rows);
-        self.book.wrote(all.map(String::as_str), conflict);
+        self.fought_over(keys, ended);
         let failed = ended.is_some();
         let Some(foreseen) = &self.foreseen else { return };
         // What it would have come to if nothing had been done about it, nobody knows.
@@ -468,8 +534,31 @@ impl<'h> Watch<'h> {
         }
     }
 
+    /// What others wrote meanwhile was one of these; which, is said or not.
+    fn fought_over(&self, keys: &[String], ended: Option<&Ended>) {
+        let rows: Vec<String> = match &self.mirror {
+            Some((seen, _)) => seen.lock().keys.iter().cloned().collect(),
+            None => Vec::new(),
+        };
+        let all: BTreeSet<&str> =
+            keys.iter().chain(&rows).chain(&self.touched).map(String::as_str).collect();
+        let Some(Ended::Conflict { what }) = ended else {
+            if !self.place.as_ref().is_some_and(Place::has_met) {
+                self.book.wrote(all.into_iter(), false);
+            }
+            return;
+        };
+        let is_said = |key: &&&str| what.contains(&format!("\"{key}\""));
+        let said: Vec<&str> = all.iter().filter(is_said).copied().collect();
+        match said.is_empty() {
+            true => self.book.wrote(all.into_iter(), true),
+            false => self.book.wrote(said.into_iter(), true),
+        }
+    }
+
     /// The next attempt is looked at anew.
     pub(crate) fn again(&mut self) {
+        self.touched.clear();
         self.log.clear();
         self.consulted = false;
     }
@@ -492,6 +581,7 @@ impl<'h> Watch<'h> {
             forecast: self.foreseen.take(),
             choices: std::mem::take(&mut self.choices),
             saved_ms: self.saved_ms,
+            earned_ms: self.earned_ms,
             warnings: std::mem::take(&mut self.warnings),
         };
         self.book.end(story, self.learned.take(), self.asked);

@@ -143,6 +143,10 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         }
         let pause = tokio::time::sleep(Duration::from_millis(pause_ms));
         self.session.driving.flight.beside(pause).await;
+        self.begin_attempt(at)
+    }
+
+    fn begin_attempt(&mut self, at: usize) -> Next {
         let frame = &mut self.frames[at];
         if at == 0 {
             self.watch.again();
@@ -153,6 +157,14 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             frame.limit(instance);
         }
         Ok(vec![frame.turn()])
+    }
+
+    /// Begins the outermost one anew, as nothing has come of its attempt yet.
+    pub(super) async fn anew(&mut self) -> Next {
+        if let Some(lost) = self.go_back(0).await? {
+            return Box::pin(self.ended(0, lost, None)).await;
+        }
+        self.begin_attempt(0)
     }
 
     /// The transaction `at` has failed for good. Where its code has come to its end, it goes on from there.

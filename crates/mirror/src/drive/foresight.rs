@@ -8,25 +8,43 @@ use belay_model::{Call, EffectClass};
 use super::{LOCKED_MAX, Open, millis};
 use crate::{Action, Ended, open::Frame, resources::Resources, told};
 
+/// Statements that are longer are not compared.
+const TOUCHED_BYTES_MAX: usize = 1_000;
+
 impl<'h, R: Runner> Open<'_, 'h, '_, R> {
-    /// Waits for those that are about to write the same, if that is better than to be in each other's way.
+    /// Waits for those that write the same files, if that is better than to be in each other's way.
     pub(super) async fn take_turn(&mut self, frame: &mut Frame) {
-        if !self.watch.is_contended() {
-            return;
-        }
-        let waited = match self.watch.knows_files() {
-            true => Duration::ZERO,
-            false => self.wait_for_mirror(frame.spec.timeout_ms).await,
-        };
-        let left = self.session.deadline.saturating_duration_since(Instant::now());
-        if let Some(limit) = self.watch.queue(frame, waited) {
-            let turn = self.watch.turn(limit.min(left / 2));
-            self.session.driving.flight.beside(turn).await;
+        for file in self.watch.files() {
+            if let Some(limit) = self.watch.queue(frame, &file) {
+                self.wait_for_turn(limit).await;
+            }
         }
         frame.since = Instant::now();
         if let Some(instance) = self.session.driving.instance() {
             frame.limit(instance);
         }
+    }
+
+    /// Before something is read or written: waits for others that use it, if that is better than to be in each other's way.
+    /// Whether the transaction is to begin anew then, as what it has read before will not be as it was.
+    pub(super) async fn give_way(&mut self, call: &Call) -> bool {
+        let Some(key) = touched(call) else { return false };
+        let Some(frame) = self.frames.first_mut() else { return false };
+        let is_first = self.watch.is_untouched();
+        self.watch.touch(key.clone());
+        // What is under way would have to be done again.
+        let is_free =
+            self.external.made() == 0 && self.ordinals.is_empty() && self.using.is_empty();
+        let limit = self.watch.queue(frame, &key).filter(|_| is_free);
+        let Some(limit) = limit else { return false };
+        self.wait_for_turn(limit).await;
+        !is_first
+    }
+
+    async fn wait_for_turn(&mut self, limit: Duration) {
+        let left = self.session.deadline.saturating_duration_since(Instant::now());
+        let turn = self.watch.turn(limit.min(left / 2));
+        self.session.driving.flight.beside(turn).await;
     }
 
     /// Before the first call that cannot be undone: whether the transaction is to end here, as another way is better.
@@ -93,5 +111,18 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     /// What is left to the attempt.
     pub(super) fn allowed(&self) -> Duration {
         self.deadline().0.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What those have in common that read or write the same: a key of the kv, or a statement with its parameters.
+fn touched(call: &Call) -> Option<String> {
+    match call.op.as_str() {
+        "kv.get" | "kv.put" | "kv.delete" => {
+            let args: serde_json::Value = serde_json::from_str(&call.args).ok()?;
+            args["key"].as_str().map(str::to_owned)
+        }
+        "sql.query" => Some(call.args.clone()).filter(|args| args.len() <= TOUCHED_BYTES_MAX),
+        // What else it reads is told by nothing.
+        op => Resources::take(call).then(|| op.to_owned()),
     }
 }

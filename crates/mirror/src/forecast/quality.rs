@@ -12,8 +12,10 @@ use super::{Forecast, Hindsight};
 const HALF_LIFE: f64 = 500.0;
 /// From so many outcomes on a model can be too bad.
 const ENOUGH: f64 = 100.0;
-/// Worse than knowing the rate by so much is more than chance, and the first failures of an outage are nobody's fault.
+/// Worse than knowing the rate by so much is more than chance, and the first failures of an outage are nobody's fault. Where nearly all
+/// fail, or none, knowing that is nearly right: being as good but for so little is good enough to act on.
 const WORSE: f64 = 1.1;
+const LITTLE: f64 = 0.02;
 /// Bins of the calibration, by what was said.
 const BINS: usize = 10;
 
@@ -51,8 +53,9 @@ impl Quality {
         let [all, sum, failures] = &mut self.bins[bin(said)];
         (*all, *sum, *failures) = (*all + weight, *sum + weight * said, *failures + weight * came);
         if self.outcomes >= ENOUGH {
-            let limit = if self.distrusted { 1.0 } else { WORSE };
-            self.distrusted = self.brier > self.brier_of_rate * limit;
+            let [limit, little] =
+                if self.distrusted { [1.0, LITTLE / 2.0] } else { [WORSE, LITTLE] };
+            self.distrusted = self.brier > self.brier_of_rate * limit + little * self.outcomes;
         }
     }
 
