@@ -9,7 +9,7 @@ use super::{
     Flavour, Unmodelled,
     flavour::quoted,
     overlay::{self, Cell, Overlay},
-    shape::{Reference, Shape, Unique},
+    shape::{Check, Reference, Shape, Unique},
     statement,
 };
 
@@ -74,8 +74,14 @@ impl Checks<'_> {
 
     /// What the database has to be asked, in the order in which it would find it.
     pub(super) fn questions(&self) -> Result<Vec<Question>, Unmodelled> {
+        let mut all = self.conditions();
+        all.extend(self.of_keys()?);
+        Ok(all)
+    }
+
+    /// The same without conditions of rows.
+    pub(super) fn of_keys(&self) -> Result<Vec<Question>, Unmodelled> {
         let mut all = Vec::new();
-        all.extend(self.conditions());
         for unique in &self.shape.uniques {
             all.extend(self.unique(unique)?);
         }
@@ -110,16 +116,21 @@ impl Checks<'_> {
             let text = format!(
                 "WITH {name}({columns}) AS ({rows}) SELECT 1 AS one FROM {name} WHERE ({condition}) IS FALSE LIMIT 1"
             );
-            let (table, constraint) = (&self.shape.name, &check.name);
-            let message = match self.flavour {
-                Flavour::Postgres => format!(
-                    "new row for relation \"{table}\" violates check constraint \"{constraint}\" (SQLSTATE 23514, constraint {constraint} of table {table})"
-                ),
-                Flavour::Sqlite => format!("CHECK constraint failed: {constraint}"),
-            };
-            Question { text, violated: self.violated(constraint, message) }
+            Question { text, violated: self.broken(check) }
         });
         questions.collect()
+    }
+
+    /// A condition does not hold.
+    pub(super) fn broken(&self, Check { name, .. }: &Check) -> Violated {
+        let table = &self.shape.name;
+        let message = match self.flavour {
+            Flavour::Postgres => format!(
+                "new row for relation \"{table}\" violates check constraint \"{name}\" (SQLSTATE 23514, constraint {name} of table {table})"
+            ),
+            Flavour::Sqlite => format!("CHECK constraint failed: {name}"),
+        };
+        self.violated(name, message)
     }
 
     /// Columns with values that nobody knows yet: what is said of them holds, as far as is known.

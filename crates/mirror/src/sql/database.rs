@@ -16,7 +16,7 @@ use super::{
     shape::Shape,
     sqlite,
     statement::{self, Name, Parsed, Read},
-    writes::Written,
+    writes::{Known, Written},
 };
 
 /// A mirror is not worth waiting for a lock.
@@ -411,9 +411,18 @@ impl Database {
         if let Some(violated) = checks.of_values() {
             return Ok((Some(violated), false));
         }
-        let mut questions = checks.questions()?;
-        let found = self.answers(written.number(), &questions).await?;
-        let is_locked = found.contains(&LOCKED);
+        let shape = checks.shape;
+        let (mut questions, table) = match &written.known {
+            Some(Known { broken: Some(at), is_locked }) => {
+                let broken = shape.checks.get(*at).map(|check| checks.broken(check));
+                return Ok((broken, *is_locked));
+            }
+            Some(Known { broken: None, .. }) => (checks.of_keys()?, None),
+            None => (checks.questions()?, Some(&*shape.number)),
+        };
+        let found = self.answers(table, &questions).await?;
+        let known = written.known.as_ref().is_some_and(|known| known.is_locked);
+        let is_locked = known || found.contains(&LOCKED);
         let first = found.into_iter().filter_map(|at| usize::try_from(at).ok()).min();
         let first = first.filter(|at| *at < questions.len());
         Ok((first.map(|at| questions.swap_remove(at).violated), is_locked))
@@ -421,15 +430,17 @@ impl Database {
 
     /// Whether somebody has locked a table against all who write it.
     pub(super) async fn is_locked(&mut self, shape: &Shape) -> Result<bool, Unmodelled> {
-        Ok(!self.answers(&shape.number, &[]).await?.is_empty())
+        Ok(!self.answers(Some(&shape.number), &[]).await?.is_empty())
     }
 
     /// Which of the questions have an answer, and [`LOCKED`] if the table of this number is locked.
-    async fn answers(&mut self, table: &str, all: &[Question]) -> Result<Vec<i64>, Unmodelled> {
-        let locked = match self.flavour {
-            Flavour::Postgres => Some((LOCKED, postgres::locked(table))),
-            Flavour::Sqlite => None,
-        };
+    async fn answers(
+        &mut self,
+        table: Option<&str>,
+        all: &[Question],
+    ) -> Result<Vec<i64>, Unmodelled> {
+        let table = table.filter(|_| self.flavour == Flavour::Postgres);
+        let locked = table.map(|table| (LOCKED, postgres::locked(table)));
         let all = all.iter().zip(0_i64..).map(|(question, at)| (at, question.text.clone()));
         let parts: Vec<_> = locked
             .into_iter()

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Unmodelled, shape::Shape};
+use super::{Unmodelled, flavour::quoted, shape::Shape};
 
 /// Whatever a statement of these words could call or read that is not harmless: functions (and aggregates of functions)
 /// that are neither IMMUTABLE nor STABLE, those that read what texts name, or belong to an extension and are not IMMUTABLE,
@@ -135,6 +135,29 @@ pub(super) fn locked(table: &str) -> String {
     format!(
         "SELECT 1 FROM pg_catalog.pg_locks l WHERE l.granted AND l.locktype = 'relation' AND l.relation = {table}::oid AND \
          l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
+    )
+}
+
+/// A query of rows that are about to be updated (their name, locker, columns, and new values of the columns `set`), with the number of
+/// the first condition of the table that does not hold for what each would become, and whether the table is locked: whoever
+/// runs ahead has no time to ask for these apart.
+pub(super) fn with_checks(shape: &Shape, set: &[usize], query: &str) -> String {
+    let columns = shape.columns.iter().enumerate().map(|(at, column)| {
+        let own = set.iter().position(|it| *it == at);
+        let place = own.map_or(2 + at, |own| 2 + shape.columns.len() + own);
+        format!("CAST(belay_found.c{place} AS {}) AS {}", column.kind, quoted(&column.name))
+    });
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let checks = shape.checks.iter().enumerate();
+    let checks = checks.map(|(at, check)| format!("WHEN ({}) IS FALSE THEN {at}", check.text));
+    let checks = checks.collect::<Vec<_>>().join(" ");
+    let (name, locked) = (quoted(&shape.name), locked(&shape.number));
+    let broken = match checks.is_empty() {
+        true => "NULL::int".to_owned(),
+        false => format!("(SELECT CASE {checks} END FROM (SELECT {columns}) AS {name})"),
+    };
+    format!(
+        "SELECT belay_found.*, {broken} AS belay_broken, EXISTS ({locked}) AS belay_locked FROM ({query}) AS belay_found"
     )
 }
 

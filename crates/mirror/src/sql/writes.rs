@@ -16,6 +16,7 @@ use super::{
     database::{self, Database},
     flavour::quoted,
     overlay::{self, Cell, Found, Overlay, ROWS_MAX},
+    postgres,
     shape::{Affinity, Shape},
     statement::{self, Inserting, Source, Target, Texts, Updating},
 };
@@ -26,13 +27,20 @@ pub(super) struct Written {
     /// The overlays as they would be after it.
     overlays: BTreeMap<String, Overlay>,
     changes: Vec<Change>,
+    /// What the question that found the rows has told already.
+    pub(super) known: Option<Known>,
+}
+
+/// Of the rows as they would become.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// The first condition of the table that does not hold for one of them.
+    pub(super) broken: Option<usize>,
+    /// Somebody has locked the table against all who write it.
+    pub(super) is_locked: bool,
 }
 
 impl Written {
-    pub(super) fn number(&self) -> &str {
-        &self.shape.number
-    }
-
     pub(super) fn checks(&self, database: &Database) -> Checks<'_> {
         Checks {
             flavour: database.flavour,
@@ -44,13 +52,14 @@ impl Written {
 }
 
 impl Database {
-    /// The rows that a condition finds, with what `more` says of each.
+    /// The rows that a condition finds, with what `more` says of each: the new values of the columns `set`, if any are.
     async fn find(
         &mut self,
         (shape, target): (&Arc<Shape>, &Target),
         (more, selection): (&[String], Option<&Expr>),
         (mut texts, params): (Texts, &[Value]),
-    ) -> Answered<Vec<(Found, Vec<Cell>)>> {
+        set: &[usize],
+    ) -> Answered<Vec<Value>> {
         let relations = selection.map(|it| statement::relations(self.flavour, it));
         self.has_no_views(relations.iter().flatten()).await?;
         let with = self.in_place(relations.iter().flatten())?;
@@ -66,14 +75,19 @@ impl Database {
         let (with, alias, all) = (with_clause(&with), quoted(&target.alias), all.join(", "));
         let selection = selection.map(|it| format!(" WHERE {}", texts.of(it))).unwrap_or_default();
         let limit = ROWS_MAX + 1;
-        let text = format!("{with}SELECT {all} FROM ({rows}) AS {alias}{selection} LIMIT {limit}");
+        let text = format!("SELECT {all} FROM ({rows}) AS {alias}{selection} LIMIT {limit}");
+        let text = match self.flavour {
+            Flavour::Postgres if !set.is_empty() => postgres::with_checks(shape, set, &text),
+            Flavour::Postgres | Flavour::Sqlite => text,
+        };
+        let text = format!("{with}{text}");
         let likeness = format!("SELECT {all} FROM {} AS {alias}{selection}", shape.table);
         let outcome = self.derived(&text, &texts.params(params)?, &likeness).await?;
         let rows = answered(&outcome);
         if rows.len() > ROWS_MAX {
             return Err(Unmodelled(format!("more than {ROWS_MAX} rows of {}", shape.name)).into());
         }
-        Ok(rows.iter().map(|row| found(row, shape.columns.len())).collect())
+        Ok(rows)
     }
 
     /// What has the rows in hand that a statement finds, and who else.
@@ -84,8 +98,10 @@ impl Database {
         (selection, params): (Option<&Expr>, &[Value]),
     ) -> Answered<Performed> {
         let texts = Texts::default();
-        let found = self.find((shape, target), (&[], selection), (texts, params)).await?;
-        let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
+        let (of, params) = ((shape, target), (texts, params));
+        let found = self.find(of, (&[], selection), params, &[]).await?;
+        let found: Vec<Found> = found.iter().map(|row| found_in(row, shape)).collect();
+        let rows: Vec<&Found> = found.iter().collect();
         let mut performed = Performed::of(Outcome::json("null"));
         performed.keys = self.keys(shape, rows.iter().map(|row| &row.cells[..]));
         let is_locked = self.is_locked(shape).await?;
@@ -125,20 +141,31 @@ impl Database {
         }
         let more: Vec<String> = set.iter().map(|(_, text)| text.clone()).collect();
         let selection = update.selection.as_ref();
-        let target = (&shape, &update.target);
-        let found = self.find(target, (&more, selection), (texts, params)).await?;
-        let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
-        let mut changes = Vec::new();
-        for (row, values) in &found {
+        let (target, of) = ((&shape, &update.target), (texts, params));
+        let places: Vec<usize> = set.iter().map(|(at, _)| *at).collect();
+        let answered = self.find(target, (&more, selection), of, &places).await?;
+        let found: Vec<Found> = answered.iter().map(|row| found_in(row, &shape)).collect();
+        let (mut changes, first) = (Vec::new(), 2 + shape.columns.len());
+        for (row, answer) in found.iter().zip(&answered) {
             let mut after = row.cells.clone();
-            for ((at, _), value) in set.iter().zip(values) {
-                fits(self.flavour, &shape, *at, value)?;
-                after[*at] = value.clone();
+            for (place, at) in places.iter().enumerate() {
+                let value = cell(&answer[first + place]);
+                fits(self.flavour, &shape, *at, &value)?;
+                after[*at] = value;
             }
             changes.push(Change { before: Some(row.cells.clone()), after: Some(after) });
         }
+        let told = first + places.len();
+        let known = (self.flavour == Flavour::Postgres && !answered.is_empty()).then(|| Known {
+            broken: answered
+                .iter()
+                .filter_map(|row| usize::try_from(row[told].as_u64()?).ok())
+                .min(),
+            is_locked: answered.iter().any(|row| row[told + 1] == true),
+        });
+        let rows: Vec<&Found> = found.iter().collect();
         let returning = (update.returning.as_deref(), &update.target, params);
-        self.write((shape, &rows, changes), returning).await
+        self.write((shape, &rows, changes), known, returning).await
     }
 
     pub(super) async fn delete(
@@ -148,12 +175,14 @@ impl Database {
         (selection, returning, params): (Option<&Expr>, Option<&[SelectItem]>, &[Value]),
     ) -> Answered<Performed> {
         let texts = Texts::default();
-        let found = self.find((&shape, target), (&[], selection), (texts, params)).await?;
-        let rows: Vec<&Found> = found.iter().map(|(found, _)| found).collect();
+        let of = (texts, params);
+        let found = self.find((&shape, target), (&[], selection), of, &[]).await?;
+        let found: Vec<Found> = found.iter().map(|row| found_in(row, &shape)).collect();
+        let rows: Vec<&Found> = found.iter().collect();
         let changes =
             rows.iter().map(|row| Change { before: Some(row.cells.clone()), after: None });
         let changes = changes.collect();
-        self.write((shape, &rows, changes), (returning, target, params)).await
+        self.write((shape, &rows, changes), None, (returning, target, params)).await
     }
 
     pub(super) async fn insert(
@@ -199,7 +228,7 @@ impl Database {
             changes.push(Change { before: None, after: Some(after) });
         }
         let returning = (insert.returning.as_deref(), &insert.target, params);
-        self.write((shape, &[], changes), returning).await
+        self.write((shape, &[], changes), None, returning).await
     }
 
     /// A query of the rows that are to be inserted, by `columns`, and what it is like.
@@ -306,6 +335,7 @@ impl Database {
     async fn write(
         &mut self,
         (shape, rows, changes): (Arc<Shape>, &[&Found], Vec<Change>),
+        known: Option<Known>,
         (returning, target, params): (Option<&[SelectItem]>, &Target, &[Value]),
     ) -> Answered<Performed> {
         let mut overlays = self.overlays.clone();
@@ -318,7 +348,7 @@ impl Database {
                 overlay.insert(after.clone())?;
             }
         }
-        let written = Written { shape, overlays, changes };
+        let written = Written { shape, overlays, changes, known };
         let (violated, is_locked) = self.examined(&written).await?;
         let mut performed = Performed::of(Outcome::json("null"));
         performed.keys = match rows.is_empty() {
@@ -416,13 +446,14 @@ fn answered(outcome: &Outcome) -> Vec<Value> {
     }
 }
 
-fn found(row: &Value, columns: usize) -> (Found, Vec<Cell>) {
-    let text = |at: usize| row[at].as_str().map(str::to_owned);
-    let cells = (0..columns).map(|at| Cell::Text(text(at + 2))).collect();
-    let more = row.as_array().map_or(0, Vec::len).saturating_sub(columns + 2);
-    let more = (0..more).map(|at| Cell::Text(text(at + 2 + columns))).collect();
-    let (row, locker) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
-    (Found { row, locker, cells }, more)
+fn cell(value: &Value) -> Cell {
+    Cell::Text(value.as_str().map(str::to_owned))
+}
+
+fn found_in(row: &Value, shape: &Shape) -> Found {
+    let text = |at: usize| row[at].as_str().unwrap_or_default().to_owned();
+    let cells = (0..shape.columns.len()).map(|at| cell(&row[at + 2])).collect();
+    Found { row: text(0), locker: text(1), cells }
 }
 
 /// A text that SQLite would try to make a number of is not modelled, nor is what has no text.
