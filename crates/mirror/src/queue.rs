@@ -1,4 +1,4 @@
-//! Who is about to write which keys: transactions that would get into each other's way go one after another.
+//! Who is about to use which keys: transactions that would get into each other's way go one after another.
 //!
 //! A [`Place`] is one in the queue of each of its keys. Whoever goes on may take more of them one by one ([`Place::join`]); whoever
 //! is to wait has left all and taken all at once, at their ends ([`Place::renew`]): so no two wait for each other. It gives no right

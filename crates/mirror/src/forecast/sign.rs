@@ -119,9 +119,9 @@ impl Sign {
         Self { rule, strength, text }
     }
 
-    /// So many others are about to write `key`.
+    /// So many others are about to read or write `key`.
     pub fn busy(key: &str, others: u32) -> Self {
-        let text = format!("{others} others are about to write {key}");
+        let text = format!("{others} others are about to use {key}");
         let others = f64::from(others);
         Self::new(Rule::Blocked, others / (others + 1.0), text)
     }

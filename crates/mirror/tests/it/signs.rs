@@ -178,6 +178,52 @@ async fn those_that_write_the_same_come_to_wait_for_each_other() {
     assert!(world.book.stories(|story| story.became != Became::Committed, 1).is_empty());
 }
 
+/// Each has what the other one wants next. Who has to wait begins anew, which is no attempt.
+#[tokio::test]
+async fn those_that_come_upon_each_other_begin_anew() {
+    let world = World::new();
+    let keys = ["a", "b", "c"];
+    for key in keys {
+        world.put(key, json!(0)).await;
+    }
+    let image = |first: &str, second: &str| {
+        let id = format!("{first}{second}");
+        let spec = spec(&json!({ "id": id, "ways": [id], "predict": true, "retries": 50 }));
+        let nap = "await new Promise((done) => setTimeout(done, 2))";
+        world.image(&format!(
+            "let begun = 0;
+             const made = await transaction({spec}, [async (context) => {{
+                begun++;
+                const one = await kv.get('{first}'); {nap};
+                const other = await kv.get('{second}'); {nap};
+                await kv.put('{first}', one + 1); await kv.put('{second}', other + 1);
+             }}], []);
+             return begun;"
+        ))
+    };
+    let images = [image("a", "b"), image("b", "c"), image("c", "a")];
+    let waited = |story: &Story| story.choices.iter().any(|choice| choice.action == Action::Wait);
+    // At its second key.
+    let anew = |story: &Story| {
+        let key = format!("others are about to use {}", &story.id.as_str()[1..]);
+        let mut reasons = story.forecast.iter().flat_map(|it| &it.forecast.reasons);
+        waited(story) && reasons.any(|(sign, _)| sign.text.ends_with(&key))
+    };
+    let mut rounds = 0;
+    while world.book.stories(anew, 1).is_empty() {
+        assert!(rounds < 1_500, "nobody begins anew: {:?}", world.book.ids());
+        let together = images.iter().map(|image| world.start(image, Limits::default(), None));
+        for finished in futures_util::future::join_all(together).await {
+            assert_eq!(finished.result.as_deref(), Ok("1"), "what it counts is undone with it");
+        }
+        rounds += 1;
+    }
+    for key in keys {
+        assert_eq!(world.get(key).await, json!(2 * rounds), "{key}");
+    }
+    assert!(world.book.stories(|story| story.became != Became::Committed, 1).is_empty());
+}
+
 /// A mirror that was told something else than its original has done something else: that is counted.
 #[tokio::test]
 async fn a_mirror_that_diverges_is_counted() {
