@@ -32,7 +32,7 @@ const WAIT_MAX: Duration = Duration::from_millis(2);
 const WAIT_SHARE: u32 = 10;
 /// What a failure is worth, where nobody says so: as much as so many attempts, and at least this.
 const FAILURE_ATTEMPTS: f64 = 10.0;
-const FAILURE_MS: f64 = 100.0;
+const FAILURE_MS: f64 = 1_000.0;
 /// What another way is worth less than the first one, as a share of a failure.
 const OTHER_WAY: f64 = 0.2;
 /// What more memory is worth.
