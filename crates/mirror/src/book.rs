@@ -34,7 +34,9 @@ pub(crate) const CONFLICT_MS: f64 = 5.0;
 /// An app has few databases.
 const FILES_MAX: usize = 16;
 /// Where fewer ask for something that cannot be undone, there is little to be gained.
-const RARELY: f64 = 0.01;
+const RARELY: f64 = 0.05;
+/// After so many it is known whether they do.
+const SOON: f64 = 10.0;
 /// The share of first attempts with conflicts from which on it is looked who else writes the same.
 const CONTENDED: f64 = 0.02;
 /// The share that is mirrored whatever comes of it.
@@ -397,7 +399,7 @@ impl Book {
             None => {}
         }
         known.note(&story);
-        let kept = (-HALF_LIFE.recip()).exp2();
+        let kept = (-SOON.recip()).exp2();
         known.external = known.external * kept + f64::from(u8::from(external)) * (1.0 - kept);
         if pages.stories.len() == STORIES_MAX {
             pages.stories.pop_front();

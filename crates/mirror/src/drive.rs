@@ -205,8 +205,12 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 }
                 END => self.note_end(&call),
                 _ => {
-                    if let Some((at, ended)) = self.look_ahead(&call).await {
-                        return self.ended(at, ended, None).await.map(Some);
+                    match self.look_ahead(&call).await {
+                        Some(foresight::Turn::Ended(ended)) => {
+                            return self.ended(0, ended, None).await.map(Some);
+                        }
+                        Some(foresight::Turn::Anew) => return self.anew().await.map(Some),
+                        None => {}
                     }
                     if self.give_way(&call).await {
                         return self.anew().await.map(Some);

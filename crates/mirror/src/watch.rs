@@ -42,6 +42,8 @@ const OTHER_FAILS: f64 = 0.05;
 /// What waiting for one other takes at least, and how much longer than expected it may.
 const WAIT_MIN_MS: f64 = 0.5;
 const WAIT_FACTOR: f64 = 4.0;
+/// So often a transaction waits for what others outside of Belay hold.
+const ANEW_MOST: u32 = 3;
 /// From this share of conflicts on, those who use a key go one after another.
 const HOT: f64 = 0.05;
 /// Of one attempt.
@@ -80,6 +82,8 @@ pub(crate) struct Watch<'h> {
     consulted: bool,
     /// What was done about it has changed its attempt.
     altered: bool,
+    /// How often it has begun anew after it had waited for what others hold.
+    anew: u32,
     /// It has come to a call that cannot be undone.
     asked: bool,
     /// Among those that write the same.
@@ -129,6 +133,7 @@ impl<'h> Watch<'h> {
             learned: None,
             consulted: false,
             altered: false,
+            anew: 0,
             asked: false,
             place: None,
             warnings: Vec::new(),
@@ -200,9 +205,9 @@ impl<'h> Watch<'h> {
             return None;
         }
         let busy = Sign::busy(key, others);
-        self.signs = signs.into_iter().chain([busy]).collect();
-        let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &self.signs);
-        self.foresee(forecast.clone(), Duration::ZERO);
+        let signs: Vec<Sign> = signs.into_iter().chain([busy]).collect();
+        let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &signs);
+        self.foresee(forecast.clone(), signs, Duration::ZERO);
         let wait_ms = usual_ms.max(WAIT_MIN_MS) * f64::from(others);
         let options = Options {
             wasted_ms: usual_ms + CONFLICT_MS,
@@ -233,9 +238,14 @@ impl<'h> Watch<'h> {
         self.waited += begun.elapsed();
     }
 
-    fn foresee(&mut self, forecast: Forecast, waited: Duration) {
+    fn foresee(&mut self, forecast: Forecast, signs: Vec<Sign>, waited: Duration) {
+        // What something was done about is what is told.
+        if self.altered {
+            return;
+        }
         let (at_ms, waited_ms) = (millis(self.since.elapsed()), millis(waited));
         self.foreseen = Some(Foreseen { at_ms, waited_ms, forecast });
+        self.signs = signs;
     }
 
     /// The cheapest of what can be done, if that is not to go on.
@@ -375,12 +385,11 @@ impl<'h> Watch<'h> {
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
             adjust: persists(frame, &forecast, time),
             allocate_ms: self.allocated(frame),
+            wait_ms: self.clears(own).filter(|_| !performed && self.anew < ANEW_MOST),
             divert: ways.then_some((OTHER_WAY * failure_ms, OTHER_FAILS)),
-            ..Options::default()
         };
         let main = forecast.reasons.first().map(|(sign, _)| sign.rule.class());
-        self.foresee(forecast.clone(), waited);
-        self.signs = signs;
+        self.foresee(forecast.clone(), signs, waited);
         // Of a service that is left alone, these are the probes.
         let explores = gate != Gate::Shut && rand::random::<f64>() < EXPLORED;
         if gate == Gate::Probe || explores {
@@ -450,14 +459,26 @@ impl<'h> Watch<'h> {
     /// Has more attempts follow, in between which those may end who are in the way.
     fn persist(&self, frame: &mut Frame, adjust: Option<Adjust>, own: &[u64]) {
         let Some(Adjust { retries, .. }) = adjust else { return };
-        let held_ms = self.mirror.iter().flat_map(|(seen, _)| {
-            let seen = seen.lock();
-            foreign(&seen.blockers, own).map(|blocker| blocker.age_ms).max_by(f64::total_cmp)
-        });
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let held_ms = held_ms.fold(0.0, f64::max).clamp(0.0, PAUSE_MOST_MS) as u64;
+        let held_ms = self.clears(own).unwrap_or_default().clamp(0.0, PAUSE_MOST_MS) as u64;
         let pause_ms = self.pause_ms(&frame.spec.id).max(held_ms);
         frame.attempts.persist(retries, pause_ms);
+    }
+
+    /// When those will have ended that hold what its mirror has found to be held, and those that wait for them, as far as anybody
+    /// knows. Milliseconds; nothing where nobody does.
+    fn clears(&self, own: &[u64]) -> Option<f64> {
+        let (seen, _) = self.mirror.as_ref()?;
+        let seen = seen.lock();
+        foreign(&seen.blockers, own).map(Blocker::lasts_ms).max_by(f64::total_cmp)
+    }
+
+    /// It has waited for what others hold, and begins anew.
+    pub(crate) fn has_waited(&mut self, since: Instant) {
+        self.waited += since.elapsed();
+        self.anew += 1;
+        // What they have left is another matter than what it has seen.
+        self.mirror = None;
     }
 
     /// What more memory costs, where the mirror had too little of what its tags allow, and the app allows more.
@@ -601,8 +622,7 @@ fn blocked(blockers: &[Blocker], left: Duration, own: &[u64]) -> Vec<Sign> {
     let mut by_table: BTreeMap<&str, (u32, f64)> = BTreeMap::new();
     for blocker in foreign(blockers, own) {
         let (count, age_ms) = by_table.entry(&blocker.what).or_default();
-        // What goes on for long goes on for as long again, as far as anybody knows.
-        (*count, *age_ms) = (*count + 1, age_ms.max(blocker.age_ms));
+        (*count, *age_ms) = (*count + 1, age_ms.max(blocker.lasts_ms()));
     }
     let signs = by_table.into_iter();
     signs

@@ -8,6 +8,13 @@ use belay_model::{Call, EffectClass};
 use super::{LOCKED_MAX, Open, millis};
 use crate::{Action, Ended, open::Frame, resources::Resources, told};
 
+/// What becomes of an attempt that looked ahead.
+pub(super) enum Turn {
+    Ended(Ended),
+    /// It begins anew, as if it had not begun.
+    Anew,
+}
+
 /// Statements that are longer are not compared.
 const TOUCHED_BYTES_MAX: usize = 1_000;
 
@@ -41,14 +48,22 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         !is_first
     }
 
+    /// Until those will have ended that hold what it is about to write.
+    async fn wait_for_others(&mut self, ms: f64, left: Duration) {
+        let (begun, limit) = (Instant::now(), left / 2);
+        let wait = Duration::try_from_secs_f64(ms / 1e3).unwrap_or(limit).min(limit);
+        self.session.driving.flight.beside(tokio::time::sleep(wait)).await;
+        self.watch.has_waited(begun);
+    }
+
     async fn wait_for_turn(&mut self, limit: Duration) {
         let left = self.session.deadline.saturating_duration_since(Instant::now());
         let turn = self.watch.turn(limit.min(left / 2));
         self.session.driving.flight.beside(turn).await;
     }
 
-    /// Before the first call that cannot be undone: whether the transaction is to end here, as another way is better.
-    pub(super) async fn look_ahead(&mut self, call: &Call) -> Option<(usize, Ended)> {
+    /// Before the first call that cannot be undone: whether the attempt is to end here, as something else is better.
+    pub(super) async fn look_ahead(&mut self, call: &Call) -> Option<Turn> {
         let frame = self.frames.first()?;
         if !frame.spec.predict {
             return None;
@@ -69,7 +84,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         let frame = self.frames.first_mut()?;
         let choice = self.watch.consult(frame, service, (waited, left), (&own, performed))?;
         match choice.action {
-            Action::Divert => Some((0, Ended::Diverted { reasons: self.watch.reasons() })),
+            Action::Divert => Some(Turn::Ended(Ended::Diverted { reasons: self.watch.reasons() })),
             Action::Adjust => {
                 frame.spec.timeout_ms = Some(millis(frame.since.elapsed() + left / 2));
                 let instance = self.session.driving.instance()?;
@@ -82,7 +97,11 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 frame.limit(instance);
                 None
             }
-            Action::GoOn | Action::Wait => None,
+            Action::Wait => {
+                self.wait_for_others(choice.cost_ms, left).await;
+                Some(Turn::Anew)
+            }
+            Action::GoOn => None,
         }
     }
 

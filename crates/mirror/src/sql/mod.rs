@@ -58,7 +58,15 @@ pub(crate) struct Blocker {
     /// The number of the transaction, if it has one.
     pub(crate) number: String,
     pub(crate) age_ms: f64,
+    /// Others that wait for it.
     pub(crate) waiting: f64,
+}
+
+impl Blocker {
+    /// What goes on for long goes on for as long again, as far as anybody knows; and so does each that waits for it.
+    pub(crate) fn lasts_ms(&self) -> f64 {
+        self.age_ms * (1.0 + self.waiting)
+    }
 }
 
 /// The databases of one mirror.
