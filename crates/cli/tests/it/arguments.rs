@@ -27,6 +27,7 @@ fn help_of_every_command() {
         "secret",
         "stats",
         "remove",
+        "tx",
         "dead-letters",
         "doctor",
     ];

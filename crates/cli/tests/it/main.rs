@@ -11,3 +11,4 @@ mod packages;
 mod project;
 mod server;
 mod support;
+mod transactions;
