@@ -458,6 +458,7 @@ mod tests {
             forecast: Some(Foreseen { at_ms: 1.0, waited_ms: 0.5, forecast }),
             choices: vec![Choice { action: Action::Divert, cost_ms: 10.0 }],
             saved_ms: 100.0,
+            earned_ms: 0.0,
             warnings: Vec::new(),
         }
     }
