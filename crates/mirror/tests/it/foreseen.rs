@@ -1,7 +1,7 @@
 //! What is foreseen of transactions, and what is done about it.
 
 use belay_mirror::{Action, Became, Story};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     outside::Server,
@@ -79,6 +79,8 @@ async fn nobody_answers(paying: impl Fn(&str) -> String) {
     let world = World::new();
     let mut server = Server::start().await;
     let code = paying(&server.url);
+    let (_, service) = server.url.split_once("://").unwrap();
+    let service = service.to_owned();
     let (mut held, mut failed) = (Vec::new(), 0);
     for _ in 0..40 {
         let run = world.run(&code);
@@ -90,7 +92,13 @@ async fn nobody_answers(paying: impl Fn(&str) -> String) {
             }
         };
         match finished.result {
-            Ok(result) => assert!(result.starts_with("[\"later\""), "{result}"),
+            Ok(result) => {
+                let told: Value = serde_json::from_str(&result).unwrap();
+                assert_eq!(told[0], json!("later"), "{told}");
+                let names = |reason: &Value| reason.as_str().unwrap().contains(&service);
+                let reasons = told[1].as_array().unwrap();
+                assert!(reasons.iter().any(names), "it is told which service: {told}");
+            }
             // It had called already, so there was no other way any more.
             Err(_) => failed += 1,
         }
