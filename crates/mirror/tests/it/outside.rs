@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::{Router, extract::State, http::HeaderMap, routing::any};
 use belay_host::code;
+use belay_mirror::{External, Verdict};
+use belay_model::{Call, CallId, Outcome};
 use serde_json::json;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -176,4 +178,100 @@ async fn there_is_no_other_way_after_something_was_done() {
     assert_eq!(world.ok(&code("")).await, json!("later"));
     let pays = format!("await http.post('{url}/pay', {{}});");
     assert_eq!(world.ok(&code(&pays)).await, json!(code::TX_FAILED));
+}
+
+/// What was not let out has reached nobody: other ways stay open.
+#[tokio::test]
+async fn there_is_another_way_after_a_request_that_never_left() {
+    let world = World::new();
+    let spec = spec(&json!({ "retries": 0, "retry": ["Error"] }));
+    let code = format!(
+        "return transaction({spec}, [
+            async () => {{ const refused = await http.post('http://10.0.0.1/pay', {{}}).catch((error) => error.code); throw new Error(refused); }},
+            () => context.transaction.reasons,
+         ], []);"
+    );
+    let reasons = world.ok(&code).await;
+    assert_eq!(reasons, json!([format!("Error: {}", code::EGRESS_DENIED)]));
+}
+
+/// The first request is never answered: whether anything was done is not known, so it is the same one to the service.
+#[tokio::test]
+async fn a_request_that_was_not_answered_in_time_is_made_again_under_its_key() {
+    let world = World::new();
+    let mut server = Server::start().await;
+    let spec = spec(&json!({ "ways": ["transfer"] }));
+    let code = format!(
+        "return transaction({spec}, [async () => (await http.post('{}/pay', {{}}, {{ timeoutMs: 500 }})).status], []);",
+        server.url
+    );
+    let run = world.run(&code);
+    tokio::pin!(run);
+    let (mut keys, mut unanswered) = (Vec::new(), None);
+    let finished = loop {
+        tokio::select! {
+            finished = &mut run => break finished,
+            request = server.next() => {
+                keys.push(request.key.clone());
+                match unanswered {
+                    None => unanswered = Some(request),
+                    // It may have been given up meanwhile.
+                    Some(_) => drop(request.answer.send(200)),
+                }
+            }
+        }
+    };
+    assert_eq!(finished.result.as_deref(), Ok("200"));
+    assert!(keys.len() > 1, "{keys:?}");
+    assert!(keys.iter().all(|key| key.as_deref() == Some("r-1-0-0")), "{keys:?}");
+}
+
+fn post(body: &str) -> Call {
+    let (args, body) = (json!({ "method": "POST" }).to_string(), Some(body.into()));
+    Call { id: CallId(1), op: "http.fetch".to_owned(), args, body }
+}
+
+fn perform(ordinal: usize) -> Verdict {
+    Verdict::Perform { ordinal, key: format!("tx-{ordinal}") }
+}
+
+#[test]
+fn a_call_that_was_refused_was_not_made() {
+    let mut external = External::new("tx".to_owned());
+    assert_eq!(external.ask(&post("one")), perform(0));
+    assert!(external.is_performed() && external.is_performed_after(0));
+    external.refused(0);
+    assert!(!external.is_performed() && external.forgotten().is_none());
+    assert_eq!(external.made(), 0);
+    // Nothing was done there, so another one may be.
+    assert_eq!(external.ask(&post("other")), perform(0));
+    external.note(0, &Outcome::json("1"));
+    assert_eq!(external.ask(&post("one")), perform(1));
+    // What was answered was made, and what others came after keeps its place.
+    external.refused(0);
+    assert!(external.is_performed_after(1));
+    external.refused(1);
+    external.refused(0);
+    assert!(external.is_performed_after(0) && !external.is_performed_after(1));
+    external.begin(0);
+    assert_eq!(external.ask(&post("other")), Verdict::Known(Outcome::json("1")));
+}
+
+#[test]
+fn a_call_of_which_nothing_was_heard_is_the_same_one_again() {
+    let mut external = External::new("tx".to_owned());
+    assert_eq!(external.ask(&post("one")), perform(0));
+    external.note(0, &Outcome::error(code::HTTP_TIMEOUT, "late"));
+    assert!(external.is_performed(), "it may have been");
+    for _ in 0..2 {
+        external.begin(0);
+        assert!(external.forgotten().is_some());
+        let repeat = Verdict::Repeat { ordinal: 0, key: "tx-0".to_owned() };
+        assert_eq!(external.ask(&post("one")), repeat);
+    }
+    external.note(0, &Outcome::json("1"));
+    external.begin(0);
+    assert_eq!(external.ask(&post("one")), Verdict::Known(Outcome::json("1")));
+    external.begin(0);
+    assert!(matches!(external.ask(&post("other")), Verdict::Diverged { .. }));
 }
