@@ -1,6 +1,7 @@
 //! Transactions of databases: SQLite and PostgreSQL.
 
 use belay_host::code;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::json;
 
 use crate::{
@@ -76,6 +77,47 @@ async fn a_conflict_is_tried_again_on_a_new_snapshot() {
             "{database}: nothing is lost"
         );
     }
+}
+
+/// Moves money between two accounts, `first` gives it; a first attempt asks the service in between, others before.
+fn crossing(url: &str, [first, second]: [&str; 2], amount: u32) -> String {
+    format!(
+        "return transaction({}, [async () => {{
+            const {{ attempt }} = context.transaction, db = sql.database('ledger');
+            if (attempt > 1) await http.get('{url}');
+            await db.execute(\"UPDATE account SET sum = sum - {amount} WHERE name = '{first}'\");
+            if (attempt === 1) await http.get('{url}');
+            await db.execute(\"UPDATE account SET sum = sum + {amount} WHERE name = '{second}'\");
+            return attempt;
+        }}], []);",
+        spec(&json!({ "ways": ["transfer"] }))
+    )
+}
+
+/// Each holds the row that the other one asks for next. The server ends one of them, which is tried again.
+#[tokio::test]
+async fn a_deadlock_is_tried_again_and_both_commit() {
+    let world = bank().await;
+    let mut server = Server::start().await;
+    let codes = [(["a", "b"], 10), (["b", "a"], 30)]
+        .map(|(order, amount)| crossing(&server.url, order, amount));
+    let mut runs: FuturesUnordered<_> = codes.iter().map(|code| world.ok(code)).collect();
+    let (mut attempts, mut asks) = (Vec::new(), Vec::new());
+    while attempts.len() < 2 {
+        tokio::select! {
+            Some(attempt) = runs.next() => attempts.push(attempt),
+            request = server.next() => asks.push(request),
+        }
+        // They go on when both hold their first row. The one that has to begin again waits until the other one is done.
+        if asks.len() == 2 || !attempts.is_empty() {
+            asks.drain(..).for_each(|request| request.answer(200));
+        }
+    }
+    assert_eq!(attempts, [json!(1), json!(2)]);
+    assert_eq!(sums(&world, "ledger").await, json!([[120], [80]]));
+    let story = world.book.stories(|story| !story.attempts.is_empty(), 2).remove(0);
+    let told = format!("{:?}", story.attempts);
+    assert!(told.contains("Conflict") && told.contains("40P01"), "{told}");
 }
 
 #[tokio::test]
