@@ -99,7 +99,7 @@ pub(crate) fn came_to_its_end(mirror: &Mirrored) -> bool {
 }
 
 /// What its mirror has done; tried again with more time until it has come to an end.
-async fn mirrored(world: &World, gate: &Gate, database: &str, body: &str) -> Mirrored {
+pub(crate) async fn mirrored(world: &World, gate: &Gate, database: &str, body: &str) -> Mirrored {
     let code = asking(gate, database, body);
     for delay_ms in [10, 100, 1_000, 10_000] {
         gate.answers_after(delay_ms);
@@ -209,6 +209,42 @@ async fn what_a_constraint_forbids_is_foreseen() {
     let zero = "await db.execute(\"UPDATE account SET sum = 1 / (sum - 100) WHERE name = 'a'\");";
     let ended = mirrored(&world, &gate, "ledger", zero).await.ended.unwrap_or_default();
     assert!(ended.contains("22012"), "{ended}");
+}
+
+/// Mirrors ask as the role of `readonly_url`, and need nothing beyond SELECT for what their originals write.
+#[tokio::test]
+async fn a_role_that_may_only_select_is_enough() {
+    let world = World::with_reader().await;
+    for text in TABLES {
+        world.sql("ledger", text).await;
+    }
+    world.sql("ledger", "CREATE TABLE secret (id INTEGER PRIMARY KEY)").await;
+    let grant = format!("GRANT SELECT ON account, entry TO {}", world.reader());
+    world.sql("ledger", &grant).await;
+    let before = content(&world, "ledger").await;
+    let gate = Gate::start(&world).await;
+    let body = "await db.execute(\"UPDATE account SET sum = sum - $1 WHERE name = $2\", [30, 'a']);
+        await db.execute(\"INSERT INTO entry VALUES (3, 'b', 1)\");
+        await db.execute('DELETE FROM entry WHERE number = 1');
+        expect(await db.one(\"SELECT sum FROM account WHERE name = 'a'\"), { sum: 70 });
+        expect(await db.query('SELECT number FROM entry ORDER BY number'), [{ number: 2 }, { number: 3 }]);";
+    let mirror = mirrored(&world, &gate, "ledger", body).await;
+    assert_eq!(mirror.ended.as_deref(), Some("done"), "{mirror:#?}");
+    for (text, name) in [
+        ("UPDATE account SET sum = sum - 200 WHERE name = 'a'", "account_sum_check"),
+        ("INSERT INTO entry VALUES (3, 'nobody', 1)", "entry_account_fkey"),
+    ] {
+        let body = format!("await db.execute(\"{text}\");");
+        let mirror = mirrored(&world, &gate, "ledger", &body).await;
+        let ended = mirror.ended.as_deref().unwrap_or_default();
+        assert!(ended.contains(name), "{text}: {mirror:#?}");
+    }
+    // What its original may read, another role may not: that is no finding.
+    let body = "await db.query('SELECT id FROM secret');";
+    let mirror = mirrored(&world, &gate, "ledger", body).await;
+    let what = mirror.unmodelled.as_deref().unwrap_or_default();
+    assert!(what.contains("permission denied"), "it is that role: {mirror:#?}");
+    assert_eq!(content(&world, "ledger").await, before);
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ pub(crate) struct World {
     pub(crate) host: AppHost,
     pub(crate) book: Book,
     dir: TempDir,
-    _database: Option<Database>,
+    database: Option<Database>,
 }
 
 /// Where the server of the tests is, without the name of a database.
@@ -90,6 +90,8 @@ fn server() -> String {
 /// A database of one test on the server, which ends with it.
 struct Database {
     name: String,
+    /// A role that may do nothing but what it is granted.
+    reader: Option<String>,
 }
 
 impl Database {
@@ -97,16 +99,39 @@ impl Database {
         let random: u128 = rand::random();
         let name = format!("belay_{random:032x}");
         administer(&format!("CREATE DATABASE {name}")).await;
-        Self { name }
+        Self { name, reader: None }
+    }
+
+    async fn with_reader() -> Self {
+        let mut database = Self::new().await;
+        let reader = database.reader.insert(format!("{}_reader", database.name));
+        administer(&format!("CREATE ROLE {reader} LOGIN PASSWORD '{reader}'")).await;
+        database
+    }
+
+    /// That of its owner, then that of the reader.
+    fn urls(&self) -> Vec<String> {
+        let (server, name) = (server(), &self.name);
+        let (scheme, rest) = server.split_once("://").unwrap();
+        let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
+        let reader = self.reader.iter();
+        let reader = reader.map(|role| format!("{scheme}://{role}:{role}@{address}/{name}"));
+        [format!("{server}/{name}")].into_iter().chain(reader).collect()
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let drop_database = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let drop_reader = self.reader.iter().map(|role| format!("DROP ROLE IF EXISTS {role}"));
+        let all: Vec<_> = [drop_database].into_iter().chain(drop_reader).collect();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(administer(&drop));
+            runtime.unwrap().block_on(async {
+                for text in all {
+                    administer(&text).await;
+                }
+            });
         });
         thread.join().unwrap();
     }
@@ -114,7 +139,7 @@ impl Drop for Database {
 
 async fn administer(text: &str) {
     let dir = TempDir::new().unwrap();
-    let host = host(&dir, Some("postgres"));
+    let host = host(&dir, &[format!("{}/postgres", server())]);
     let outcome = host.perform(&query("ledger", text)).await;
     assert!(matches!(outcome, Outcome::Ok { .. }), "{outcome:?}");
 }
@@ -123,8 +148,9 @@ fn query(database: &str, text: &str) -> Call {
     call("sql.query", json!({ "database": database, "text": text, "params": [] }))
 }
 
-/// With the databases `main` (SQLite) and, where one is named, `ledger` (PostgreSQL).
-fn host(dir: &TempDir, database: Option<&str>) -> AppHost {
+/// With the databases `main` (SQLite) and, where it is said where that is, `ledger` (PostgreSQL). A second url is that of its
+/// `readonly_url`.
+fn host(dir: &TempDir, urls: &[String]) -> AppHost {
     let options = HostOptions {
         kv_dir: dir.path().join("kv"),
         sql_dir: dir.path().join("sql"),
@@ -134,11 +160,16 @@ fn host(dir: &TempDir, database: Option<&str>) -> AppHost {
     let allow_internal = vec!["127.0.0.1".to_owned()];
     config.egress = EgressPolicy { allow_internal, ..EgressPolicy::default() };
     config.databases.insert("main".parse().unwrap(), DatabaseSpec::Sqlite {});
-    if let Some(name) = database {
-        let spec = serde_json::from_str(r#"{"engine":"postgres","url":"URL"}"#).unwrap();
+    if !urls.is_empty() {
+        let mut spec = json!({ "engine": "postgres", "url": "URL" });
+        if urls.len() > 1 {
+            spec["readonly_url"] = json!("READ");
+        }
+        let spec = serde_json::from_value(spec).unwrap();
         config.databases.insert("ledger".parse().unwrap(), spec);
-        let url = format!("{}/{name}", server());
-        config.secrets = SecretSource::new(move |_| Some(url.clone()));
+        let urls = urls.to_vec();
+        config.secrets =
+            SecretSource::new(move |name| urls.get(usize::from(name == "READ")).cloned());
     }
     AppHost::open(config, &HostShared::open(options).unwrap()).unwrap()
 }
@@ -146,14 +177,28 @@ fn host(dir: &TempDir, database: Option<&str>) -> AppHost {
 impl World {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        Self { host: host(&dir, None), book: Book::default(), dir, _database: None }
+        Self { host: host(&dir, &[]), book: Book::default(), dir, database: None }
     }
 
     /// As [`Self::new`], with a database on the server.
     pub(crate) async fn with_server() -> Self {
-        let (dir, database) = (TempDir::new().unwrap(), Database::new().await);
-        let host = host(&dir, Some(&database.name));
-        Self { host, book: Book::default(), dir, _database: Some(database) }
+        Self::of(Database::new().await)
+    }
+
+    /// As [`Self::with_server`]; mirrors have a role of their own there, [`Self::reader`].
+    pub(crate) async fn with_reader() -> Self {
+        Self::of(Database::with_reader().await)
+    }
+
+    fn of(database: Database) -> Self {
+        let dir = TempDir::new().unwrap();
+        let host = host(&dir, &database.urls());
+        Self { host, book: Book::default(), dir, database: Some(database) }
+    }
+
+    /// The role that may do nothing but what it is granted.
+    pub(crate) fn reader(&self) -> &str {
+        self.database.as_ref().unwrap().reader.as_deref().unwrap()
     }
 
     /// The rows.
