@@ -9,12 +9,12 @@ use std::{
 };
 
 use belay_engine::FunctionImage;
-use belay_mirror::Story;
+use belay_mirror::{Book, Mirrored};
 use belay_model::Limits;
 use serde_json::{Value, json};
 
 use crate::{
-    ahead::{Gate, asking, came_to_its_end},
+    ahead::{Gate, asking, came_to_its_end, mirrored},
     world::World,
 };
 
@@ -22,7 +22,10 @@ use crate::{
 const MIRRORS: usize = 10_000;
 /// Of these, with an operator that is not harmless.
 const HIDDEN: usize = 200;
-const AT_ONCE: usize = 16;
+/// As many as mirrors have connections to each database: all of them are to get to what is hostile.
+const AT_ONCE: usize = 8;
+/// How late the service answers, in milliseconds: at first, and when something is wrong.
+const DELAYS: [u64; 2] = [20, 5_000];
 
 const TABLES: [&str; 13] = [
     "CREATE TABLE account (name TEXT PRIMARY KEY, sum INTEGER NOT NULL CHECK (sum >= 0))",
@@ -132,6 +135,31 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
+/// Everything of the file that a mirror could have changed, and of the kv.
+async fn of_files(world: &World) -> Vec<Value> {
+    let mut all = vec![world.listed().await, world.get("kept").await];
+    for text in [
+        "SELECT * FROM account ORDER BY name",
+        "SELECT * FROM sqlite_schema ORDER BY name",
+        "PRAGMA user_version",
+    ] {
+        all.push(world.sql("main", text).await);
+    }
+    all
+}
+
+async fn hostile_world() -> World {
+    let world = World::with_server().await;
+    for text in TABLES {
+        world.sql("ledger", text).await;
+    }
+    for text in &TABLES[..2] {
+        world.sql("main", text).await;
+    }
+    world.put("kept", json!(1)).await;
+    world
+}
+
 /// Functions of which each does one of these things where it may.
 fn functions(world: &World, gate: &Gate, all: &[(&str, String)]) -> Vec<FunctionImage> {
     let images = all.iter().map(|(database, body)| world.image(&asking(gate, database, body)));
@@ -148,55 +176,119 @@ fn bodies() -> Vec<(&'static str, String)> {
     ledger.chain(main).chain(more).collect()
 }
 
-/// Runs them in turn, so many at a time, until there were `count` mirrors.
-async fn mirror(world: &World, functions: &[FunctionImage], count: usize) {
+/// Mirrors that got to what is hostile, and how many runs that took.
+struct Reached {
+    mirrors: Vec<Mirrored>,
+    runs: usize,
+}
+
+/// Runs them in turn, so many at a time, and each so often that its mirror got to what is hostile `count` times in all.
+async fn mirror(
+    (world, gate): (&World, &Gate),
+    functions: &[FunctionImage],
+    count: usize,
+) -> Reached {
     let turns: Vec<usize> = (0..count).collect();
+    let mut reached = Reached { mirrors: Vec::new(), runs: 0 };
+    let [shortest, longest] = DELAYS;
+    let mut delay_ms = shortest;
     for together in turns.chunks(AT_ONCE) {
-        let runs = together.iter().map(|turn| {
-            let function = &functions[turn % functions.len()];
-            world.start(function, Limits::default(), None)
-        });
-        for finished in futures_util::future::join_all(runs).await {
-            assert_eq!(finished.result.as_deref(), Ok("\"no\""), "the originals do nothing");
-        }
+        let mirrors = loop {
+            gate.answers_after(delay_ms);
+            reached.runs += together.len();
+            let mirrors = run_together(world, functions, together).await;
+            if mirrors.iter().all(got_to_it) {
+                break mirrors;
+            }
+            // They have to come to their end before their originals go on.
+            delay_ms *= 2;
+            assert!(delay_ms < longest, "they do not get to what is hostile: {mirrors:#?}");
+        };
+        delay_ms = (delay_ms * 9 / 10).max(shortest);
+        reached.mirrors.extend(mirrors);
     }
+    reached
+}
+
+/// What the mirrors have done of functions that run at the same time.
+async fn run_together(
+    world: &World,
+    functions: &[FunctionImage],
+    together: &[usize],
+) -> Vec<Mirrored> {
+    let runs = together.iter().map(|turn| {
+        let function = &functions[turn % functions.len()];
+        world.start(function, Limits::default(), None)
+    });
+    for finished in futures_util::future::join_all(runs).await {
+        assert_eq!(finished.result.as_deref(), Ok("\"no\""), "the originals do nothing");
+    }
+    let stories = world.book.stories(|_| true, together.len());
+    stories.iter().map(|story| story.mirror.clone().unwrap()).collect()
+}
+
+/// Whether it has done something beside asking the service, or has stopped at that.
+fn got_to_it(mirror: &Mirrored) -> bool {
+    let does_more = mirror.effects.iter().any(|effect| effect.op != "http.fetch");
+    came_to_its_end(mirror) && (does_more || mirror.unmodelled.is_some())
+}
+
+fn stopped_at<'m>(mirrors: &'m [Mirrored], what: &'m str) -> impl Iterator<Item = &'m Mirrored> {
+    let says = move |text: &String| text.contains(what);
+    mirrors.iter().filter(move |mirror| mirror.unmodelled.as_ref().is_some_and(says))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_hostile_mirrors_change_nothing() {
-    let world = World::with_server().await;
-    for text in TABLES {
-        world.sql("ledger", text).await;
-    }
-    for text in &TABLES[..2] {
-        world.sql("main", text).await;
-    }
-    world.put("kept", json!(1)).await;
+    let mut world = hostile_world().await;
     let gate = Gate::start(&world).await;
-    gate.answers_after(20);
-    let before = (of_server(&world).await, world.sql("main", "SELECT * FROM account").await);
+    let before = (of_server(&world).await, of_files(&world).await);
     let (files_before, asked_before) = (files(world.dir()), gate.asked());
-    mirror(&world, &functions(&world, &gate, &bodies()), MIRRORS - HIDDEN).await;
+    let bodies = bodies();
+    let all = functions(&world, &gate, &bodies);
+    let Reached { mirrors, runs } = mirror((&world, &gate), &all, MIRRORS - HIDDEN).await;
+    assert_eq!(gate.asked() - asked_before, runs, "originals ask once, and mirrors never");
+    // All others were told yes, and went on.
+    let asks = |turn: &usize| bodies[turn % bodies.len()].1.contains("http.");
+    let asking = (0..mirrors.len()).filter(asks).count();
+    assert_eq!(stopped_at(&mirrors, " answers").count(), asking);
+    let (_, known) = world.book.ids().remove(0);
+    assert!(known.counts.mirrored >= runs as u64, "{:?}", known.counts);
 
-    let reached = |story: &Story| came_to_its_end(story.mirror.as_ref().unwrap());
-    let stories = world.book.stories(|_| true, 1_000);
-    let count = stories.iter().filter(|story| reached(story)).count();
-    assert!(count * 5 > stories.len(), "{count} of {} came to what is hostile", stories.len());
-
-    // An operator does not have to be named to be called.
+    // An operator does not have to be named to be called. Nobody has asked yet whether there are such.
     let operator =
         "CREATE OPERATOR !!! (LEFTARG = INTEGER, RIGHTARG = INTEGER, FUNCTION = lock_it)";
-    let relations = of_server(&world).await;
     world.sql("ledger", operator).await;
+    world.book = Book::default();
+    let gate = Gate::start(&world).await;
+    let asked_before = gate.asked();
     let called = [("ledger", "await db.query('SELECT 1 !!! 2');".to_owned())];
-    mirror(&world, &functions(&world, &gate, &called), HIDDEN).await;
-    assert_eq!(of_server(&world).await, relations);
+    let called = functions(&world, &gate, &called);
+    let Reached { mirrors, runs } = mirror((&world, &gate), &called, HIDDEN).await;
+    assert_eq!(stopped_at(&mirrors, "operators").count(), HIDDEN, "{:?}", mirrors[0]);
+    assert_eq!(gate.asked() - asked_before, runs);
 
-    let after = (of_server(&world).await, world.sql("main", "SELECT * FROM account").await);
-    assert_eq!(after, before);
-    assert_eq!((world.get("kept").await, world.get("n").await), (json!(1), Value::Null));
+    assert_eq!((of_server(&world).await, of_files(&world).await), before);
+    assert_eq!(world.get("n").await, Value::Null);
     assert_eq!(files(world.dir()), files_before);
-    assert_eq!(gate.asked() - asked_before, MIRRORS, "originals ask once, and mirrors never");
-    let (_, known) = world.book.ids().remove(0);
-    assert!(known.counts.mirrored >= MIRRORS as u64, "{:?}", known.counts);
+}
+
+/// PostgreSQL takes messages from transactions that only read, too.
+#[tokio::test]
+async fn a_mirror_does_not_get_to_send_messages() {
+    let world = hostile_world().await;
+    let gate = Gate::start(&world).await;
+    for (text, what) in [
+        ("SELECT pg_notify('shout', 'x')", "pg_notify"),
+        ("SELECT \"pg_notify\"('shout', name) FROM account", "pg_notify"),
+        ("SELECT * FROM shouting", "shouting"),
+        ("NOTIFY shout, 'x'", ""),
+    ] {
+        let body = format!("await db.query({});", Value::from(text));
+        let mirror = mirrored(&world, &gate, "ledger", &body).await;
+        let stopped = mirror.unmodelled.as_ref().is_some_and(|it| it.contains(what));
+        assert!(stopped, "{text}: {mirror:#?}");
+        let asked = mirror.effects.iter().any(|effect| effect.op == "sql.query");
+        assert!(!asked, "{text}: {mirror:#?}");
+    }
 }

@@ -279,6 +279,14 @@ impl World {
         }
     }
 
+    /// All that is in the kv, with its revisions.
+    pub(crate) async fn listed(&self) -> Value {
+        match self.host.perform(&call("kv.list", json!({}))).await {
+            Outcome::Ok { value, .. } => serde_json::from_str(&value).unwrap(),
+            Outcome::Err(error) => panic!("{error}"),
+        }
+    }
+
     pub(crate) async fn put(&self, key: &str, value: Value) {
         let call = call("kv.put", json!({ "key": key, "json": value }));
         assert!(matches!(self.host.perform(&call).await, Outcome::Ok { .. }));
