@@ -1,6 +1,7 @@
 //! What a transaction reads and writes: the kv, and databases.
 //!
-//! Invariants: at most one of them is written. What was only read is found to be unchanged before what was written is
+//! Invariants: at most one of them is written: the words of a statement tell, and where there are several, the databases
+//! are asked before anything is committed. What was only read is found to be unchanged before what was written is
 //! committed, as far as its own isolation goes.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -10,6 +11,8 @@ use belay_model::{Call, EffectClass, EffectError, Isolation, Outcome};
 
 /// A commit of which nothing was heard for so long may or may not have been made.
 const COMMIT_WAIT: Duration = Duration::from_secs(30);
+
+const KV: &str = "the kv";
 
 /// Those of one transaction; nothing is opened before it is used.
 pub(crate) struct Resources<'h> {
@@ -74,10 +77,7 @@ impl<'h> Resources<'h> {
             true => Some(self.host.database_of(call)?.0.to_string()),
             false => None,
         };
-        let name = match &database {
-            Some(database) => format!("the database {database}"),
-            None => "the kv".to_owned(),
-        };
+        let name = database.as_deref().map_or_else(|| KV.to_owned(), named);
         if let Some(first) = self.written.as_ref().filter(|first| writes && **first != name) {
             return Err(second(first, &name));
         }
@@ -162,18 +162,19 @@ impl<'h> Resources<'h> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// What was only read first.
+    /// What was only read first. Where this is refused, nothing was committed.
     pub(crate) async fn commit(&mut self) -> Result<(), NotCommitted> {
-        let kv_writes = self.kv.as_ref().is_some_and(KvTransaction::has_written);
+        let written = self.find_written().await?;
         let (kv, sql) = (self.kv.take(), std::mem::take(&mut self.sql));
         let conflict = self.conflict.take();
-        let (written, read): (Vec<_>, Vec<_>) =
-            sql.into_values().partition(|open| self.written.is_none() || open.has_written());
-        let (kv_last, kv_first) = if kv_writes { (kv, None) } else { (None, kv) };
+        let is_written = |name: &str| written.as_deref() == Some(name);
+        let (kv_last, kv_first) = if is_written(KV) { (kv, None) } else { (None, kv) };
+        let (last, first): (Vec<_>, Vec<_>) =
+            sql.into_values().partition(|open| is_written(&named(open.database())));
         if let Some(kv) = kv_first {
             kv.commit().await.map_err(NotCommitted::Refused)?;
         }
-        for open in read.into_iter().chain(written) {
+        for open in first.into_iter().chain(last) {
             commit(open, conflict.as_ref()).await?;
         }
         if let Some(kv) = kv_last {
@@ -181,16 +182,56 @@ impl<'h> Resources<'h> {
         }
         Ok(())
     }
+
+    /// Which of them is written. Where there are several, the databases that have only read by their statements are asked,
+    /// as a function that is defined in one may have written.
+    async fn find_written(&mut self) -> Result<Option<String>, NotCommitted> {
+        let mut written = self.written.clone();
+        if self.sql.len() + usize::from(self.kv.is_some()) < 2 {
+            return Ok(written);
+        }
+        for (database, open) in &mut self.sql {
+            let name = named(database);
+            if written.as_ref() == Some(&name) || !has_changed(open, self.conflict.as_ref()).await?
+            {
+                continue;
+            }
+            match &written {
+                Some(first) => return Err(NotCommitted::Refused(second(first, &name))),
+                None => written = Some(name),
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// For people.
+fn named(database: &str) -> String {
+    format!("the database {database}")
+}
+
+async fn has_changed(
+    open: &mut SqlTransaction,
+    conflict: Option<&String>,
+) -> Result<bool, NotCommitted> {
+    let asked = tokio::time::timeout(COMMIT_WAIT, open.has_changed()).await;
+    let asked = asked.unwrap_or_else(|_| Err(lost(open.database())));
+    asked.map_err(|error| not_committed(error, conflict))
+}
+
+/// After a statement that was refused for others, whatever else is refused is a conflict.
+fn not_committed(error: EffectError, conflict: Option<&String>) -> NotCommitted {
+    match conflict {
+        Some(conflict) => NotCommitted::Conflict(conflict.clone()),
+        None => NotCommitted::Refused(error),
+    }
 }
 
 async fn commit(open: SqlTransaction, conflict: Option<&String>) -> Result<(), NotCommitted> {
     let database = open.database().to_owned();
     match tokio::time::timeout(COMMIT_WAIT, open.commit()).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(CommitError::NotCommitted(error))) => Err(match conflict {
-            Some(conflict) => NotCommitted::Conflict(conflict.clone()),
-            None => NotCommitted::Refused(error),
-        }),
+        Ok(Err(CommitError::NotCommitted(error))) => Err(not_committed(error, conflict)),
         Ok(Err(CommitError::Unknown(error))) => Err(NotCommitted::Unknown(error)),
         Err(_) => Err(NotCommitted::Unknown(EffectError {
             code: code::TX_UNKNOWN.to_owned(),

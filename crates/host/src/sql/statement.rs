@@ -5,7 +5,8 @@
 //! goes by all words, in one pass: no grammar of either engine has to be known, no text takes long or much memory.
 //!
 //! Invariant: what is not known to change nothing counts as a write; a word within a text may make one of it. Only a
-//! function that somebody has defined in the database is taken for one that reads.
+//! function that somebody has defined in the database is taken for one that reads; a transaction of several resources asks
+//! the server before it commits.
 
 use belay_model::EffectError;
 

@@ -123,6 +123,15 @@ impl SqlTransaction {
         }
     }
 
+    /// Whether a table would be changed by its commit, as the database says: a function that somebody has defined there may
+    /// have changed one in a statement that looks as if it only read. SQLite has none such, and is not asked.
+    pub async fn has_changed(&mut self) -> Result<bool, EffectError> {
+        match &mut self.engine {
+            Engine::Sqlite(_) => Ok(false),
+            Engine::Postgres(transaction) => transaction.has_changed().await,
+        }
+    }
+
     pub async fn savepoint(&mut self, name: u32) -> Result<(), EffectError> {
         self.point("SAVEPOINT", name).await
     }

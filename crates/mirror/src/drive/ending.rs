@@ -9,7 +9,7 @@ use std::{
 
 use belay_engine::Seed;
 use belay_host::{
-    Landed, Runner, Stepped,
+    Landed, Runner, Stepped, code,
     transaction::{self, How},
 };
 use belay_model::{CallId, Category, Failure, Outcome};
@@ -21,6 +21,15 @@ use crate::{
     resources::{NotCommitted, Resources},
     told,
 };
+
+/// The call by which the code of one says that it has come to its end.
+pub(super) struct Closing {
+    id: CallId,
+    /// Whether it has thrown something, which can be thrown on.
+    threw: bool,
+    /// What its failure is called, where that says more than that it has failed.
+    code: Option<&'static str>,
+}
 
 impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     /// The time of the invocation is over.
@@ -37,6 +46,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     pub(super) async fn end(&mut self, end: End) -> Next {
         let top = self.frames.len() - 1;
         let committed = (end.id, Outcome::json(transaction::committed()));
+        let mut closing = Closing { id: end.id, threw: false, code: None };
         let (at, ended) = match end.how {
             How::Done => match self.external.forgotten() {
                 Some(was) => (top, Ended::Diverged { was, now: "nothing more".to_owned() }),
@@ -55,7 +65,11 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                         self.became(Became::Committed);
                         return Ok(self.close(committed));
                     }
-                    Err(NotCommitted::Refused(error)) => (top, told::refused(&error)),
+                    Err(NotCommitted::Refused(error)) => {
+                        let second = error.code == code::TX_SECOND_RESOURCE;
+                        closing.code = second.then_some(code::TX_SECOND_RESOURCE);
+                        (top, told::refused(&error))
+                    }
                     Err(NotCommitted::Conflict(what)) => (top, Ended::Conflict { what }),
                     Err(NotCommitted::Unknown(error)) => {
                         self.became(Became::Unknown);
@@ -70,12 +84,13 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 (top, Ended::Unmet { criterion })
             }
             How::Failed => {
+                closing.threw = true;
                 let ended = end.ended.unwrap_or_else(told::unreadable);
                 // The snapshot that it reads from was taken by the outermost one.
                 (if matches!(ended, Ended::Conflict { .. }) { 0 } else { top }, ended)
             }
         };
-        self.ended(at, ended, Some(end.id)).await
+        self.ended(at, ended, Some(closing)).await
     }
 
     /// Who writes an SQLite file keeps all others out of it.
@@ -114,7 +129,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     }
 
     /// An attempt of the transaction `at` has ended without a commit. `end`: the call that says so, if its code has.
-    pub(super) async fn ended(&mut self, at: usize, ended: Ended, end: Option<CallId>) -> Next {
+    pub(super) async fn ended(&mut self, at: usize, ended: Ended, end: Option<Closing>) -> Next {
         let top = self.frames.len() - 1;
         let left = self.session.deadline.saturating_duration_since(Instant::now());
         let keys = self.glimpse(Resources::keys);
@@ -168,18 +183,19 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     }
 
     /// The transaction `at` has failed for good. Where its code has come to its end, it goes on from there.
-    pub(super) async fn give_up(&mut self, at: usize, why: GaveUp, end: Option<CallId>) -> Next {
+    pub(super) async fn give_up(&mut self, at: usize, why: GaveUp, end: Option<Closing>) -> Next {
         let frame = &self.frames[at];
-        let failed = told::failed(&frame.spec, frame.attempts.history(), why);
+        let mut failed = told::failed(&frame.spec, frame.attempts.history(), why);
         let answer = match end {
-            Some(id) => {
+            Some(Closing { id, threw, code }) => {
+                failed.code = code.unwrap_or(failed.code);
                 let resources = Arc::clone(&self.resources);
                 let undoing = async { resources.lock().await.go_back(&frame.savepoint).await };
                 let undone = self.session.driving.flight.beside(undoing).await;
                 if let Err(error) = undone.map_err(|error| told::refused(&error)) {
                     return Box::pin(self.ended(0, error, None)).await;
                 }
-                let once = why == GaveUp::Final && frame.attempts.history().len() == 1;
+                let once = threw && why == GaveUp::Final && frame.attempts.history().len() == 1;
                 let answer =
                     if once { transaction::thrown() } else { transaction::failed(&failed) };
                 (id, Outcome::json(answer))

@@ -179,6 +179,89 @@ async fn one_resource_is_written() {
     }
 }
 
+/// Runs a transaction, and gives the code and the message with which it has failed.
+async fn refused(world: &World, body: &str) -> (String, String) {
+    let code = format!(
+        "try {{ await transaction({}, [async () => {{ {body} }}], []); }} catch (error) {{ return [error.code, error.message]; }}",
+        spec(&json!({ "ways": ["both"] }))
+    );
+    let told = world.ok(&code).await;
+    let text = |at: usize| told[at].as_str().unwrap_or_default().to_owned();
+    (text(0), text(1))
+}
+
+/// Their statements look as if they only read, so only the server knows.
+#[tokio::test]
+async fn what_a_function_of_the_database_writes_counts() {
+    let world = bank().await;
+    for text in [
+        "CREATE SEQUENCE numbers",
+        "CREATE FUNCTION take(amount int) RETURNS int LANGUAGE sql AS \
+         'UPDATE account SET sum = sum - amount WHERE name = ''a'' RETURNING sum'",
+        "CREATE FUNCTION look() RETURNS int LANGUAGE sql AS 'SELECT sum FROM account WHERE name = ''a'' FOR UPDATE'",
+        "CREATE FUNCTION number() RETURNS bigint LANGUAGE sql AS 'SELECT nextval(''numbers'')'",
+    ] {
+        world.sql("ledger", text).await;
+    }
+    let take = "await sql.database('ledger').query('SELECT take(10) AS left');";
+    let put = "await kv.put('n', 1);";
+    let main = "await sql.database('main').execute(\"UPDATE account SET sum = 0\");";
+    for (body, other) in [
+        (format!("{take} {put}"), "the kv"),
+        (format!("{put} {take}"), "the kv"),
+        (format!("{take} {main}"), "the database main"),
+    ] {
+        let (code, message) = refused(&world, &body).await;
+        assert_eq!(code, code::TX_SECOND_RESOURCE, "{body}: {message}");
+        assert!(message.contains("the database ledger") && message.contains(other), "{message}");
+    }
+    assert_eq!(world.get("n").await, json!(null));
+    for database in BOTH {
+        assert_eq!(sums(&world, database).await, json!([[100], [100]]), "{database}");
+    }
+    let run = async |body: &str| {
+        let spec = spec(&json!({ "ways": ["one"] }));
+        world
+            .ok(&format!("await transaction({spec}, [async () => {{ {body} }}], []); return 0;"))
+            .await
+    };
+    // Alone, or beside what is only read, it is the one that is written.
+    run(take).await;
+    run(&format!("await kv.get('n'); await sql.database('main').query('SELECT 1 AS one'); {take}"))
+        .await;
+    assert_eq!(sums(&world, "ledger").await, json!([[80], [100]]));
+    // What writes no table, and what was undone, is in nobody's way.
+    let inner = |body: &str| {
+        let spec = spec(&json!({ "id": "inner", "ways": ["inner"] }));
+        format!(
+            "try {{ await transaction({spec}, [async () => {{ {body} throw new Error('no'); }}], []); }} catch {{}}"
+        )
+    };
+    let read = "await sql.database('ledger').query('SELECT look() AS a, number() AS n');";
+    run(&format!("{read} {} {put}", inner(take))).await;
+    assert_eq!(
+        (world.get("n").await, sums(&world, "ledger").await),
+        (json!(1), json!([[80], [100]]))
+    );
+}
+
+/// A constraint that is looked at only then. Its code has thrown nothing that could be thrown on.
+#[tokio::test]
+async fn what_is_refused_at_the_commit_is_a_failure_of_the_transaction() {
+    let world = bank().await;
+    world
+        .sql(
+            "ledger",
+            "CREATE TABLE entry (name TEXT REFERENCES account DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .await;
+    let insert = "await sql.database('ledger').execute(\"INSERT INTO entry VALUES ('nobody')\");";
+    let (code, message) = refused(&world, insert).await;
+    assert_eq!(code, code::TX_FAILED, "{message}");
+    assert!(message.contains("after 1 attempt") && message.contains("entry"), "{message}");
+    assert_eq!(world.sql("ledger", "SELECT * FROM entry").await, json!([]));
+}
+
 /// An attempt that is given up in the middle of a statement holds no lock any more, and the next one begins anew.
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_undone() {

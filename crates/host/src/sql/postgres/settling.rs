@@ -1,4 +1,4 @@
-//! What became of a transaction whose COMMIT was not answered.
+//! What became of a transaction whose COMMIT was not answered, and what one has done before that, by what the server says.
 //!
 //! The server knows by its number, and tells on another connection. While it says *in progress*, the old connection's
 //! process has not come to its end, and is asked to: what it has not committed by then is rolled back.
@@ -36,6 +36,22 @@ pub(super) async fn assigned(client: &Client) -> Result<Option<Identity>, Unread
     let text = "SELECT pg_current_xact_id_if_assigned()::text, pg_backend_pid()";
     let row = row(client, text).await?;
     Ok(read(&row))
+}
+
+/// Whether the transaction has changed a table, by what it has locked: what is undone to a savepoint holds no lock any
+/// more, unlike the number, which stays, and which a sequence or a lock on a row gives as well. Sequences are never
+/// undone, so they are no part of a transaction; temporary tables are nobody else's.
+pub(super) async fn has_changed(client: &Client) -> Result<bool, Error> {
+    let text = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL AND EXISTS (
+            SELECT FROM pg_catalog.pg_locks held LEFT JOIN pg_catalog.pg_class class ON class.oid = held.relation
+            WHERE held.pid = pg_backend_pid() AND held.locktype = 'relation'
+              AND held.mode NOT IN ('AccessShareLock', 'RowShareLock', 'SIReadLock')
+              AND class.relkind IS DISTINCT FROM 'S' AND class.relpersistence IS DISTINCT FROM 't')";
+    let messages = client.simple_query(text).await?;
+    Ok(messages.iter().any(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
+        _ => false,
+    }))
 }
 
 /// The server has not said it.

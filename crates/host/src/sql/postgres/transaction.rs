@@ -198,6 +198,23 @@ impl PostgresTransaction {
         done.map_err(|failed| failed.told())
     }
 
+    /// Whether the server says that it has changed a table, whatever its statements look like.
+    pub(in super::super) async fn has_changed(&mut self) -> Result<bool, EffectError> {
+        if self.read_only {
+            return Ok(false);
+        }
+        if self.failed {
+            return Err(error::failed_before());
+        }
+        let connection = self.connection.take().ok_or_else(error::ended)?;
+        let busy = connection.busy();
+        let asked = settling::has_changed(&connection.client).await;
+        busy.done();
+        let asked = asked.map_err(Failed::Theirs);
+        self.put_back(connection, asked.as_ref().err());
+        asked.map_err(|failed| failed.told())
+    }
+
     pub(in super::super) async fn commit(mut self) -> Result<(), CommitError> {
         if self.beginning.is_some() {
             self.rollback().await;
