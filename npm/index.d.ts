@@ -233,8 +233,9 @@ export interface TransactionTurn {
 }
 
 /**
- * The final failure of a transaction: a {@link BelayError} named `TransactionError`, of code `TX_FAILED`, `TX_UNKNOWN` or
- * `DIVERGED_AFTER_EXTERNAL`. Its `cause` is what the last attempt threw.
+ * The final failure of a transaction: a {@link BelayError} named `TransactionError`, of code `TX_FAILED`, `TX_UNKNOWN`,
+ * `TX_SECOND_RESOURCE` (at its end, where only a database knows that it was written) or `DIVERGED_AFTER_EXTERNAL`. Its `cause`
+ * is what the last attempt threw, if it threw something.
  */
 export interface TransactionError extends BelayError {
   readonly name: "TransactionError";

@@ -45,6 +45,15 @@ pub(crate) enum NotCommitted {
     Unknown(EffectError),
 }
 
+impl From<CommitError> for NotCommitted {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::NotCommitted(error) => Self::Refused(error),
+            CommitError::Unknown(error) => Self::Unknown(error),
+        }
+    }
+}
+
 impl<'h> Resources<'h> {
     pub(crate) fn new(host: &'h AppHost, isolation: Option<Isolation>) -> Self {
         Self {
@@ -172,13 +181,13 @@ impl<'h> Resources<'h> {
         let (last, first): (Vec<_>, Vec<_>) =
             sql.into_values().partition(|open| is_written(&named(open.database())));
         if let Some(kv) = kv_first {
-            kv.commit().await.map_err(NotCommitted::Refused)?;
+            kv.commit().await?;
         }
         for open in first.into_iter().chain(last) {
             commit(open, conflict.as_ref()).await?;
         }
         if let Some(kv) = kv_last {
-            kv.commit().await.map_err(NotCommitted::Refused)?;
+            kv.commit().await?;
         }
         Ok(())
     }

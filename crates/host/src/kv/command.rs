@@ -180,6 +180,9 @@ pub(crate) enum KvError {
     Io(#[source] Arc<std::io::Error>),
     #[error("the server is shutting down")]
     Closed,
+    /// A write may have been made or not, and the file cannot tell.
+    #[error("{0}; whether it was written is not known")]
+    Unknown(#[source] Box<KvError>),
 }
 
 impl From<rusqlite::Error> for KvError {
@@ -206,9 +209,12 @@ impl KvError {
             Self::TooLarge { .. } => code::KV_VALUE_TOO_LARGE,
             Self::Conflict { .. } | Self::ListConflict { .. } => code::CONFLICT,
             Self::Full { .. } => code::KV_FULL,
-            Self::Newer { .. } | Self::Foreign | Self::Sqlite(_) | Self::Io(_) | Self::Closed => {
-                code::KV_UNAVAILABLE
-            }
+            Self::Newer { .. }
+            | Self::Foreign
+            | Self::Sqlite(_)
+            | Self::Io(_)
+            | Self::Closed
+            | Self::Unknown(_) => code::KV_UNAVAILABLE,
         }
     }
 }

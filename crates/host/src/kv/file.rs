@@ -1,7 +1,8 @@
 //! One kv file, open: a SQLite database with one table of entries. Its format is in `docs/formats/kv.md`.
 //!
 //! Invariants: `meta` always agrees with `entry` (both change in one transaction); a command that fails with an
-//! error of its own has changed nothing; a revision is given out once.
+//! error of its own has changed nothing; a revision is given out once. So the newest revision tells what became of a
+//! transaction whose COMMIT has failed, which may be in the file or not.
 
 use std::{path::Path, time::Duration};
 
@@ -48,6 +49,25 @@ pub(crate) struct KvFile {
     meta: Meta,
 }
 
+/// Answers to commands, one for each.
+pub(crate) type Answers = Vec<Result<Reply, KvError>>;
+
+/// Why commands were not carried out.
+pub(crate) enum Broken {
+    /// None of the writes is made.
+    Undone(KvError),
+    /// COMMIT itself has failed: only the file can tell, opened anew.
+    Doubtful(Doubt),
+}
+
+/// A transaction that is in the file or is not.
+pub(crate) struct Doubt {
+    error: KvError,
+    before: Meta,
+    after: Meta,
+    answers: Answers,
+}
+
 /// The row of `meta`, kept in memory; written once per transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Meta {
@@ -71,13 +91,10 @@ impl KvFile {
     }
 
     /// Carries out commands, all writes of them in one transaction, and returns an answer for each. When this
-    /// fails as a whole, none of the writes is made.
-    pub(crate) fn run(
-        &mut self,
-        commands: &[(&Command, u64)],
-    ) -> Result<Vec<Result<Reply, KvError>>, KvError> {
+    /// fails as a whole, the file is of no use any more.
+    pub(crate) fn run(&mut self, commands: &[(&Command, u64)]) -> Result<Answers, Broken> {
         if !commands.iter().any(|(command, _)| command.writes()) {
-            return self.execute_all(commands);
+            return self.execute_all(commands).map_err(Broken::Undone);
         }
         let before = self.meta;
         let done = self.transaction(commands);
@@ -89,28 +106,41 @@ impl KvFile {
         done
     }
 
-    fn transaction(
-        &mut self,
-        commands: &[(&Command, u64)],
-    ) -> Result<Vec<Result<Reply, KvError>>, KvError> {
+    fn transaction(&mut self, commands: &[(&Command, u64)]) -> Result<Answers, Broken> {
         let before = self.meta;
+        let answers = self.prepare(commands, before).map_err(Broken::Undone)?;
+        match self.execute("COMMIT") {
+            Ok(()) => Ok(answers),
+            Err(error) if self.meta == before => Err(Broken::Undone(error)),
+            Err(error) => Err(Broken::Doubtful(Doubt { error, before, after: self.meta, answers })),
+        }
+    }
+
+    /// All of a transaction but its COMMIT.
+    fn prepare(&mut self, commands: &[(&Command, u64)], before: Meta) -> Result<Answers, KvError> {
         self.execute("BEGIN IMMEDIATE")?;
         let answers = self.execute_all(commands)?;
         if self.meta != before {
             self.store_meta()?;
         }
-        self.execute("COMMIT")?;
         Ok(answers)
+    }
+
+    /// What became of a transaction, by this file, which was opened after the one that had it was closed. Nobody else may
+    /// have written in between.
+    pub(crate) fn settle(&self, doubt: Doubt) -> Result<Answers, KvError> {
+        match self.meta {
+            meta if meta == doubt.after => Ok(doubt.answers),
+            meta if meta == doubt.before => Err(doubt.error),
+            _ => Err(doubt.unknown()),
+        }
     }
 
     fn execute(&self, statement: &str) -> Result<(), KvError> {
         Ok(self.connection.prepare_cached(statement)?.execute([]).map(drop)?)
     }
 
-    fn execute_all(
-        &mut self,
-        commands: &[(&Command, u64)],
-    ) -> Result<Vec<Result<Reply, KvError>>, KvError> {
+    fn execute_all(&mut self, commands: &[(&Command, u64)]) -> Result<Answers, KvError> {
         let answers = commands.iter().map(|(command, quota_bytes)| {
             match self.answer(command, *quota_bytes) {
                 Err(error) if error.is_fatal() => Err(error),
@@ -259,6 +289,13 @@ impl KvFile {
             self.connection.prepare_cached("UPDATE meta SET revision = ?1, bytes = ?2")?;
         let values = params![signed(self.meta.revision), signed(self.meta.bytes)];
         Ok(statement.execute(values).map(drop)?)
+    }
+}
+
+impl Doubt {
+    /// Where the file cannot tell either.
+    pub(crate) fn unknown(self) -> KvError {
+        KvError::Unknown(Box::new(self.error))
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Invariants: files stay open only as a cache: at most [`OPEN_MAX`] of them, none idle for longer than
 //! [`IDLE`]. A command whose caller is gone before its turn is skipped. Dropping the pool carries out what is
-//! queued, then closes every file.
+//! queued, then closes every file. Of a transaction whose COMMIT fails, the file is asked before anybody is answered.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     command::{Command, KvError, Reply},
-    file::KvFile,
+    file::{Answers, Broken, Doubt, KvFile},
 };
 
 const THREADS: usize = 2;
@@ -97,8 +97,13 @@ impl Pool {
         room: Option<OwnedSemaphorePermit>,
     ) -> Result<Reply, KvError> {
         let (reply, answer) = oneshot::channel();
+        let writes = command.writes();
         self.line.push(path, Job { command, quota_bytes, reply, _room: room });
-        answer.await.unwrap_or(Err(KvError::Closed))
+        // Only a thread that panics drops it, and nobody knows how far it got.
+        answer.await.unwrap_or_else(|_| match writes {
+            true => Err(KvError::Unknown(Box::new(KvError::Closed))),
+            false => Err(KvError::Closed),
+        })
     }
 }
 
@@ -232,12 +237,28 @@ fn run(path: &Path, file: Option<KvFile>, jobs: Vec<Job>) -> Option<KvFile> {
         Err(error) => return fail(path, jobs, &error),
     };
     let commands: Vec<_> = jobs.iter().map(|job| (&job.command, job.quota_bytes)).collect();
-    match file.run(&commands) {
-        Ok(answers) => {
+    let done = match file.run(&commands) {
+        Ok(answers) => Ok((answers, file)),
+        Err(Broken::Undone(error)) => Err(error),
+        Err(Broken::Doubtful(doubt)) => {
+            drop(file);
+            settle(path, doubt)
+        }
+    };
+    match done {
+        Ok((answers, file)) => {
             jobs.into_iter().zip(answers).for_each(|(job, reply)| answer(job, reply));
             Some(file)
         }
         Err(error) => fail(path, jobs, &error),
+    }
+}
+
+/// Asks the file what became of a transaction. What it has is answered as if nothing had happened.
+fn settle(path: &Path, doubt: Doubt) -> Result<(Answers, KvFile), KvError> {
+    match KvFile::open(path) {
+        Ok(file) => file.settle(doubt).map(|answers| (answers, file)),
+        Err(_) => Err(doubt.unknown()),
     }
 }
 

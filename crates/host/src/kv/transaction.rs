@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use belay_model::{Call, EffectError, Outcome};
+use belay_model::{Call, Outcome};
 
 use super::{
     Command, Commit, Kv, KvError, Range, Reply, Revision, Value, Write,
     command::{COMMIT_BYTES_MAX, COMMIT_ITEMS_MAX, Key},
 };
+use crate::CommitError;
 
 /// Larger than any revision of a file, and exact as a JavaScript number.
 const OWN_REVISIONS: u64 = 1 << 52;
@@ -154,7 +155,7 @@ impl KvTransaction {
     }
 
     /// Makes the writes, if what was read is still so. Else it is `CONFLICT`, and nothing was written.
-    pub async fn commit(self) -> Result<(), EffectError> {
+    pub async fn commit(self) -> Result<(), CommitError> {
         // One read has seen one moment, whatever came after it.
         if self.written.is_empty() && self.seen.len() + self.listed.len() <= 1 {
             return Ok(());
@@ -162,7 +163,11 @@ impl KvTransaction {
         let checks = self.seen.into_values().collect();
         let writes = self.written.into_values().map(|(_, write)| write).collect();
         let commit = Commit { checks, writes, lists: self.listed };
-        self.kv.run(Command::Commit(commit)).await.map(drop).map_err(EffectError::from)
+        match self.kv.run(Command::Commit(commit)).await {
+            Ok(_) => Ok(()),
+            Err(error @ KvError::Unknown(_)) => Err(CommitError::Unknown(error.into())),
+            Err(error) => Err(CommitError::NotCommitted(error.into())),
+        }
     }
 }
 

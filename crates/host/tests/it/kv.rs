@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use belay_host::code;
+use belay_host::{CommitError, code};
 use belay_model::Outcome;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -218,6 +218,47 @@ async fn many_apps_share_few_threads_and_files() {
     });
     // Database, log and index of each open file; one in the hands of each thread, one on its way out.
     assert!(held.count() <= 3 * (64 + 4));
+}
+
+/// COMMIT is refused by a constraint that a person has added, who has also made the file say what it would if the commit
+/// had got into it, or not, or something else had.
+async fn committed_in_doubt(newest: u64) -> (World, Result<(), CommitError>) {
+    let world = World::new();
+    let put = |value: u32| call("kv.put", json!({ "key": "a", "json": value }));
+    assert_eq!(ok(&world.host, put(1)).await.value["revision"], json!(1));
+    let path = world.dir.path().join("kv").join("shop.sqlite");
+    let person = rusqlite::Connection::open(path).unwrap();
+    let refusing = "
+        CREATE TABLE parent (id INTEGER PRIMARY KEY);
+        CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER refusing AFTER UPDATE ON meta BEGIN INSERT INTO child VALUES (1); END;";
+    let says = format!("UPDATE meta SET revision = {newest}; {refusing}");
+    person.execute_batch(&says).unwrap();
+    let mut transaction = world.host.begin_kv();
+    assert!(matches!(transaction.perform(&put(2)).await, Outcome::Ok { .. }));
+    let done = transaction.commit().await;
+    person.execute_batch("DROP TRIGGER refusing").unwrap();
+    (world, done)
+}
+
+#[tokio::test]
+async fn of_a_commit_that_fails_the_file_tells_what_became() {
+    for newest in [1, 2, 7] {
+        let (world, done) = committed_in_doubt(newest).await;
+        match (newest, &done) {
+            (1, Err(CommitError::NotCommitted(error))) => {
+                assert_eq!(error.code, code::KV_UNAVAILABLE, "{error}");
+            }
+            (2, Ok(())) => {}
+            (7, Err(CommitError::Unknown(error))) => {
+                assert_eq!(error.code, code::KV_UNAVAILABLE, "{error}");
+                assert!(error.message.contains("is not known"), "{error}");
+            }
+            _ => panic!("{newest}: {done:?}"),
+        }
+        let next = world.ok("kv.put", json!({ "key": "a", "json": 3 })).await.value;
+        assert_eq!(next["revision"], json!(newest + 1), "it goes on from what the file says");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! One transaction: it commits, it is tried again from its snapshot, or it fails and leaves nothing.
 
-use belay_host::tape::{Invoked, Recorder, RecorderOptions};
+use belay_host::{
+    code,
+    tape::{Invoked, Recorder, RecorderOptions},
+};
 use belay_model::{Category, Limits};
 use serde_json::json;
 
@@ -222,4 +225,31 @@ async fn a_tape_has_the_last_attempt() {
     let ops: Vec<_> = tape.effects.iter().map(|effect| effect.op.as_str()).collect();
     assert_eq!(ops, ["kv.get", "tx.begin", "kv.put", "tx.end"]);
     assert!(tape.effects[2].args.as_str().contains('3'), "{:?}", tape.effects[2].args);
+}
+
+/// COMMIT is refused by a constraint that a person has added, who has also made the file say what it would if the commit
+/// had got into it, or if it cannot be told.
+#[tokio::test]
+async fn a_commit_of_kv_in_doubt_is_never_made_twice() {
+    let begin = transaction(
+        json!({}),
+        "async () => { await kv.put('a', 2); return context.transaction.attempt; }",
+    );
+    let code = format!(
+        "try {{ return await {begin}); }} catch (error) {{ return error.code ?? error.message; }}"
+    );
+    for (newest, told) in [(2, json!(1)), (7, json!(code::TX_UNKNOWN))] {
+        let world = World::new();
+        world.put("a", json!(1)).await;
+        let path = world.dir().join("kv").join("bank.sqlite");
+        let person = rusqlite::Connection::open(path).unwrap();
+        let says = format!(
+            "UPDATE meta SET revision = {newest};
+             CREATE TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER refusing AFTER UPDATE ON meta BEGIN INSERT INTO child VALUES (1); END;"
+        );
+        person.execute_batch(&says).unwrap();
+        assert_eq!(world.ok(&code).await, told, "{newest}");
+    }
 }
