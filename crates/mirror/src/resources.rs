@@ -27,6 +27,15 @@ pub(crate) struct Resources<'h> {
     savepoints: u32,
 }
 
+/// Why it goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Back {
+    /// To do it again, and read again.
+    Again,
+    /// It was given up, and what is around it goes on with what it was told: what was read has to hold for that.
+    GivenUp,
+}
+
 /// To which it can go back.
 pub(crate) struct Savepoint {
     number: u32,
@@ -153,8 +162,11 @@ impl<'h> Resources<'h> {
     }
 
     /// Undoes what came after it. Fails where a database was lost, which can be cured only by beginning anew.
-    pub(crate) async fn go_back(&mut self, to: &Savepoint) -> Result<(), EffectError> {
-        self.kv.clone_from(&to.kv);
+    pub(crate) async fn go_back(&mut self, to: &Savepoint, why: Back) -> Result<(), EffectError> {
+        match (&mut self.kv, why) {
+            (Some(kv), Back::GivenUp) => kv.undo_to(to.kv.as_ref()),
+            (kv, Back::Again | Back::GivenUp) => kv.clone_from(&to.kv),
+        }
         self.written.clone_from(&to.written);
         self.conflict = None;
         let mut failed = None;

@@ -47,6 +47,13 @@ impl KvTransaction {
         self.written.keys().map(String::as_str)
     }
 
+    /// Undoes what was written since a savepoint, for good: what was read since still has to hold for the commit, as whoever
+    /// goes on knows of it. Without a savepoint, since the beginning.
+    pub fn undo_to(&mut self, savepoint: Option<&Self>) {
+        self.written = savepoint.map(|it| it.written.clone()).unwrap_or_default();
+        self.bytes = savepoint.map_or(0, |it| it.bytes);
+    }
+
     /// Answers a `kv.*` call from what it has written, else from the file.
     pub async fn perform(&mut self, call: &Call) -> Outcome {
         let reply = match Command::decode(call) {

@@ -18,7 +18,7 @@ use super::{Answers, Next, Open, engine, millis};
 use crate::{
     Became, Ended, GaveUp,
     open::End,
-    resources::{NotCommitted, Resources},
+    resources::{Back, NotCommitted, Resources},
     told,
 };
 
@@ -153,7 +153,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     }
 
     pub(super) async fn again(&mut self, at: usize, pause_ms: u64) -> Next {
-        if let Some(lost) = self.go_back(at).await? {
+        if let Some(lost) = self.go_back(at, Back::Again).await? {
             return Box::pin(self.ended(0, lost, None)).await;
         }
         let pause = tokio::time::sleep(Duration::from_millis(pause_ms));
@@ -176,7 +176,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
 
     /// Begins the outermost one anew, as nothing has come of its attempt yet.
     pub(super) async fn anew(&mut self) -> Next {
-        if let Some(lost) = self.go_back(0).await? {
+        if let Some(lost) = self.go_back(0, Back::Again).await? {
             return Box::pin(self.ended(0, lost, None)).await;
         }
         self.begin_attempt(0)
@@ -190,7 +190,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             Some(Closing { id, threw, code }) => {
                 failed.code = code.unwrap_or(failed.code);
                 let resources = Arc::clone(&self.resources);
-                let undoing = async { resources.lock().await.go_back(&frame.savepoint).await };
+                let savepoint = &frame.savepoint;
+                let undoing =
+                    async { resources.lock().await.go_back(savepoint, Back::GivenUp).await };
                 let undone = self.session.driving.flight.beside(undoing).await;
                 if let Err(error) = undone.map_err(|error| told::refused(&error)) {
                     return Box::pin(self.ended(0, error, None)).await;
@@ -202,7 +204,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             }
             None => {
                 let begin = frame.begin;
-                if let Some(lost) = self.go_back(at).await? {
+                if let Some(lost) = self.go_back(at, Back::GivenUp).await? {
                     return Box::pin(self.ended(0, lost, None)).await;
                 }
                 (begin, Outcome::json(transaction::failed(&failed)))
@@ -213,7 +215,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     }
 
     /// Everything is as it was when the transaction `at` began; or else the outermost one has to begin anew.
-    pub(super) async fn go_back(&mut self, at: usize) -> Next<Option<Ended>> {
+    pub(super) async fn go_back(&mut self, at: usize, why: Back) -> Next<Option<Ended>> {
         self.frames.truncate(at + 1);
         let frame = &mut self.frames[at];
         let driving = &mut self.session.driving;
@@ -228,7 +230,8 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         self.early.clear();
         // What was given up lets go of them only when the flight is looked at.
         let resources = Arc::clone(&self.resources);
-        let undoing = async { resources.lock().await.go_back(&frame.savepoint).await };
+        let savepoint = &frame.savepoint;
+        let undoing = async { resources.lock().await.go_back(savepoint, why).await };
         let undone = driving.flight.beside(undoing).await;
         self.external.begin(frame.made);
         driving.go_back(fork, frame.mark.as_ref());

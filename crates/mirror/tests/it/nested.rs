@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::world::{World, spec};
+use crate::{
+    outside::Server,
+    world::{World, spec},
+};
 
 fn named(id: &str, body: &str, more: &str) -> String {
     format!(
@@ -47,6 +50,53 @@ async fn an_inner_one_is_tried_again_without_the_outer_one() {
     let told = world.ok(&format!("const outer = []; return {outer};")).await;
     assert_eq!(told, json!([2, "outer", [1]]));
     assert_eq!(world.get("b").await, json!(2));
+}
+
+/// Runs the body while a request of its first attempt is answered, before which somebody else writes the key.
+async fn while_written(world: &World, mut server: Server, body: &str) -> serde_json::Value {
+    let writer = async {
+        let request = server.next().await;
+        world.put("flag", json!(1)).await;
+        request.answer(200);
+    };
+    tokio::join!(world.ok(body), writer).0
+}
+
+/// The outer one goes on as it does because of what the inner one has read.
+#[tokio::test]
+async fn what_a_failed_inner_one_has_read_has_to_hold_still() {
+    for before in ["", "await kv.get('other');"] {
+        let (world, server) = (World::new(), Server::start().await);
+        let inner = named(
+            "inner",
+            "await kv.put('b', 1); throw new Error(await kv.get('flag') ?? 'none');",
+            "",
+        );
+        let body = format!(
+            "{before} let flag; try {{ await {inner}; }} catch (error) {{ flag = error.message; }}
+             if (context.transaction.attempt === 1) await http.get('{}');
+             await kv.put('a', flag); return context.transaction.attempt;",
+            server.url
+        );
+        let outer = named("outer", &body, "");
+        let attempts = while_written(&world, server, &format!("return {outer};")).await;
+        assert_eq!(attempts, json!(2), "{before}");
+        assert_eq!((world.get("a").await, world.get("b").await), (json!("1"), json!(null)));
+    }
+}
+
+#[tokio::test]
+async fn an_inner_one_that_is_tried_again_reads_again() {
+    let (world, server) = (World::new(), Server::start().await);
+    let body = format!(
+        "const flag = await kv.get('flag'); if (context.transaction.attempt === 1) await http.get('{}'); return flag;",
+        server.url
+    );
+    let inner = named("inner", &body, ", (result) => result === 1");
+    let body = format!("await kv.put('a', await {inner}); return context.transaction.attempt;");
+    let outer = named("outer", &body, "");
+    let attempts = while_written(&world, server, &format!("return {outer};")).await;
+    assert_eq!((attempts, world.get("a").await), (json!(1), json!(1)));
 }
 
 #[tokio::test]
