@@ -120,6 +120,90 @@ async fn a_deadlock_is_tried_again_and_both_commit() {
     assert!(told.contains("Conflict") && told.contains("40P01"), "{told}");
 }
 
+/// What an attempt has had of the pool is given back before the next one asks for it, also from within an inner one.
+#[tokio::test]
+async fn one_connection_is_enough_to_try_again() {
+    let world = World::with_pool(1).await;
+    world.sql("ledger", "CREATE TABLE account (name TEXT PRIMARY KEY, sum INTEGER NOT NULL)").await;
+    world.sql("ledger", "INSERT INTO account VALUES ('a', 100), ('b', 100)").await;
+    let mut server = Server::start().await;
+    let ask = format!("if (context.transaction.attempt < 3) await http.get('{}');", server.url);
+    let code = format!("return {};", transfer("ledger", 10, &ask));
+    let writer = async {
+        for _ in 0..2 {
+            let request = server.next().await;
+            world.beside("UPDATE account SET sum = sum - 1 WHERE name = 'a'").await;
+            request.answer(200);
+        }
+    };
+    let (attempts, ()) = tokio::join!(world.ok(&code), writer);
+    assert_eq!(attempts, json!(3));
+    let inner = format!(
+        "try {{ await transaction({}, [async () => {{ await sql.database('ledger').query('SELECT 1 AS one'); throw new Error('no'); }}], []); }} catch {{}}",
+        spec(&json!({ "id": "inner", "ways": ["inner"] }))
+    );
+    let spec = spec(&json!({ "ways": ["outer"] }));
+    let update = "await sql.database('ledger').execute('UPDATE account SET sum = sum + 1');";
+    let code = format!(
+        "return transaction({spec}, [async () => {{ {inner} {update} return context.transaction.attempt; }}], []);"
+    );
+    assert_eq!(world.ok(&code).await, json!(1));
+    assert_eq!(sums(&world, "ledger").await, json!([[89], [111]]));
+}
+
+#[tokio::test]
+async fn a_transaction_has_the_isolation_that_it_asks_for() {
+    let world = World::with_server().await;
+    for (isolation, found) in [
+        (json!(null), "repeatable read"),
+        (json!("read-committed"), "read committed"),
+        (json!("repeatable-read"), "repeatable read"),
+        (json!("serializable"), "serializable"),
+    ] {
+        let spec = spec(&json!({ "ways": ["isolated"], "isolation": isolation }));
+        let code = format!(
+            "return transaction({spec}, [async () => {{
+                const db = sql.database('ledger');
+                return (await db.one(\"SELECT current_setting('transaction_isolation') AS level\")).level;
+            }}], []);"
+        );
+        assert_eq!(world.ok(&code).await, json!(found), "{isolation}");
+    }
+}
+
+/// Each reads what the other one writes: neither order explains both.
+#[tokio::test]
+async fn serializable_ones_that_cross_are_tried_again() {
+    let world = bank().await;
+    let mut server = Server::start().await;
+    let spec = spec(&json!({ "ways": ["crossing"], "isolation": "serializable" }));
+    let code = format!(
+        "return transaction({spec}, [async () => {{
+            const db = sql.database('ledger');
+            const {{ sum }} = await db.one(\"SELECT sum FROM account WHERE name = 'a'\");
+            if (context.transaction.attempt === 1) await http.get('{}');
+            await db.execute(\"UPDATE account SET sum = $1 WHERE name = 'b'\", [sum]);
+            return context.transaction.attempt;
+        }}], []);",
+        server.url
+    );
+    let other = format!(
+        "await transaction({spec}, [async () => {{
+            const db = sql.database('ledger');
+            const {{ sum }} = await db.one(\"SELECT sum FROM account WHERE name = 'b'\");
+            await db.execute(\"UPDATE account SET sum = $1 WHERE name = 'a'\", [sum + 1]);
+        }}], []); return 0;"
+    );
+    let between = async {
+        let request = server.next().await;
+        world.ok(&other).await;
+        request.answer(200);
+    };
+    let (attempts, ()) = tokio::join!(world.ok(&code), between);
+    assert_eq!(attempts, json!(2));
+    assert_eq!(sums(&world, "ledger").await, json!([[101], [101]]));
+}
+
 #[tokio::test]
 async fn what_a_constraint_forbids_is_not_tried_again() {
     let world = bank().await;

@@ -148,9 +148,16 @@ fn query(database: &str, text: &str) -> Call {
     call("sql.query", json!({ "database": database, "text": text, "params": [] }))
 }
 
+/// Connections to the server, where nothing is said.
+const POOL: u32 = 8;
+
+fn host(dir: &TempDir, urls: &[String]) -> AppHost {
+    pooled(dir, urls, POOL)
+}
+
 /// With the databases `main` (SQLite) and, where it is said where that is, `ledger` (PostgreSQL). A second url is that of its
 /// `readonly_url`.
-fn host(dir: &TempDir, urls: &[String]) -> AppHost {
+fn pooled(dir: &TempDir, urls: &[String], pool: u32) -> AppHost {
     let options = HostOptions {
         kv_dir: dir.path().join("kv"),
         sql_dir: dir.path().join("sql"),
@@ -161,7 +168,7 @@ fn host(dir: &TempDir, urls: &[String]) -> AppHost {
     config.egress = EgressPolicy { allow_internal, ..EgressPolicy::default() };
     config.databases.insert("main".parse().unwrap(), DatabaseSpec::Sqlite {});
     if !urls.is_empty() {
-        let mut spec = json!({ "engine": "postgres", "url": "URL" });
+        let mut spec = json!({ "engine": "postgres", "url": "URL", "pool": pool });
         if urls.len() > 1 {
             spec["readonly_url"] = json!("READ");
         }
@@ -182,23 +189,36 @@ impl World {
 
     /// As [`Self::new`], with a database on the server.
     pub(crate) async fn with_server() -> Self {
-        Self::of(Database::new().await)
+        Self::with_pool(POOL).await
+    }
+
+    /// As [`Self::with_server`], with so many connections to it.
+    pub(crate) async fn with_pool(pool: u32) -> Self {
+        Self::of(Database::new().await, pool)
     }
 
     /// As [`Self::with_server`]; mirrors have a role of their own there, [`Self::reader`].
     pub(crate) async fn with_reader() -> Self {
-        Self::of(Database::with_reader().await)
+        Self::of(Database::with_reader().await, POOL)
     }
 
-    fn of(database: Database) -> Self {
+    fn of(database: Database, pool: u32) -> Self {
         let dir = TempDir::new().unwrap();
-        let host = host(&dir, &database.urls());
+        let host = pooled(&dir, &database.urls(), pool);
         Self { host, book: Book::default(), dir, database: Some(database) }
     }
 
     /// The role that may do nothing but what it is granted.
     pub(crate) fn reader(&self) -> &str {
         self.database.as_ref().unwrap().reader.as_deref().unwrap()
+    }
+
+    /// Performs a statement on the server over a connection that is none of the world's own.
+    pub(crate) async fn beside(&self, text: &str) {
+        let dir = TempDir::new().unwrap();
+        let host = host(&dir, &self.database.as_ref().unwrap().urls());
+        let outcome = host.perform(&query("ledger", text)).await;
+        assert!(matches!(outcome, Outcome::Ok { .. }), "{outcome:?}");
     }
 
     /// The rows.
