@@ -389,14 +389,18 @@ impl Book {
     }
 
     /// What became of a transaction. `external`: it has come to something that cannot be undone.
-    pub(crate) fn end(&self, story: Story, learned: Option<Learned>, external: bool) {
+    /// `prevented`: forecasts of a failure about which something was done.
+    pub(crate) fn end(
+        &self,
+        story: Story,
+        (learned, prevented): (Option<Learned>, u32),
+        external: bool,
+    ) {
         let mut pages = self.pages.lock();
         let known = pages.ids.entry(story.id.clone()).or_default();
-        let called = story.forecast.as_ref().is_some_and(|it| it.forecast.is_called());
-        match learned {
-            Some(Learned { signs, hindsight }) => known.forecaster.learn(&signs, hindsight),
-            None if called && !story.choices.is_empty() => known.forecaster.prevented(),
-            None => {}
+        (0..prevented).for_each(|_| known.forecaster.prevented());
+        if let Some(Learned { signs, hindsight }) = learned {
+            known.forecaster.learn(&signs, hindsight);
         }
         known.note(&story);
         let kept = (-SOON.recip()).exp2();

@@ -82,6 +82,9 @@ pub(crate) struct Watch<'h> {
     consulted: bool,
     /// What was done about it has changed its attempt.
     altered: bool,
+    /// The forecast about which something was done first, and how many of a failure that were.
+    acted_on: Option<Foreseen>,
+    prevented: u32,
     /// How often it has begun anew after it had waited for what others hold.
     anew: u32,
     /// It has come to a call that cannot be undone.
@@ -133,6 +136,8 @@ impl<'h> Watch<'h> {
             learned: None,
             consulted: false,
             altered: false,
+            acted_on: None,
+            prevented: 0,
             anew: 0,
             asked: false,
             place: None,
@@ -192,7 +197,12 @@ impl<'h> Watch<'h> {
 
     /// Takes its place among those that use `key`, if others are often in its way there. Says how long to wait for its turn,
     /// if somebody is before it and that costs less than to be in each other's way.
-    pub(crate) fn queue(&mut self, frame: &mut Frame, key: &str) -> Option<Duration> {
+    pub(crate) fn queue(
+        &mut self,
+        frame: &mut Frame,
+        key: &str,
+        may_wait: bool,
+    ) -> Option<Duration> {
         let signs = self.book.signs_of_keys(std::iter::once(key));
         let is_file = self.book.files(&frame.spec.id).iter().any(|file| file == key);
         let is_hot = signs.iter().any(|sign| sign.strength > HOT);
@@ -201,7 +211,7 @@ impl<'h> Watch<'h> {
         }
         let place = self.place.get_or_insert_with(|| self.book.queues.enter(Vec::new()));
         let others = u32::try_from(place.join(key)).unwrap_or(u32::MAX);
-        if others == 0 || rand::random::<f64>() < EXPLORED {
+        if others == 0 || !may_wait || rand::random::<f64>() < EXPLORED {
             return None;
         }
         let busy = Sign::busy(key, others);
@@ -218,12 +228,11 @@ impl<'h> Watch<'h> {
             ..Options::default()
         };
         let chosen = self.choose(&options, &forecast)?;
-        self.choices.push(chosen);
+        self.act(chosen, chosen.action == Action::Wait);
         if chosen.action != Action::Wait {
             self.persist(frame, options.adjust, &[]);
             return None;
         }
-        self.altered = true;
         // What those before it take varies.
         Some(Duration::from_secs_f64(wait_ms * WAIT_FACTOR / 1e3))
     }
@@ -239,13 +248,29 @@ impl<'h> Watch<'h> {
     }
 
     fn foresee(&mut self, forecast: Forecast, signs: Vec<Sign>, waited: Duration) {
-        // What something was done about is what is told.
-        if self.altered {
-            return;
-        }
         let (at_ms, waited_ms) = (millis(self.since.elapsed()), millis(waited));
         self.foreseen = Some(Foreseen { at_ms, waited_ms, forecast });
         self.signs = signs;
+    }
+
+    /// Notes what is done about the forecast. If that alters the attempt, nobody knows what would have come of it; after a wait, it
+    /// is looked at anew.
+    fn act(&mut self, chosen: Choice, alters: bool) {
+        self.choices.push(chosen);
+        if !alters {
+            return;
+        }
+        let called = self.foreseen.as_ref().is_some_and(|it| it.forecast.is_called());
+        self.prevented += u32::from(called);
+        if self.acted_on.is_none() {
+            self.acted_on = self.foreseen.clone();
+        }
+        match chosen.action {
+            Action::Wait => self.foreseen = None,
+            Action::GoOn | Action::Adjust | Action::Allocate | Action::Divert => {
+                self.altered = true
+            }
+        }
     }
 
     /// The cheapest of what can be done, if that is not to go on.
@@ -406,13 +431,12 @@ impl<'h> Watch<'h> {
         if let (Action::Divert, Some(service), true) = (chosen.action, worst, external) {
             self.book.shun(&frame.spec.id, &service, now_ms());
         }
-        self.choices.push(chosen);
+        let alters = chosen.action != Action::Adjust || time.is_some();
+        self.act(chosen, alters);
         if chosen.action == Action::Adjust {
             self.persist(frame, options.adjust, own);
         }
-        let is_same = chosen.action == Action::Adjust && time.is_none();
-        self.altered |= !is_same;
-        Some(chosen).filter(|_| !is_same)
+        Some(chosen).filter(|_| alters)
     }
 
     /// What speaks against the service that it is about to call, and those that its mirror has come to.
@@ -599,13 +623,13 @@ impl<'h> Watch<'h> {
             attempts: frame.attempts.history().to_vec(),
             effects: self.log.effects(),
             mirror,
-            forecast: self.foreseen.take(),
+            forecast: self.acted_on.take().or(self.foreseen.take()),
             choices: std::mem::take(&mut self.choices),
             saved_ms: self.saved_ms,
             earned_ms: self.earned_ms,
             warnings: std::mem::take(&mut self.warnings),
         };
-        self.book.end(story, self.learned.take(), self.asked);
+        self.book.end(story, (self.learned.take(), self.prevented), self.asked);
     }
 }
 

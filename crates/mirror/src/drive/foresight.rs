@@ -22,7 +22,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     /// Waits for those that write the same files, if that is better than to be in each other's way.
     pub(super) async fn take_turn(&mut self, frame: &mut Frame) {
         for file in self.watch.files() {
-            if let Some(limit) = self.watch.queue(frame, &file) {
+            if let Some(limit) = self.watch.queue(frame, &file, true) {
                 self.wait_for_turn(limit).await;
             }
         }
@@ -42,8 +42,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         // What is under way would have to be done again.
         let is_free =
             self.external.made() == 0 && self.ordinals.is_empty() && self.using.is_empty();
-        let limit = self.watch.queue(frame, &key).filter(|_| is_free);
-        let Some(limit) = limit else { return false };
+        let Some(limit) = self.watch.queue(frame, &key, is_free) else { return false };
         self.wait_for_turn(limit).await;
         !is_first
     }
