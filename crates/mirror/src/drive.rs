@@ -205,15 +205,18 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 }
                 END => self.note_end(&call),
                 _ => {
-                    match self.look_ahead(&call).await {
+                    let turn = match self.look_ahead(&call).await {
+                        None => self.give_way(&call).await,
+                        turn => turn,
+                    };
+                    match turn {
                         Some(foresight::Turn::Ended(ended)) => {
                             return self.ended(0, ended, None).await.map(Some);
                         }
-                        Some(foresight::Turn::Anew) => return self.anew().await.map(Some),
+                        Some(foresight::Turn::Anew(until)) => {
+                            return self.anew(until).await.map(Some);
+                        }
                         None => {}
-                    }
-                    if self.give_way(&call).await {
-                        return self.anew().await.map(Some);
                     }
                     self.note_lock(&call);
                     if let Some(diverged) = self.start(call) {

@@ -42,7 +42,8 @@ const OTHER_FAILS: f64 = 0.05;
 /// What waiting for one other takes at least, and how much longer than expected it may.
 const WAIT_MIN_MS: f64 = 0.5;
 const WAIT_FACTOR: f64 = 4.0;
-/// So often a transaction waits for what others outside of Belay hold.
+/// So often a transaction waits for others in its queues, and for what others outside of Belay hold.
+const TURNS_MOST: u32 = 10;
 const ANEW_MOST: u32 = 3;
 /// From this share of conflicts on, those who use a key go one after another.
 const HOT: f64 = 0.05;
@@ -85,7 +86,8 @@ pub(crate) struct Watch<'h> {
     /// The forecast about which something was done first, and how many of a failure that were.
     acted_on: Option<Foreseen>,
     prevented: u32,
-    /// How often it has begun anew after it had waited for what others hold.
+    /// How often it has waited for others in its queues, and for what others hold.
+    turns: u32,
     anew: u32,
     /// It has come to a call that cannot be undone.
     asked: bool,
@@ -138,6 +140,7 @@ impl<'h> Watch<'h> {
             altered: false,
             acted_on: None,
             prevented: 0,
+            turns: 0,
             anew: 0,
             asked: false,
             place: None,
@@ -211,6 +214,7 @@ impl<'h> Watch<'h> {
         }
         let place = self.place.get_or_insert_with(|| self.book.queues.enter(Vec::new()));
         let others = u32::try_from(place.join(key)).unwrap_or(u32::MAX);
+        let may_wait = may_wait && self.turns < TURNS_MOST;
         if others == 0 || !may_wait || rand::random::<f64>() < EXPLORED {
             return None;
         }
@@ -245,6 +249,7 @@ impl<'h> Watch<'h> {
             place.turn(limit).await;
         }
         self.waited += begun.elapsed();
+        self.turns += 1;
     }
 
     fn foresee(&mut self, forecast: Forecast, signs: Vec<Sign>, waited: Duration) {

@@ -14,7 +14,7 @@ use belay_host::{
 };
 use belay_model::{CallId, Category, Failure, Outcome};
 
-use super::{Answers, Next, Open, engine, millis};
+use super::{Answers, Next, Open, engine, foresight::Until, millis};
 use crate::{
     Became, Ended, GaveUp,
     open::End,
@@ -175,10 +175,12 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     }
 
     /// Begins the outermost one anew, as nothing has come of its attempt yet.
-    pub(super) async fn anew(&mut self) -> Next {
+    pub(super) async fn anew(&mut self, until: Until) -> Next {
         if let Some(lost) = self.go_back(0, Back::Again).await? {
             return Box::pin(self.ended(0, lost, None)).await;
         }
+        // By now it holds no connection.
+        self.wait_until(until).await;
         self.begin_attempt(0)
     }
 

@@ -11,8 +11,15 @@ use crate::{Action, Ended, open::Frame, resources::Resources, told};
 /// What becomes of an attempt that looked ahead.
 pub(super) enum Turn {
     Ended(Ended),
-    /// It begins anew, as if it had not begun.
-    Anew,
+    /// It is undone, and begins anew after that, as if it had not begun.
+    Anew(Until),
+}
+
+/// For how long others are waited for.
+pub(super) enum Until {
+    /// Until nobody is before it in its queues, but no longer than this.
+    Turn(Duration),
+    Over(Duration),
 }
 
 /// Statements that are longer are not compared.
@@ -23,7 +30,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     pub(super) async fn take_turn(&mut self, frame: &mut Frame) {
         for file in self.watch.files() {
             if let Some(limit) = self.watch.queue(frame, &file, true) {
-                self.wait_for_turn(limit).await;
+                self.wait_until(Until::Turn(limit)).await;
             }
         }
         frame.since = Instant::now();
@@ -32,33 +39,39 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         }
     }
 
-    /// Before something is read or written: waits for others that use it, if that is better than to be in each other's way.
-    /// Whether the transaction is to begin anew then, as what it has read before will not be as it was.
-    pub(super) async fn give_way(&mut self, call: &Call) -> bool {
-        let Some(key) = touched(call) else { return false };
-        let Some(frame) = self.frames.first_mut() else { return false };
+    /// Before something is read or written: waits for others that use it, if that is better than to be in each other's way. If
+    /// something was read before, which will not be as it was, the transaction is to begin anew.
+    pub(super) async fn give_way(&mut self, call: &Call) -> Option<Turn> {
+        let key = touched(call)?;
+        let frame = self.frames.first_mut()?;
         let is_first = self.watch.is_untouched();
         self.watch.touch(key.clone());
         // What is under way would have to be done again.
         let is_free =
             self.external.made() == 0 && self.ordinals.is_empty() && self.using.is_empty();
-        let Some(limit) = self.watch.queue(frame, &key, is_free) else { return false };
-        self.wait_for_turn(limit).await;
-        !is_first
+        let limit = self.watch.queue(frame, &key, is_free)?;
+        if is_first {
+            self.wait_until(Until::Turn(limit)).await;
+            return None;
+        }
+        Some(Turn::Anew(Until::Turn(limit)))
     }
 
-    /// Until those will have ended that hold what it is about to write.
-    async fn wait_for_others(&mut self, ms: f64, left: Duration) {
-        let (begun, limit) = (Instant::now(), left / 2);
-        let wait = Duration::try_from_secs_f64(ms / 1e3).unwrap_or(limit).min(limit);
-        self.session.driving.flight.beside(tokio::time::sleep(wait)).await;
-        self.watch.has_waited(begun);
-    }
-
-    async fn wait_for_turn(&mut self, limit: Duration) {
+    /// Waits for others, at most half of the time that is left.
+    pub(super) async fn wait_until(&mut self, until: Until) {
         let left = self.session.deadline.saturating_duration_since(Instant::now());
-        let turn = self.watch.turn(limit.min(left / 2));
-        self.session.driving.flight.beside(turn).await;
+        match until {
+            Until::Turn(limit) => {
+                let turn = self.watch.turn(limit.min(left / 2));
+                self.session.driving.flight.beside(turn).await;
+            }
+            Until::Over(wait) => {
+                let begun = Instant::now();
+                let wait = tokio::time::sleep(wait.min(left / 2));
+                self.session.driving.flight.beside(wait).await;
+                self.watch.has_waited(begun);
+            }
+        }
     }
 
     /// Before the first call that cannot be undone: whether the attempt is to end here, as something else is better.
@@ -97,8 +110,8 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 None
             }
             Action::Wait => {
-                self.wait_for_others(choice.cost_ms, left).await;
-                Some(Turn::Anew)
+                let wait = Duration::try_from_secs_f64(choice.cost_ms / 1e3);
+                Some(Turn::Anew(Until::Over(wait.unwrap_or(Duration::MAX))))
             }
             Action::GoOn => None,
         }
