@@ -282,6 +282,13 @@ impl Book {
         self.pages.lock().ids.entry(id.clone()).or_default().budget.draw(now_ms)
     }
 
+    /// Whether [`Self::gate`] would let a call of `service` through.
+    pub(crate) fn may_call(&self, id: &TransactionName, service: &str, now_ms: u64) -> bool {
+        let pages = self.pages.lock();
+        let breaker = pages.services.get(service).and_then(|it| it.breakers.get(id));
+        breaker.is_none_or(|breaker| breaker.clone().admit(now_ms))
+    }
+
     /// Whether `service` may be called now by transactions of this id.
     pub fn gate(&self, id: &TransactionName, service: &str, now_ms: u64) -> Gate {
         let mut pages = self.pages.lock();

@@ -72,6 +72,8 @@ pub(crate) struct Watch<'h> {
     /// Of the attempt, what it has read and written: keys of the kv, and statements with their parameters.
     touched: Vec<String>,
     mirror: Option<(Arc<Mutex<Seen>>, Arc<Notify>)>,
+    /// Others have come to their end since the mirror has looked, or it ran ahead of another attempt.
+    stale: bool,
     foreseen: Option<Foreseen>,
     signs: Vec<Sign>,
     choices: Vec<Choice>,
@@ -89,6 +91,7 @@ pub(crate) struct Watch<'h> {
     /// How often it has waited for others in its queues, and for what others hold.
     turns: u32,
     anew: u32,
+    held_ms: f64,
     /// It has come to a call that cannot be undone.
     asked: bool,
     /// Among those that write the same.
@@ -129,6 +132,7 @@ impl<'h> Watch<'h> {
             contended: false,
             touched: Vec::new(),
             mirror: None,
+            stale: false,
             foreseen: None,
             signs: Vec::new(),
             choices: Vec::new(),
@@ -142,6 +146,7 @@ impl<'h> Watch<'h> {
             prevented: 0,
             turns: 0,
             anew: 0,
+            held_ms: 0.0,
             asked: false,
             place: None,
             warnings: Vec::new(),
@@ -214,14 +219,17 @@ impl<'h> Watch<'h> {
         }
         let place = self.place.get_or_insert_with(|| self.book.queues.enter(Vec::new()));
         let others = u32::try_from(place.join(key)).unwrap_or(u32::MAX);
-        let may_wait = may_wait && self.turns < TURNS_MOST;
-        if others == 0 || !may_wait || rand::random::<f64>() < EXPLORED {
+        // After it has looked ahead, that is what is told.
+        if others == 0 || !may_wait || self.turns >= TURNS_MOST || self.consulted {
             return None;
         }
         let busy = Sign::busy(key, others);
         let signs: Vec<Sign> = signs.into_iter().chain([busy]).collect();
         let (forecast, usual_ms) = self.book.forecast(&frame.spec.id, &signs);
         self.foresee(forecast.clone(), signs, Duration::ZERO);
+        if rand::random::<f64>() < EXPLORED {
+            return None;
+        }
         let wait_ms = usual_ms.max(WAIT_MIN_MS) * f64::from(others);
         let options = Options {
             wasted_ms: usual_ms + CONFLICT_MS,
@@ -250,6 +258,7 @@ impl<'h> Watch<'h> {
         }
         self.waited += begun.elapsed();
         self.turns += 1;
+        self.stale = true;
     }
 
     fn foresee(&mut self, forecast: Forecast, signs: Vec<Sign>, waited: Duration) {
@@ -292,6 +301,16 @@ impl<'h> Watch<'h> {
 
     pub(crate) fn pause_ms(&self, id: &TransactionName) -> u64 {
         self.book.pause_ms(id)
+    }
+
+    /// The mirror of the attempt that goes on.
+    fn ahead(&self) -> Option<&(Arc<Mutex<Seen>>, Arc<Notify>)> {
+        self.mirror.as_ref().filter(|_| !self.stale)
+    }
+
+    /// For how long others hold what it is about to write, as far as is known.
+    pub(crate) fn held_ms(&self) -> f64 {
+        self.held_ms
     }
 
     /// Whether it may be tried again for what a service or a database did.
@@ -374,7 +393,7 @@ impl<'h> Watch<'h> {
 
     /// What to wait for before a decision, and how long.
     pub(crate) fn waits(&self, timeout: Option<Duration>) -> Option<(Arc<Notify>, Duration)> {
-        let (seen, done) = self.mirror.as_ref()?;
+        let (seen, done) = self.ahead()?;
         if self.consulted || seen.lock().is_done {
             return None;
         }
@@ -409,13 +428,15 @@ impl<'h> Watch<'h> {
         let failure_ms = FAILURE_MS.max(FAILURE_ATTEMPTS * wasted_ms);
         let ways = !performed && frame.spec.ways.len() > frame.attempts.way() + 1;
         let time = self.more_time(frame, service, (left, !ways));
+        let held = self.clears(own).filter(|_| !performed && self.anew < ANEW_MOST);
+        self.held_ms = held.unwrap_or_default();
         let options = Options {
             wasted_ms,
             failure_ms,
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
             adjust: persists(frame, &forecast, time),
             allocate_ms: self.allocated(frame),
-            wait_ms: self.clears(own).filter(|_| !performed && self.anew < ANEW_MOST),
+            wait_ms: held,
             divert: ways.then_some((OTHER_WAY * failure_ms, OTHER_FAILS)),
         };
         let main = forecast.reasons.first().map(|(sign, _)| sign.rule.class());
@@ -453,8 +474,7 @@ impl<'h> Watch<'h> {
     ) -> Asked {
         let mut all: Vec<(Service, Duration)> = Vec::new();
         all.extend(service.map(|(service, allowed)| (service.clone(), allowed)));
-        let mirror = self.mirror.as_ref().filter(|_| frame.attempts.number() == 1);
-        if let Some((seen, _)) = mirror {
+        if let Some((seen, _)) = self.ahead() {
             let seen = seen.lock();
             let others =
                 seen.services.iter().filter(|it| all.iter().all(|(own, _)| own.name != it.name));
@@ -464,9 +484,15 @@ impl<'h> Watch<'h> {
         }
         let mut asked = Asked { signs: Vec::new(), gate: Gate::Free, worst: None };
         let mut most = 0.0;
+        // What is turned away because of one service is no probe of another.
+        let (id, now_ms) = (&frame.spec.id, now_ms());
+        let free = all.iter().all(|(service, _)| self.book.may_call(id, &service.name, now_ms));
         for (at, (service, allowed)) in all.into_iter().enumerate() {
             let mut signs = self.book.signs_of_call(&service.name, millis(allowed));
-            let gate = self.book.gate(&frame.spec.id, &service.name, now_ms());
+            let gate = match free || !self.book.may_call(id, &service.name, now_ms) {
+                true => self.book.gate(id, &service.name, now_ms),
+                false => Gate::Free,
+            };
             signs.extend((gate == Gate::Shut).then(|| Sign::shut(&service.name)));
             let weight = signs.iter().map(|sign| sign.strength).sum::<f64>();
             if weight > most {
@@ -492,12 +518,13 @@ impl<'h> Watch<'h> {
         let held_ms = self.clears(own).unwrap_or_default().clamp(0.0, PAUSE_MOST_MS) as u64;
         let pause_ms = self.pause_ms(&frame.spec.id).max(held_ms);
         frame.attempts.persist(retries, pause_ms);
+        frame.spec.retries = Some(retries);
     }
 
     /// When those will have ended that hold what its mirror has found to be held, and those that wait for them, as far as anybody
     /// knows. Milliseconds; nothing where nobody does.
     fn clears(&self, own: &[u64]) -> Option<f64> {
-        let (seen, _) = self.mirror.as_ref()?;
+        let (seen, _) = self.ahead()?;
         let seen = seen.lock();
         foreign(&seen.blockers, own).map(Blocker::lasts_ms).max_by(f64::total_cmp)
     }
@@ -506,13 +533,12 @@ impl<'h> Watch<'h> {
     pub(crate) fn has_waited(&mut self, since: Instant) {
         self.waited += since.elapsed();
         self.anew += 1;
-        // What they have left is another matter than what it has seen.
-        self.mirror = None;
+        self.stale = true;
     }
 
     /// What more memory costs, where the mirror had too little of what its tags allow, and the app allows more.
     fn allocated(&self, frame: &Frame) -> Option<f64> {
-        let (seen, _) = self.mirror.as_ref()?;
+        let (seen, _) = self.ahead()?;
         let memory_bytes = frame.spec.memory_bytes?;
         let helps = seen.lock().out_of_memory && memory_bytes < frame.limits.memory_bytes;
         helps.then_some(MEMORY_MS)
@@ -535,9 +561,7 @@ impl<'h> Watch<'h> {
     /// What speaks against it by what its mirror has seen.
     fn of_mirror(&self, frame: &Frame, left: Duration, own: &[u64]) -> Vec<Sign> {
         let mut signs = Vec::new();
-        // It ran ahead of the first attempt alone.
-        let mirror = self.mirror.as_ref().filter(|_| frame.attempts.number() == 1);
-        let Some((seen, _)) = mirror else { return signs };
+        let Some((seen, _)) = self.ahead() else { return signs };
         let seen = seen.lock();
         signs.extend(seen.signs.iter().cloned());
         // Whose turn it is meets nobody.
@@ -610,6 +634,7 @@ impl<'h> Watch<'h> {
     pub(crate) fn again(&mut self) {
         self.touched.clear();
         self.log.clear();
+        self.stale = true;
         self.consulted = false;
     }
 

@@ -218,8 +218,12 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
 
     /// Everything is as it was when the transaction `at` began; or else the outermost one has to begin anew.
     pub(super) async fn go_back(&mut self, at: usize, why: Back) -> Next<Option<Ended>> {
-        self.frames.truncate(at + 1);
+        let inner = self.frames.split_off(at + 1);
         let frame = &mut self.frames[at];
+        // What others were answered while an inner one was open is nowhere else.
+        let answers = inner.into_iter().flat_map(|inner| inner.held.answers);
+        let outside: Answers = answers.filter(|(id, _)| frame.held.is_of_others(*id)).collect();
+        frame.held.answers.extend(outside);
         let driving = &mut self.session.driving;
         let fork = frame.snapshot.fork(Seed::Keep).map_err(|error| engine(&error))?;
         driving.flight.keep(|id| frame.held.is_of_others(id));

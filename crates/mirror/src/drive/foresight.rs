@@ -52,6 +52,10 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         let limit = self.watch.queue(frame, &key, is_free)?;
         if is_first {
             self.wait_until(Until::Turn(limit)).await;
+            let frame = self.frames.first_mut()?;
+            // The time of others is not its own.
+            frame.since = Instant::now();
+            frame.limit(self.session.driving.instance()?);
             return None;
         }
         Some(Turn::Anew(Until::Turn(limit)))
@@ -110,7 +114,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
                 None
             }
             Action::Wait => {
-                let wait = Duration::try_from_secs_f64(choice.cost_ms / 1e3);
+                let wait = Duration::try_from_secs_f64(self.watch.held_ms() / 1e3);
                 Some(Turn::Anew(Until::Over(wait.unwrap_or(Duration::MAX))))
             }
             Action::GoOn => None,
@@ -152,7 +156,7 @@ fn touched(call: &Call) -> Option<String> {
             let args: serde_json::Value = serde_json::from_str(&call.args).ok()?;
             args["key"].as_str().map(str::to_owned)
         }
-        "sql.query" => Some(call.args.clone()).filter(|args| args.len() <= TOUCHED_BYTES_MAX),
+        "sql.query" if call.args.len() <= TOUCHED_BYTES_MAX => Some(call.args.clone()),
         // What else it reads is told by nothing.
         op => Resources::take(call).then(|| op.to_owned()),
     }

@@ -60,6 +60,9 @@ pub struct Hindsight {
     pub lead_ms: f64,
 }
 
+/// For how many others one stands at most: twice as many as are let go on one by one.
+const UNTOLD_MAX: f64 = 100.0;
+
 impl Forecaster {
     pub fn forecast(&self, signs: &[Sign]) -> Forecast {
         let probability = self.model.probability(&strengths(signs));
@@ -83,7 +86,7 @@ impl Forecaster {
 
     /// Something was done about a transaction that was called a failure.
     pub fn prevented(&mut self) {
-        self.untold += 1.0;
+        self.untold = (self.untold + 1.0).min(UNTOLD_MAX);
     }
 
     pub fn quality(&self) -> &Quality {
