@@ -52,6 +52,31 @@ async fn an_inner_one_is_tried_again_without_the_outer_one() {
     assert_eq!(world.get("b").await, json!(2));
 }
 
+/// What somebody outside was answered while an inner one was open is given to them when the outer one is over, though that
+/// has gone back meanwhile.
+#[tokio::test]
+async fn answers_to_others_outlive_an_outer_one_that_goes_back() {
+    let (world, mut server) = (World::new(), Server::start().await);
+    let wait = format!("await http.get('{}'); return 'never';", server.url);
+    let inner = named("inner", &wait, "");
+    let outer = format!(
+        "transaction({}, [async () => context.transaction.attempt > 1 ? 'again' : await {inner}], [])",
+        spec(&json!({ "id": "outer", "ways": ["outer"], "timeoutMs": 500 }))
+    );
+    let body = format!(
+        "const outside = http.get('{}'); return [await {outer}, (await outside).status];",
+        server.url
+    );
+    let answering = async {
+        let first = server.next().await;
+        let never = server.next().await;
+        first.answer(200);
+        never
+    };
+    let (told, _never) = tokio::join!(world.ok(&body), answering);
+    assert_eq!(told, json!(["again", 200]));
+}
+
 /// Runs the body while a request of its first attempt is answered, before which somebody else writes the key.
 async fn while_written(world: &World, mut server: Server, body: &str) -> serde_json::Value {
     let writer = async {
