@@ -474,7 +474,7 @@ impl Known {
         mean(&mut self.cost_ms, mirror.cost_ms());
         mean(&mut self.saved_ms, story.saved_ms);
         mean(&mut self.earned_ms, story.earned_ms);
-        let factor = if self.earned_ms >= self.cost_ms { 1.5 } else { 0.95 };
+        let factor = if self.earned_ms >= self.cost_ms { 1.5 } else { 0.85 };
         // One that has found something is followed by others.
         let found = story.earned_ms > mirror.cost_ms();
         self.sampled = if found { 1.0 } else { (self.sampled * factor).clamp(EXPLORED, 1.0) };

@@ -1,11 +1,12 @@
 //! Who is about to use which keys: transactions that would get into each other's way go one after another.
 //!
-//! A [`Place`] is one in the queue of each of its keys. Whoever goes on may take more of them one by one ([`Place::join`]); whoever
-//! is to wait has left all and taken all at once, at their ends ([`Place::renew`]): so no two wait for each other. It gives no right
-//! to anything: whoever does not wait, or waits no longer, goes on, and the database decides as ever.
+//! A [`Place`] runs, or waits. Whoever runs may take more keys one by one ([`Place::join`]); whoever is to wait has let go of all of
+//! them first, and gets all at once ([`Place::turn`]): so no two wait for each other. Those who wait go in the order in which
+//! they came, but for those whose keys are free while others still wait for theirs; nobody is passed more than a few times. It
+//! gives no right to anything: whoever does not wait, or waits no longer, goes on, and the database decides as ever.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -14,127 +15,228 @@ use tokio::sync::Notify;
 
 /// Keys that are waited for.
 const KEYS_MAX: usize = 100_000;
+/// So often others go first that came later.
+const PASSED_MAX: u32 = 3;
 
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     state: Mutex<State>,
-    /// Somebody has left.
-    left: Notify,
+    /// Somebody's turn has come.
+    turns: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    by_key: BTreeMap<String, VecDeque<u64>>,
+    /// How many use or wait for each key.
+    keys: BTreeMap<String, Uses>,
+    /// In the order in which they came.
+    waiting: BTreeMap<u64, Waiting>,
     tickets: u64,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Uses {
+    running: usize,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    keys: Vec<String>,
+    passed: u32,
 }
 
 /// Held until its transaction is over.
 #[derive(Debug)]
 pub(crate) struct Place<'q> {
     queues: &'q Queues,
-    ticket: u64,
     keys: Vec<String>,
-    /// Others were before it.
+    /// Others were there as well.
     met: bool,
+    aside: bool,
 }
 
 impl Queues {
-    /// At the end of the queue of each of `keys`.
-    pub(crate) fn enter(&self, keys: Vec<String>) -> Place<'_> {
-        let mut state = self.state.lock();
-        state.tickets += 1;
-        let mut place = Place { queues: self, ticket: state.tickets, keys: Vec::new(), met: false };
-        keys.into_iter().for_each(|key| place.push(&mut state, key));
-        place
+    pub(crate) fn enter(&self) -> Place<'_> {
+        Place { queues: self, keys: Vec::new(), met: false, aside: false }
     }
 }
 
 impl State {
-    fn leave(&mut self, ticket: u64, keys: &[String]) {
+    fn uses(&mut self, key: &str) -> &mut Uses {
+        self.keys.entry(key.to_owned()).or_default()
+    }
+
+    fn release(&mut self, keys: &[String]) {
         for key in keys {
-            let Some(queue) = self.by_key.get_mut(key) else { continue };
-            queue.retain(|it| *it != ticket);
-            if queue.is_empty() {
-                self.by_key.remove(key);
+            let uses = self.uses(key);
+            uses.running = uses.running.saturating_sub(1);
+            if uses.running + uses.waiting == 0 {
+                self.keys.remove(key);
             }
         }
+    }
+
+    /// Whether all of these are free.
+    fn is_free(&self, keys: &[String]) -> bool {
+        keys.iter().all(|key| self.keys.get(key).is_none_or(|uses| uses.running == 0))
+    }
+
+    /// From waiting to running.
+    fn run(&mut self, ticket: u64) {
+        let Some(Waiting { keys, .. }) = self.waiting.remove(&ticket) else { return };
+        for key in &keys {
+            let uses = self.uses(key);
+            (uses.running, uses.waiting) = (uses.running + 1, uses.waiting.saturating_sub(1));
+        }
+    }
+
+    /// Lets all run that can. Whether any could.
+    fn grant(&mut self) -> bool {
+        let mut granted: Vec<(u64, Vec<String>)> = Vec::new();
+        // Keys of those who must not be passed any more.
+        let mut kept: BTreeSet<String> = BTreeSet::new();
+        let tickets: Vec<u64> = self.waiting.keys().copied().collect();
+        for ticket in tickets {
+            let Some(own) = self.waiting.get(&ticket) else { continue };
+            let is_kept = own.keys.iter().any(|key| kept.contains(key));
+            if !is_kept && self.is_free(&own.keys) {
+                granted.push((ticket, own.keys.clone()));
+                self.run(ticket);
+            } else if own.passed >= PASSED_MAX {
+                kept.extend(own.keys.iter().cloned());
+            }
+        }
+        for (ticket, keys) in &granted {
+            for (_, before) in self.waiting.range_mut(..ticket) {
+                let shares = before.keys.iter().any(|key| keys.contains(key));
+                before.passed += u32::from(shares);
+            }
+        }
+        !granted.is_empty()
     }
 }
 
 impl Place<'_> {
-    fn push(&mut self, state: &mut State, key: String) {
-        if state.by_key.len() < KEYS_MAX || state.by_key.contains_key(&key) {
-            let queue = state.by_key.entry(key.clone()).or_default();
-            self.met |= !queue.is_empty();
-            queue.push_back(self.ticket);
-            self.keys.push(key);
-        }
-    }
-
-    /// At the end of the queue of one more key. How many are before it there.
+    /// Uses one more key. How many others use it, or wait for it.
     pub(crate) fn join(&mut self, key: &str) -> usize {
-        if self.keys.iter().any(|known| known == key) {
+        let mut state = self.queues.state.lock();
+        let is_new = self.keys.iter().all(|known| known != key);
+        let has_room = state.keys.len() < KEYS_MAX || state.keys.contains_key(key);
+        if !is_new || !has_room {
             return 0;
         }
-        let queues = self.queues;
-        let mut state = queues.state.lock();
-        self.push(&mut state, key.to_owned());
-        state.by_key.get(key).map_or(0, |queue| queue.len() - 1)
+        let uses = state.uses(key);
+        let others = uses.running + uses.waiting;
+        uses.running += 1;
+        self.met |= others > 0;
+        self.keys.push(key.to_owned());
+        others
     }
 
-    /// Leaves all its queues, and enters them anew, all at once.
-    pub(crate) fn renew(&mut self) {
-        let (queues, keys) = (self.queues, std::mem::take(&mut self.keys));
-        let mut state = queues.state.lock();
-        state.leave(self.ticket, &keys);
-        state.tickets += 1;
-        self.ticket = state.tickets;
-        keys.into_iter().for_each(|key| self.push(&mut state, key));
+    /// Lets go of its keys until its turn comes ([`Self::turn`]).
+    pub(crate) fn step_aside(&mut self) {
+        if !self.aside {
+            self.aside = true;
+            self.leave();
+        }
+    }
+
+    fn leave(&self) {
+        let mut state = self.queues.state.lock();
+        state.release(&self.keys);
+        let granted = state.grant();
         drop(state);
-        queues.left.notify_waiters();
+        if granted {
+            self.queues.turns.notify_waiters();
+        }
     }
 
-    /// Whether others were, or are, in one of its queues.
+    /// Until nobody else runs that uses one of its keys; not longer than `limit`. Whoever has waited long enough goes on.
+    pub(crate) async fn turn(&mut self, limit: Duration) {
+        self.step_aside();
+        let ticket = {
+            let mut state = self.queues.state.lock();
+            state.tickets += 1;
+            let ticket = state.tickets;
+            for key in &self.keys {
+                state.uses(key).waiting += 1;
+            }
+            let waiting = Waiting { keys: self.keys.clone(), passed: 0 };
+            state.waiting.insert(ticket, waiting);
+            // Nobody is passed by it that could run: these do.
+            state.grant();
+            ticket
+        };
+        let mut waits = Waits { queues: self.queues, ticket, keys: &self.keys, done: false };
+        let _ = tokio::time::timeout(limit, waits.turn()).await;
+        waits.done = true;
+        drop(waits);
+        self.queues.state.lock().run(ticket);
+        self.aside = false;
+        self.met = true;
+    }
+
+    /// Whether others were, or are, where it is.
     pub(crate) fn has_met(&self) -> bool {
         let state = self.queues.state.lock();
-        let shared = |key: &String| state.by_key.get(key).is_some_and(|queue| queue.len() > 1);
-        self.met || self.keys.iter().any(shared)
+        let shared = |uses: &Uses| uses.running + uses.waiting > 1;
+        self.met || self.keys.iter().any(|key| state.keys.get(key).is_some_and(shared))
     }
 
-    /// How many are before it, in the longest of its queues, and which that is.
-    pub(crate) fn ahead(&self) -> Option<(&str, usize)> {
+    /// Whether others use one of its keys now.
+    pub(crate) fn is_shared(&self) -> bool {
         let state = self.queues.state.lock();
-        let ahead = self.keys.iter().map(|key| {
-            let queue = state.by_key.get(key);
-            let at = queue.and_then(|queue| queue.iter().position(|it| *it == self.ticket));
-            (key.as_str(), at.unwrap_or_default())
-        });
-        ahead.max_by_key(|(_, count)| *count).filter(|(_, count)| *count > 0)
-    }
-
-    /// Until nobody is before it; not longer than `limit`.
-    pub(crate) async fn turn(&self, limit: Duration) {
-        let turn = async {
-            loop {
-                let left = self.queues.left.notified();
-                tokio::pin!(left);
-                // Before it is looked, so that nobody leaves unnoticed.
-                left.as_mut().enable();
-                if self.ahead().is_none() {
-                    return;
-                }
-                left.await;
-            }
-        };
-        // Whoever has waited long enough goes on.
-        let _ = tokio::time::timeout(limit, turn).await;
+        let shared = |uses: &Uses| uses.running > 1;
+        self.keys.iter().any(|key| state.keys.get(key).is_some_and(shared))
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.queues.state.lock().leave(self.ticket, &self.keys);
-        self.queues.left.notify_waiters();
+        if !self.aside {
+            self.leave();
+        }
+    }
+}
+
+/// One that waits; given up, it waits no longer.
+struct Waits<'q, 'k> {
+    queues: &'q Queues,
+    ticket: u64,
+    keys: &'k [String],
+    done: bool,
+}
+
+impl Waits<'_, '_> {
+    async fn turn(&self) {
+        loop {
+            let turns = self.queues.turns.notified();
+            tokio::pin!(turns);
+            // Before it is looked, so that no turn comes unnoticed.
+            turns.as_mut().enable();
+            if !self.queues.state.lock().waiting.contains_key(&self.ticket) {
+                return;
+            }
+            turns.await;
+        }
+    }
+}
+
+impl Drop for Waits<'_, '_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut state = self.queues.state.lock();
+        // Whether its turn has come just now or not: it runs, and is over.
+        state.run(self.ticket);
+        state.release(self.keys);
+        let granted = state.grant();
+        drop(state);
+        if granted {
+            self.queues.turns.notify_waiters();
+        }
     }
 }
 
@@ -142,54 +244,108 @@ impl Drop for Place<'_> {
 mod tests {
     use super::*;
 
-    fn keys(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    const LONG: Duration = Duration::from_secs(3_600);
+
+    fn at<'q>(queues: &'q Queues, keys: &[&str]) -> (Place<'q>, usize) {
+        let mut place = queues.enter();
+        let others = keys.iter().map(|key| place.join(key)).sum();
+        (place, others)
+    }
+
+    fn is_empty(queues: &Queues) -> bool {
+        let state = queues.state.lock();
+        state.keys.is_empty() && state.waiting.is_empty()
+    }
+
+    macro_rules! waits {
+        ($turn:expr) => {
+            assert!(futures_util::poll!(&mut $turn).is_pending())
+        };
     }
 
     #[tokio::test]
     async fn whoever_shares_a_key_waits_for_those_before() {
         let queues = Queues::default();
-        let first = queues.enter(keys(&["a", "b"]));
-        let other = queues.enter(keys(&["c"]));
-        let second = queues.enter(keys(&["b", "c"]));
-        assert_eq!((first.ahead(), other.ahead()), (None, None));
-        assert_eq!(second.ahead().map(|(_, count)| count), Some(1));
-        drop(other);
-        assert_eq!(second.ahead(), Some(("b", 1)));
-        let long = Duration::from_secs(3_600);
-        let mut turn = Box::pin(second.turn(long));
-        assert!(futures_util::poll!(&mut turn).is_pending());
-        drop(first);
-        turn.await;
-        assert_eq!(second.ahead(), None);
+        let ((first, none), (other, nobody)) = (at(&queues, &["a", "b"]), at(&queues, &["c"]));
+        assert_eq!((none, nobody, first.has_met()), (0, 0, false));
+        let (mut second, others) = at(&queues, &["b", "c"]);
+        assert_eq!((others, second.has_met(), first.has_met()), (2, true, true));
+        {
+            let mut turn = Box::pin(second.turn(LONG));
+            waits!(turn);
+            drop(other);
+            waits!(turn);
+            drop(first);
+            turn.await;
+        }
+        assert!(!second.is_shared());
+        assert_eq!(second.join("b"), 0, "its own is no other");
         drop(second);
-        assert!(queues.state.lock().by_key.is_empty());
+        assert!(is_empty(&queues));
     }
 
     #[tokio::test]
-    async fn whoever_comes_upon_others_lets_them_go_first_everywhere() {
+    async fn whoever_has_what_another_one_wants_lets_go_of_it_while_it_waits() {
         let queues = Queues::default();
-        let (mut one, mut other) = (queues.enter(Vec::new()), queues.enter(Vec::new()));
-        assert_eq!((one.join("a"), other.join("b")), (0, 0));
-        assert!(!one.has_met());
-        // Each has what the other one wants.
+        let ((mut one, _), (mut other, _)) = (at(&queues, &["a"]), at(&queues, &["b"]));
         assert_eq!(one.join("b"), 1);
-        one.renew();
-        assert_eq!(one.ahead(), Some(("b", 1)));
+        let mut turn = Box::pin(one.turn(LONG));
+        waits!(turn);
         assert_eq!(other.join("a"), 1, "who waits is there");
-        other.renew();
-        assert_eq!(other.ahead().map(|(_, count)| count), Some(1));
-        assert_eq!(one.ahead(), None, "and does not wait for whoever came after");
-        assert!(one.has_met() && other.has_met());
+        let mut last = Box::pin(other.turn(LONG));
+        waits!(last);
+        turn.await;
+        waits!(last);
         drop(one);
-        assert_eq!(other.ahead(), None);
-        assert_eq!(other.join("b"), 0, "its own is no other");
+        last.await;
+        drop(other);
+        assert!(is_empty(&queues));
     }
 
     #[tokio::test]
-    async fn nobody_waits_longer_than_they_said() {
+    async fn whoever_can_run_is_not_kept_by_others_that_cannot_but_for_a_few_times() {
         let queues = Queues::default();
-        let _first = queues.enter(keys(&["a"]));
-        queues.enter(keys(&["a"])).turn(Duration::from_millis(5)).await;
+        let ((a, _), (b, _)) = (at(&queues, &["a"]), at(&queues, &["b"]));
+        let (mut both, _) = at(&queues, &["a", "b"]);
+        let mut turn = Box::pin(both.turn(LONG));
+        waits!(turn);
+        drop(a);
+        for _ in 0..PASSED_MAX {
+            waits!(turn);
+            let (mut passing, _) = at(&queues, &["a"]);
+            passing.turn(LONG).await;
+        }
+        let (mut late, _) = at(&queues, &["a"]);
+        let mut last = Box::pin(late.turn(LONG));
+        waits!(last);
+        waits!(turn);
+        drop(b);
+        turn.await;
+        waits!(last);
+        drop(both);
+        last.await;
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_is_in_nobodys_way() {
+        let queues = Queues::default();
+        let (first, _) = at(&queues, &["a"]);
+        let (mut gone, _) = at(&queues, &["a"]);
+        let mut turn = Box::pin(gone.turn(LONG));
+        waits!(turn);
+        let (mut next, _) = at(&queues, &["a"]);
+        let mut last = Box::pin(next.turn(LONG));
+        waits!(last);
+        // Its turn has come, and nobody has looked.
+        drop(first);
+        drop(turn);
+        drop(gone);
+        last.await;
+        next.turn(Duration::from_millis(5)).await;
+        let (mut other, _) = at(&queues, &["a"]);
+        other.turn(Duration::from_millis(5)).await;
+        assert!(next.is_shared(), "nobody waits longer than they said");
+        drop((next, other));
+        assert!(is_empty(&queues));
     }
 }

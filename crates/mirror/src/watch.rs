@@ -42,6 +42,8 @@ const OTHER_FAILS: f64 = 0.05;
 /// What waiting for one other takes at least, and how much longer than expected it may.
 const WAIT_MIN_MS: f64 = 0.5;
 const WAIT_FACTOR: f64 = 4.0;
+/// After a pause it waits for its turn so many times as long as an attempt takes.
+const TURN_MAX: u32 = 20;
 /// So often a transaction waits for others in its queues, and for what others outside of Belay hold.
 const TURNS_MOST: u32 = 10;
 const ANEW_MOST: u32 = 3;
@@ -217,7 +219,7 @@ impl<'h> Watch<'h> {
         if !self.contended || !(is_hot || is_file) {
             return None;
         }
-        let place = self.place.get_or_insert_with(|| self.book.queues.enter(Vec::new()));
+        let place = self.place.get_or_insert_with(|| self.book.queues.enter());
         let others = u32::try_from(place.join(key)).unwrap_or(u32::MAX);
         // After it has looked ahead, that is what is told.
         if others == 0 || !may_wait || self.turns >= TURNS_MOST || self.consulted {
@@ -253,12 +255,19 @@ impl<'h> Watch<'h> {
     pub(crate) async fn turn(&mut self, limit: Duration) {
         let begun = Instant::now();
         if let Some(place) = &mut self.place {
-            place.renew();
             place.turn(limit).await;
         }
         self.waited += begun.elapsed();
         self.turns += 1;
         self.stale = true;
+    }
+
+    /// Others may go while it makes a pause; how long it then waits for its turn, if it has a place.
+    pub(crate) fn step_aside(&mut self) -> Option<Duration> {
+        let usual_ms = self.pause_ms(self.id.as_ref()?);
+        let place = self.place.as_mut()?;
+        place.step_aside();
+        Some(Duration::from_millis(usual_ms.max(1)) * TURN_MAX)
     }
 
     fn foresee(&mut self, forecast: Forecast, signs: Vec<Sign>, waited: Duration) {
@@ -565,7 +574,7 @@ impl<'h> Watch<'h> {
         let seen = seen.lock();
         signs.extend(seen.signs.iter().cloned());
         // Whose turn it is meets nobody.
-        if self.place.as_ref().is_none_or(|place| place.ahead().is_some()) {
+        if self.place.as_ref().is_none_or(Place::is_shared) {
             signs.extend(self.book.signs_of_keys(seen.keys.iter().map(String::as_str)));
         }
         signs.extend(blocked(&seen.blockers, left, own));

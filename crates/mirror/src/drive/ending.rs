@@ -156,8 +156,12 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         if let Some(lost) = self.go_back(at, Back::Again).await? {
             return Box::pin(self.ended(0, lost, None)).await;
         }
+        let turn = if at == 0 { self.watch.step_aside() } else { None };
         let pause = tokio::time::sleep(Duration::from_millis(pause_ms));
         self.session.driving.flight.beside(pause).await;
+        if let Some(limit) = turn {
+            self.wait_until(Until::Turn(limit)).await;
+        }
         self.begin_attempt(at)
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: nothing is older than [`FRESH`], so what changes in a database is known soon after.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use super::{Unmodelled, shape::Shape, statement::Name};
 
 const FRESH: Duration = Duration::from_secs(5);
+/// Locks of whole tables are rare, and to look for them takes longer than to read a row.
+const FRESH_LOCKS: Duration = Duration::from_millis(50);
 const ENTRIES_MAX: usize = 2_000;
 
 #[derive(Debug, Default)]
@@ -20,7 +22,11 @@ pub(crate) struct Catalog {
     /// By database and text: whether it is a question and nothing more.
     harmless: Mutex<Kept<(String, String), ()>>,
     shapes: Mutex<Kept<(String, Name), Arc<Shape>>>,
+    /// By database: tables that somebody has locked against all who write them, by their numbers.
+    locked: Mutex<HashMap<String, (Instant, Numbers)>>,
 }
+
+type Numbers = Arc<BTreeSet<String>>;
 
 #[derive(Debug)]
 struct Kept<K, V>(HashMap<K, (Instant, Result<V, Unmodelled>)>);
@@ -55,6 +61,17 @@ impl Catalog {
 
     pub(super) fn note_harmless(&self, key: (String, String), told: &Result<(), Unmodelled>) {
         self.harmless.lock().put(key, told);
+    }
+
+    pub(super) fn locked(&self, database: &str) -> Option<Numbers> {
+        let locked = self.locked.lock();
+        let (since, known) = locked.get(database)?;
+        (since.elapsed() < FRESH_LOCKS).then(|| Arc::clone(known))
+    }
+
+    /// An app has few databases.
+    pub(super) fn note_locked(&self, database: &str, numbers: &Numbers) {
+        self.locked.lock().insert(database.to_owned(), (Instant::now(), Arc::clone(numbers)));
     }
 
     pub(super) fn shape(&self, key: &(String, Name)) -> Option<Result<Arc<Shape>, Unmodelled>> {

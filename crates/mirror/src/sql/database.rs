@@ -1,6 +1,9 @@
 //! One database of one mirror: a read-only transaction of its own, and the overlays of the tables that were written.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use belay_host::{AppHost, SqlBegin, SqlTransaction, classify, code};
 use belay_model::{Call, CallId, EffectClass, EffectError, Outcome};
@@ -16,14 +19,8 @@ use super::{
     shape::Shape,
     sqlite,
     statement::{self, Name, Parsed, Read},
-    writes::{Known, Written},
+    writes::{Conditions, Written},
 };
-
-/// A mirror is not worth waiting for a lock.
-const LOCK_TIMEOUT: Duration = Duration::from_millis(5);
-
-/// The answer that a table is locked.
-const LOCKED: i64 = -1;
 
 pub(super) struct Database {
     name: String,
@@ -46,8 +43,7 @@ impl Database {
         name: &str,
         flavour: Flavour,
     ) -> Result<Self, Unmodelled> {
-        let begin =
-            SqlBegin { mirror: true, lock_timeout: Some(LOCK_TIMEOUT), ..SqlBegin::default() };
+        let begin = SqlBegin { mirror: true, ..SqlBegin::default() };
         let transaction = host.begin_sql(Some(name), begin).await;
         let transaction = transaction.map_err(|error| Unmodelled(error.message))?;
         let (name, transaction) = (name.to_owned(), Some(transaction));
@@ -150,23 +146,40 @@ impl Database {
                 let shape = self.shape(catalog, &target.name).await?;
                 let locked = self.locked(&shape, &target, (selection.as_ref(), params)).await?;
                 let outcome = self.read(&read, params).await?;
-                Ok(Performed { outcome, ..locked })
+                self.with_table(catalog, &shape, Performed { outcome, ..locked }).await
             }
             Parsed::Insert(insert) => {
                 let shape = self.shape(catalog, &insert.target.name).await?;
                 let defaults = self.defaults(catalog, &shape, &insert).await?;
-                self.insert(shape, (&insert, defaults), params).await
+                let performed = self.insert(Arc::clone(&shape), (&insert, defaults), params);
+                let performed = performed.await?;
+                self.with_table(catalog, &shape, performed).await
             }
             Parsed::Update(update) => {
                 let shape = self.shape(catalog, &update.target.name).await?;
-                self.update(shape, &update, params).await
+                let performed = self.update(Arc::clone(&shape), &update, params).await?;
+                self.with_table(catalog, &shape, performed).await
             }
             Parsed::Delete(target, selection, returning) => {
                 let shape = self.shape(catalog, &target.name).await?;
-                let returning = returning.as_deref();
-                self.delete(shape, &target, (selection.as_ref(), returning, params)).await
+                let more = (selection.as_ref(), returning.as_deref(), params);
+                let performed = self.delete(Arc::clone(&shape), &target, more).await?;
+                self.with_table(catalog, &shape, performed).await
             }
         }
+    }
+
+    /// What is in the way of a write that may be made.
+    async fn with_table(
+        &mut self,
+        catalog: &Catalog,
+        shape: &Shape,
+        mut performed: Performed,
+    ) -> Answered<Performed> {
+        if performed.violated.is_none() {
+            performed.blockers.extend(self.lockers_of_table(catalog, shape).await?);
+        }
+        Ok(performed)
     }
 
     /// As far as the words of a text tell.
@@ -401,71 +414,80 @@ impl Database {
         }
     }
 
-    /// The first thing that does not hold after a write, and whether somebody has locked the table against all who write it:
-    /// in one question.
-    pub(super) async fn examined(
+    /// The first thing that does not hold after a write.
+    pub(super) async fn violated(
         &mut self,
         written: &Written,
-    ) -> Result<(Option<Violated>, bool), Unmodelled> {
+    ) -> Result<Option<Violated>, Unmodelled> {
         let checks = written.checks(self);
         if let Some(violated) = checks.of_values() {
-            return Ok((Some(violated), false));
+            return Ok(Some(violated));
         }
         let shape = checks.shape;
-        let (mut questions, table) = match &written.known {
-            Some(Known { broken: Some(at), is_locked }) => {
-                let broken = shape.checks.get(*at).map(|check| checks.broken(check));
-                return Ok((broken, *is_locked));
+        let mut questions = match written.conditions {
+            Conditions::Broken(at) => {
+                return Ok(shape.checks.get(at).map(|check| checks.broken(check)));
             }
-            Some(Known { broken: None, .. }) => (checks.of_keys()?, None),
-            None => (checks.questions()?, Some(&*shape.number)),
+            Conditions::Hold => checks.of_keys()?,
+            Conditions::Unknown => checks.questions()?,
         };
-        let found = self.answers(table, &questions).await?;
-        let known = written.known.as_ref().is_some_and(|known| known.is_locked);
-        let is_locked = known || found.contains(&LOCKED);
-        let first = found.into_iter().filter_map(|at| usize::try_from(at).ok()).min();
-        let first = first.filter(|at| *at < questions.len());
-        Ok((first.map(|at| questions.swap_remove(at).violated), is_locked))
+        if questions.is_empty() {
+            return Ok(None);
+        }
+        let parts = questions.iter().enumerate();
+        let parts = parts.map(|(at, Question { text, .. })| {
+            format!("SELECT {at} AS place WHERE EXISTS ({text})")
+        });
+        let text = parts.collect::<Vec<_>>().join(" UNION ALL ");
+        let rows = self.ask_alike(&text, &[], "questions").await?;
+        let places = rows.iter().filter_map(|row| usize::try_from(row[0].as_u64()?).ok());
+        let first = places.min().filter(|at| *at < questions.len());
+        Ok(first.map(|at| questions.swap_remove(at).violated))
     }
 
-    /// Whether somebody has locked a table against all who write it.
-    pub(super) async fn is_locked(&mut self, shape: &Shape) -> Result<bool, Unmodelled> {
-        Ok(!self.answers(Some(&shape.number), &[]).await?.is_empty())
-    }
-
-    /// Which of the questions have an answer, and [`LOCKED`] if the table of this number is locked.
-    async fn answers(
+    /// Who has locked a table against all who write it.
+    async fn lockers_of_table(
         &mut self,
-        table: Option<&str>,
-        all: &[Question],
-    ) -> Result<Vec<i64>, Unmodelled> {
-        let table = table.filter(|_| self.flavour == Flavour::Postgres);
-        let locked = table.map(|table| (LOCKED, postgres::locked(table)));
-        let all = all.iter().zip(0_i64..).map(|(question, at)| (at, question.text.clone()));
-        let parts: Vec<_> = locked
-            .into_iter()
-            .chain(all)
-            .map(|(at, text)| format!("SELECT {at} AS place WHERE EXISTS ({text})"))
-            .collect();
-        if parts.is_empty() {
+        catalog: &Catalog,
+        shape: &Shape,
+    ) -> Result<Vec<Blocker>, Unmodelled> {
+        if self.flavour == Flavour::Sqlite {
             return Ok(Vec::new());
         }
-        let rows = self.ask_alike(&parts.join(" UNION ALL "), &[], "questions").await?;
-        Ok(rows.iter().filter_map(|row| row[0].as_i64()).collect())
+        let locked = match catalog.locked(&self.name) {
+            Some(known) => known,
+            None => {
+                let rows = self.ask(postgres::LOCKED, &[]).await?;
+                let numbers = rows.iter().filter_map(|row| row[0].as_str().map(str::to_owned));
+                let numbers: Arc<BTreeSet<String>> = Arc::new(numbers.collect());
+                catalog.note_locked(&self.name, &numbers);
+                numbers
+            }
+        };
+        match locked.contains(&shape.number) {
+            true => self.who_holds(shape, Vec::new()).await,
+            false => Ok(Vec::new()),
+        }
     }
 
-    /// Who holds rows that others have locked or replaced (`lockers`), or the whole table.
-    pub(super) async fn blockers(
+    /// Who goes on, of those that have locked or replaced rows.
+    pub(super) async fn lockers_of_rows(
         &mut self,
         shape: &Shape,
         lockers: Vec<String>,
-        is_locked: bool,
     ) -> Result<Vec<Blocker>, Unmodelled> {
         // A row that others refer to may be locked against its end alone: the row does not say.
-        let lockers = if shape.children.is_empty() { lockers } else { Vec::new() };
-        if self.flavour == Flavour::Sqlite || (lockers.is_empty() && !is_locked) {
+        if self.flavour == Flavour::Sqlite || lockers.is_empty() || !shape.children.is_empty() {
             return Ok(Vec::new());
         }
+        self.who_holds(shape, lockers).await
+    }
+
+    async fn who_holds(
+        &mut self,
+        shape: &Shape,
+        lockers: Vec<String>,
+    ) -> Result<Vec<Blocker>, Unmodelled> {
         let params = [json!({ "$array": lockers }), shape.number.clone().into()];
         let rows = self.ask(postgres::LOCKS, &params).await?;
         let blocker = |row: &Value| Blocker {

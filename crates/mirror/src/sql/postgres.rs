@@ -130,17 +130,15 @@ pub(super) const SHAPE: &str = r"
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = pg_catalog.to_regclass($1)";
 
-/// Whether somebody has locked the table of this number against all who write it.
-pub(super) fn locked(table: &str) -> String {
-    format!(
-        "SELECT 1 FROM pg_catalog.pg_locks l WHERE l.granted AND l.locktype = 'relation' AND l.relation = {table}::oid AND \
-         l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
-    )
-}
+/// Tables that somebody has locked against all who write them.
+pub(super) const LOCKED: &str = "
+    SELECT DISTINCT l.relation::text AS number FROM pg_catalog.pg_locks l
+    WHERE l.granted AND l.locktype = 'relation' AND l.relation >= 16384 AND l.mode IN
+        ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')";
 
 /// A query of rows that are about to be updated (their name, locker, columns, and new values of the columns `set`), with the number of
-/// the first condition of the table that does not hold for what each would become, and whether the table is locked: whoever
-/// runs ahead has no time to ask for these apart.
+/// the first condition of the table that does not hold for what each would become: whoever runs ahead has no time to ask for
+/// these apart.
 pub(super) fn with_checks(shape: &Shape, set: &[usize], query: &str) -> String {
     let columns = shape.columns.iter().enumerate().map(|(at, column)| {
         let own = set.iter().position(|it| *it == at);
@@ -151,14 +149,12 @@ pub(super) fn with_checks(shape: &Shape, set: &[usize], query: &str) -> String {
     let checks = shape.checks.iter().enumerate();
     let checks = checks.map(|(at, check)| format!("WHEN ({}) IS FALSE THEN {at}", check.text));
     let checks = checks.collect::<Vec<_>>().join(" ");
-    let (name, locked) = (quoted(&shape.name), locked(&shape.number));
+    let name = quoted(&shape.name);
     let broken = match checks.is_empty() {
         true => "NULL::int".to_owned(),
         false => format!("(SELECT CASE {checks} END FROM (SELECT {columns}) AS {name})"),
     };
-    format!(
-        "SELECT belay_found.*, {broken} AS belay_broken, EXISTS ({locked}) AS belay_locked FROM ({query}) AS belay_found"
-    )
+    format!("SELECT belay_found.*, {broken} AS belay_broken FROM ({query}) AS belay_found")
 }
 
 /// Transactions that go on, of these that have locked or replaced rows, and those that hold a lock on the table `$2` that

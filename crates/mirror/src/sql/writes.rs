@@ -27,17 +27,16 @@ pub(super) struct Written {
     /// The overlays as they would be after it.
     overlays: BTreeMap<String, Overlay>,
     changes: Vec<Change>,
-    /// What the question that found the rows has told already.
-    pub(super) known: Option<Known>,
+    pub(super) conditions: Conditions,
 }
 
-/// Of the rows as they would become.
+/// What is known of the conditions of a table, for rows as they would become.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
-    /// The first condition of the table that does not hold for one of them.
-    pub(super) broken: Option<usize>,
-    /// Somebody has locked the table against all who write it.
-    pub(super) is_locked: bool,
+pub(super) enum Conditions {
+    Unknown,
+    Hold,
+    /// The first one that does not hold for one of them.
+    Broken(usize),
 }
 
 impl Written {
@@ -104,8 +103,7 @@ impl Database {
         let rows: Vec<&Found> = found.iter().collect();
         let mut performed = Performed::of(Outcome::json("null"));
         performed.keys = self.keys(shape, rows.iter().map(|row| &row.cells[..]));
-        let is_locked = self.is_locked(shape).await?;
-        performed.blockers = self.blockers(shape, lockers(&rows), is_locked).await?;
+        performed.blockers = self.lockers_of_rows(shape, lockers(&rows)).await?;
         Ok(performed)
     }
 
@@ -156,16 +154,15 @@ impl Database {
             changes.push(Change { before: Some(row.cells.clone()), after: Some(after) });
         }
         let told = first + places.len();
-        let known = (self.flavour == Flavour::Postgres && !answered.is_empty()).then(|| Known {
-            broken: answered
-                .iter()
-                .filter_map(|row| usize::try_from(row[told].as_u64()?).ok())
-                .min(),
-            is_locked: answered.iter().any(|row| row[told + 1] == true),
-        });
+        let broken = answered.iter().filter_map(|row| usize::try_from(row[told].as_u64()?).ok());
+        let conditions = match (self.flavour, broken.min()) {
+            (Flavour::Sqlite, _) => Conditions::Unknown,
+            (Flavour::Postgres, None) => Conditions::Hold,
+            (Flavour::Postgres, Some(at)) => Conditions::Broken(at),
+        };
         let rows: Vec<&Found> = found.iter().collect();
         let returning = (update.returning.as_deref(), &update.target, params);
-        self.write((shape, &rows, changes), known, returning).await
+        self.write((shape, &rows, changes), conditions, returning).await
     }
 
     pub(super) async fn delete(
@@ -182,7 +179,7 @@ impl Database {
         let changes =
             rows.iter().map(|row| Change { before: Some(row.cells.clone()), after: None });
         let changes = changes.collect();
-        self.write((shape, &rows, changes), None, (returning, target, params)).await
+        self.write((shape, &rows, changes), Conditions::Hold, (returning, target, params)).await
     }
 
     pub(super) async fn insert(
@@ -228,7 +225,7 @@ impl Database {
             changes.push(Change { before: None, after: Some(after) });
         }
         let returning = (insert.returning.as_deref(), &insert.target, params);
-        self.write((shape, &[], changes), None, returning).await
+        self.write((shape, &[], changes), Conditions::Unknown, returning).await
     }
 
     /// A query of the rows that are to be inserted, by `columns`, and what it is like.
@@ -335,7 +332,7 @@ impl Database {
     async fn write(
         &mut self,
         (shape, rows, changes): (Arc<Shape>, &[&Found], Vec<Change>),
-        known: Option<Known>,
+        conditions: Conditions,
         (returning, target, params): (Option<&[SelectItem]>, &Target, &[Value]),
     ) -> Answered<Performed> {
         let mut overlays = self.overlays.clone();
@@ -348,8 +345,8 @@ impl Database {
                 overlay.insert(after.clone())?;
             }
         }
-        let written = Written { shape, overlays, changes, known };
-        let (violated, is_locked) = self.examined(&written).await?;
+        let written = Written { shape, overlays, changes, conditions };
+        let violated = self.violated(&written).await?;
         let mut performed = Performed::of(Outcome::json("null"));
         performed.keys = match rows.is_empty() {
             true => {
@@ -358,7 +355,6 @@ impl Database {
             }
             false => self.keys(&written.shape, rows.iter().map(|row| &row.cells[..])),
         };
-        performed.blockers = self.blockers(&written.shape, lockers(rows), is_locked).await?;
         if let Some(violated) = violated {
             let code = if violated.message.contains("SQLSTATE 22") {
                 code::SQL_FAILED
@@ -370,6 +366,7 @@ impl Database {
             performed.violated = Some((violated.constraint, violated.table));
             return Ok(performed);
         }
+        performed.blockers = self.lockers_of_rows(&written.shape, lockers(rows)).await?;
         performed.outcome = match returning {
             Some(items) => self.returned(&written, items, target, params).await?,
             None => changed(written.changes.len(), "[]", "[]"),

@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::future;
@@ -23,6 +24,10 @@ use super::described::Description;
 
 /// For each connection; the server holds a plan for each of them.
 const STATEMENTS_MAX: usize = 128;
+/// A statement of a mirror that takes longer is of no use to anybody.
+const MIRROR_TIMEOUT: Duration = Duration::from_secs(1);
+/// Nor is it worth waiting for a lock.
+const MIRROR_LOCK_TIMEOUT: Duration = Duration::from_millis(5);
 
 pub(in super::super) struct PostgresConnection {
     pub(super) client: Client,
@@ -105,9 +110,15 @@ impl PostgresConnection {
         self.prepared.remove(text);
     }
 
-    /// For those who change nothing: whatever is sent before a transaction has begun, or instead of it, does neither.
+    /// For those who change nothing, and wait for nothing: whatever is sent before a transaction has begun, or instead of it, does
+    /// neither.
     pub(super) async fn read_only(&self) -> Result<(), tokio_postgres::Error> {
-        self.client.batch_execute("SET default_transaction_read_only = on").await
+        let text = format!(
+            "SET default_transaction_read_only = on; SET statement_timeout = {}; SET lock_timeout = {}",
+            MIRROR_TIMEOUT.as_millis(),
+            MIRROR_LOCK_TIMEOUT.as_millis()
+        );
+        self.client.batch_execute(&text).await
     }
 
     /// Forgets what the server keeps for this session, as if it were new, and [`Self::read_only`].

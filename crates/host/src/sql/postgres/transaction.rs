@@ -23,8 +23,6 @@ use super::{
     statement::{self, Failed},
 };
 
-/// A statement of a mirror that takes longer is of no use to anybody.
-const MIRROR_TIMEOUT: Duration = Duration::from_secs(1);
 /// A server rolls back at once, if it can be reached.
 const ROLLBACK_WAIT: Duration = Duration::from_secs(5);
 
@@ -301,10 +299,6 @@ fn beginning(begin: &SqlBegin, read_only: bool) -> String {
     };
     let access = if read_only { "READ ONLY" } else { "READ WRITE" };
     let mut text = format!("BEGIN ISOLATION LEVEL {isolation} {access}");
-    if begin.mirror {
-        let ms = MIRROR_TIMEOUT.as_millis();
-        let _ = write!(text, "; SET LOCAL statement_timeout = {ms}");
-    }
     if let Some(timeout) = begin.lock_timeout {
         // 0 would be none at all. Writing to a string does not fail.
         let ms = timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
