@@ -480,3 +480,78 @@ impl Known {
         self.sampled = if found { 1.0 } else { (self.sampled * factor).clamp(EXPLORED, 1.0) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mirrored;
+
+    fn id() -> TransactionName {
+        "transfer".parse().unwrap()
+    }
+
+    /// One whose mirror took 2 ms, and has brought so much.
+    fn story(earned_ms: f64) -> Story {
+        Story {
+            id: id(),
+            request: "r-1".to_owned(),
+            way: "transfer".to_owned(),
+            became: Became::Committed,
+            took_ms: 10.0,
+            waited_ms: 0.0,
+            attempts: Vec::new(),
+            effects: Vec::new(),
+            mirror: Some(Mirrored { cpu_ms: 2.0, ..Mirrored::default() }),
+            forecast: None,
+            choices: Vec::new(),
+            saved_ms: earned_ms,
+            earned_ms,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn sampled(book: &Book) -> f64 {
+        book.ids()[0].1.sampled
+    }
+
+    #[test]
+    fn mirrors_that_bring_nothing_get_few_but_not_none() {
+        let book = Book::default();
+        assert!(book.begin(&id(), true, 0.999), "at first each has one");
+        (0..200).for_each(|_| book.end(story(0.0), (None, 0), true));
+        assert!((sampled(&book) - EXPLORED).abs() < 1e-9);
+        assert!(book.begin(&id(), true, EXPLORED - 0.001));
+        assert!(!book.begin(&id(), true, EXPLORED + 0.001));
+        assert!(!book.begin(&id(), false, 0.0), "its tags do not say so");
+    }
+
+    #[test]
+    fn one_that_has_found_something_is_followed_by_others() {
+        let book = Book::default();
+        (0..200).for_each(|_| book.end(story(0.0), (None, 0), true));
+        book.end(story(500.0), (None, 0), true);
+        assert!(book.begin(&id(), true, 0.999));
+        // As long as that pays for those that find nothing.
+        (0..20).for_each(|_| book.end(story(0.0), (None, 0), true));
+        assert!(book.begin(&id(), true, 0.999));
+        (0..400).for_each(|_| book.end(story(0.0), (None, 0), true));
+        assert!(!book.begin(&id(), true, 0.5));
+    }
+
+    #[test]
+    fn who_asks_nobody_outside_has_a_mirror_rarely() {
+        let book = Book::default();
+        (0..50).for_each(|_| book.end(story(500.0), (None, 0), false));
+        assert!(sampled(&book) > 0.9 && !book.begin(&id(), true, EXPLORED + 0.001));
+        assert!(book.begin(&id(), true, EXPLORED - 0.001));
+    }
+
+    #[test]
+    fn whoever_often_meets_others_looks_who_they_are() {
+        let book = Book::default();
+        (0..10).for_each(|_| book.attempted(&id(), true));
+        assert!(book.is_contended(&id()));
+        (0..300).for_each(|_| book.attempted(&id(), false));
+        assert!(!book.is_contended(&id()));
+    }
+}

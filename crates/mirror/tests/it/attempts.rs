@@ -33,6 +33,19 @@ fn conflicts_are_tried_again_with_longer_pauses() {
 }
 
 #[test]
+fn whoever_is_given_more_attempts_waits_longer_in_between() {
+    let mut attempts = Attempts::new(Terms::default());
+    attempts.persist(5, 40);
+    let nexts: Vec<Next> = (0..6).map(|_| ends(&mut attempts, conflict())).collect();
+    let again = |pause_ms| Next::Again { way: 0, pause_ms };
+    let pauses = [20, 40, 80, 160, 320].map(again);
+    assert_eq!(nexts[..5], pauses);
+    assert_eq!(nexts[5], Next::GiveUp(GaveUp::Attempts));
+    attempts.persist(0, 0);
+    assert_eq!(ends(&mut attempts, conflict()), Next::GiveUp(GaveUp::Attempts), "never fewer");
+}
+
+#[test]
 fn a_service_that_is_down_is_not_asked_again_by_everybody() {
     let mut budget = RetryBudget::default();
     let mut again = |now_ms: u64, count: u32| {
