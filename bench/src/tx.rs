@@ -157,7 +157,7 @@ fn forecasts(report: &Report, (store, scenario): (Store, Scenario), foreseen: &P
         let name = format!("{}.{}.{what}", store.name(), scenario.name);
         report.promise(&name, value, unit, bar);
     };
-    promise("precision", foreseen.precision(), "of orders diverted", 0.9);
+    promise("precision", foreseen.precision(), "of orders diverted or given time", 0.9);
     promise("recall", foreseen.recall(), "of orders that had to fail", 0.7);
 }
 

@@ -6,7 +6,8 @@
 //!
 //! How good forecasts are is told twice. By the server, as in `belay tx`: of the orders whose outcome is known, where each that was
 //! let go on stands for those that were diverted before it. And by the benchmark, which knows what it did to each order: of those
-//! that were diverted, the share that would have failed, and of those that had to fail, the share that was diverted.
+//! that were diverted, or given more time than an attempt has, the share that would have failed; and of those that had to fail, the
+//! share that was.
 
 use std::{
     thread,
@@ -20,7 +21,7 @@ use super::{
     bank::{Bank, Competitor, Store, World},
     load::{self, Became, Record, Run},
     money::{self, InVain},
-    order::{RETRIES, Scenario},
+    order::{RETRIES, Scenario, TIMEOUT_MS},
 };
 use crate::{figure::Report, float, samples::Samples};
 
@@ -97,6 +98,12 @@ fn after(world: &World, before: f64) -> anyhow::Result<f64> {
 /// Whether it was sent another way before it could fail, rather than after all attempts.
 fn is_diverted(record: &Record) -> bool {
     record.became == Became::Later && record.attempts <= RETRIES + 1
+}
+
+/// Whether it was given more time than an attempt has, before it could be late.
+fn is_given_time(record: &Record) -> bool {
+    let allowed = Duration::from_millis(TIMEOUT_MS);
+    record.became == Became::Done && record.attempts == 1 && record.took > allowed
 }
 
 fn wasted(record: &Record) -> u32 {
@@ -181,7 +188,8 @@ impl Cell {
             pool.done += f64::from(u8::from(record.became == Became::Done));
             pool.tried += f64::from(u8::from(!is_diverted(record)));
             pool.wasted += f64::from(wasted(record));
-            let count = match (is_diverted(record), self.has_to_fail(record)) {
+            let foreseen = is_diverted(record) || (!self.contended && is_given_time(record));
+            let count = match (foreseen, self.has_to_fail(record)) {
                 (true, true) => &mut pool.right,
                 (true, false) => &mut pool.wrong,
                 (false, true) => &mut pool.missed,

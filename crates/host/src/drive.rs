@@ -26,6 +26,11 @@ use crate::{
 pub trait Runner: Sync {
     /// Steps the instance once.
     fn run(&self, instance: Instance) -> impl Future<Output = (Instance, Step)> + Send;
+
+    /// As [`Self::run`], before others that wait: for what is of use only if it is ahead of somebody.
+    fn run_first(&self, instance: Instance) -> impl Future<Output = (Instance, Step)> + Send {
+        self.run(instance)
+    }
 }
 
 /// An invocation that has ended.

@@ -114,7 +114,7 @@ impl Ahead<'_> {
         };
         instance.resolve(turn.0, turn.1);
         let stop = loop {
-            let (stepped, step) = runner.run(instance).await;
+            let (stepped, step) = runner.run_first(instance).await;
             instance = stepped;
             let stop = match step {
                 Step::Done(_) => Err(Stop::Waits),

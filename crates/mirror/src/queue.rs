@@ -184,6 +184,13 @@ impl Place<'_> {
         self.met || self.keys.iter().any(|key| state.keys.get(key).is_some_and(shared))
     }
 
+    /// How many wait for one of its keys.
+    pub(crate) fn followers(&self) -> usize {
+        let state = self.queues.state.lock();
+        let waiting = self.keys.iter().filter_map(|key| Some(state.keys.get(key)?.waiting));
+        waiting.max().unwrap_or_default()
+    }
+
     /// Whether others use one of its keys now.
     pub(crate) fn is_shared(&self) -> bool {
         let state = self.queues.state.lock();

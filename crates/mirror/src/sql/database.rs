@@ -43,14 +43,23 @@ impl Database {
         name: &str,
         flavour: Flavour,
     ) -> Result<Self, Unmodelled> {
+        // Where that is known to be of no use, no connection is taken.
+        if let Some(Err(harm)) = catalog.harmless(&hidden(name)) {
+            return Err(harm);
+        }
         let begin = SqlBegin { mirror: true, ..SqlBegin::default() };
         let transaction = host.begin_sql(Some(name), begin).await;
         let transaction = transaction.map_err(|error| Unmodelled(error.message))?;
         let (name, transaction) = (name.to_owned(), Some(transaction));
         let (overlays, failed) = (BTreeMap::new(), false);
         let mut opened = Self { name, flavour, transaction, overlays, failed };
-        if flavour == Flavour::Postgres {
-            opened.has_no_hidden_harm(catalog).await?;
+        let told = match flavour {
+            Flavour::Postgres => opened.has_no_hidden_harm(catalog).await,
+            Flavour::Sqlite => Ok(()),
+        };
+        if let Err(harm) = told {
+            opened.close().await;
+            return Err(harm);
         }
         Ok(opened)
     }
@@ -79,8 +88,7 @@ impl Database {
     }
 
     async fn has_no_hidden_harm(&mut self, catalog: &Catalog) -> Result<(), Unmodelled> {
-        // No statement is this text.
-        let key = (self.name.clone(), String::new());
+        let key = hidden(&self.name);
         if let Some(known) = catalog.harmless(&key) {
             return known;
         }
@@ -498,6 +506,11 @@ impl Database {
         };
         Ok(rows.iter().map(blocker).collect())
     }
+}
+
+/// Under what the catalog keeps whether anything is called without a name. No statement is this text.
+fn hidden(database: &str) -> (String, String) {
+    (database.to_owned(), String::new())
 }
 
 /// Rows of an answer.

@@ -25,7 +25,7 @@ const HIDDEN: usize = 200;
 /// As many as mirrors have connections to each database: all of them are to get to what is hostile.
 const AT_ONCE: usize = 8;
 /// How late the service answers, in milliseconds: at first, and when something is wrong.
-const DELAYS: [u64; 2] = [20, 5_000];
+const DELAYS: [u64; 2] = [4, 5_000];
 
 const TABLES: [&str; 13] = [
     "CREATE TABLE account (name TEXT PRIMARY KEY, sum INTEGER NOT NULL CHECK (sum >= 0))",

@@ -98,13 +98,8 @@ impl Executor {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        self.handle.shared.push(Box::new(move || {
-            if !answer.is_closed() {
-                // The caller may go while the work runs; then nobody wants the value.
-                let _ = answer.send(work());
-            }
-        }));
+        let (job, answered) = job(work);
+        self.handle.shared.push(job);
         answered.await.ok()
     }
 
@@ -126,16 +121,44 @@ impl Executor {
 }
 
 impl Runner for Executor {
-    async fn run(&self, mut instance: Instance) -> (Instance, Step) {
-        let ran = Self::run(self, move || {
-            let step = catch_unwind(AssertUnwindSafe(|| instance.step()));
-            (instance, step.unwrap_or_else(|_| Step::Failed(panicked())))
-        });
-        match ran.await {
-            Some(ran) => ran,
-            // Accepted jobs run, and this one does not panic.
-            None => std::future::pending().await,
+    async fn run(&self, instance: Instance) -> (Instance, Step) {
+        let (job, stepped) = job(stepping(instance));
+        self.handle.shared.push(job);
+        landed(stepped).await
+    }
+
+    async fn run_first(&self, instance: Instance) -> (Instance, Step) {
+        let (job, stepped) = job(stepping(instance));
+        self.handle.shared.push_first(job);
+        landed(stepped).await
+    }
+}
+
+fn job<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> (Job, oneshot::Receiver<T>) {
+    let (answer, answered) = oneshot::channel();
+    let job = Box::new(move || {
+        if !answer.is_closed() {
+            // The caller may go while the work runs; then nobody wants the value.
+            let _ = answer.send(work());
         }
+    });
+    (job, answered)
+}
+
+fn stepping(mut instance: Instance) -> impl FnOnce() -> (Instance, Step) + Send {
+    move || {
+        let step = catch_unwind(AssertUnwindSafe(|| instance.step()));
+        (instance, step.unwrap_or_else(|_| Step::Failed(panicked())))
+    }
+}
+
+async fn landed(stepped: oneshot::Receiver<(Instance, Step)>) -> (Instance, Step) {
+    match stepped.await {
+        Ok(stepped) => stepped,
+        // Accepted jobs run, and this one does not panic.
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -177,8 +200,17 @@ impl Shared {
     }
 
     fn push(&self, job: Job) {
+        self.put(|jobs| jobs.push_back(job));
+    }
+
+    /// Before all that wait.
+    fn push_first(&self, job: Job) {
+        self.put(|jobs| jobs.push_front(job));
+    }
+
+    fn put(&self, put: impl FnOnce(&mut VecDeque<Job>)) {
         let mut state = self.state.lock();
-        state.jobs.push_back(job);
+        put(&mut state.jobs);
         let wake = state.idle > 0;
         drop(state);
         if wake {
@@ -299,6 +331,28 @@ mod tests {
         drop((first.0, second.0));
         assert_eq!(third.await.unwrap(), Some(3));
         assert!(!executor.saturated());
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_first_goes_before_all_that_wait() {
+        let executor = executor(1);
+        let [first, second] = [endless(&executor), endless(&executor)];
+        let (order, ran) = mpsc::channel();
+        let named = |name: &'static str| {
+            let order = order.clone();
+            job(move || order.send(name).unwrap())
+        };
+        let ((late, late_done), (soon, soon_done)) = (named("late"), named("soon"));
+        executor.handle.shared.push(late);
+        until(|| executor.saturated()).await;
+        executor.handle.shared.push_first(soon);
+        // One thread is free for them; the other one keeps its long job.
+        drop(second.0);
+        second.1.await.unwrap();
+        late_done.await.unwrap();
+        soon_done.await.unwrap();
+        assert_eq!([ran.recv().unwrap(), ran.recv().unwrap()], ["soon", "late"]);
+        drop(first.0);
     }
 
     #[tokio::test]
