@@ -337,22 +337,21 @@ mod tests {
     async fn what_is_to_be_first_goes_before_all_that_wait() {
         let executor = executor(1);
         let [first, second] = [endless(&executor), endless(&executor)];
+        until(|| executor.reading().long == 1 && executor.reading().waiting == 0).await;
+        // All threads are busy: what waits is taken here.
         let (order, ran) = mpsc::channel();
         let named = |name: &'static str| {
             let order = order.clone();
             job(move || order.send(name).unwrap())
         };
-        let ((late, late_done), (soon, soon_done)) = (named("late"), named("soon"));
-        executor.handle.shared.push(late);
-        until(|| executor.saturated()).await;
-        executor.handle.shared.push_first(soon);
-        // One thread is free for them; the other one keeps its long job.
-        drop(second.0);
-        second.1.await.unwrap();
-        late_done.await.unwrap();
-        soon_done.await.unwrap();
+        let shared = &executor.handle.shared;
+        let ((late, _answer), (soon, _other)) = (named("late"), named("soon"));
+        shared.push(late);
+        shared.push_first(soon);
+        let jobs = std::mem::take(&mut shared.state.lock().jobs);
+        jobs.into_iter().for_each(|job| job());
         assert_eq!([ran.recv().unwrap(), ran.recv().unwrap()], ["soon", "late"]);
-        drop(first.0);
+        drop((first, second));
     }
 
     #[tokio::test]

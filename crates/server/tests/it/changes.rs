@@ -14,6 +14,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
+    changes_load::unjudged,
     data_support::Reply,
     support::{App, Server, answer, edit},
 };
@@ -86,10 +87,14 @@ async fn flip(server: &Server, verb: &str, change: u32, parts: &[&str]) -> Value
 }
 
 async fn both_versions() -> (Server, String) {
+    both_versions_of([shop(SHOP), second()]).await
+}
+
+async fn both_versions_of([first, second]: [App; 2]) -> (Server, String) {
     let server = Server::start().await;
-    assert_eq!(server.deploy(&shop(SHOP)).await["change"], Value::Null, "there was nothing before");
+    assert_eq!(server.deploy(&first).await["change"], Value::Null, "there was nothing before");
     assert_eq!((total(&server).await, days(&server).await), (json!(30), json!(3)));
-    let deployed = server.deploy(&second()).await;
+    let deployed = server.deploy(&second).await;
     assert_eq!(deployed["change"]["id"], "shop/2", "{deployed:#}");
     assert_eq!(deployed["change"]["parts"], json!(["a", "b"]), "{deployed:#}");
     assert_eq!((total(&server).await, days(&server).await), (json!(13), json!(4)));
@@ -950,7 +955,7 @@ async fn arms_are_chosen_for_answers_and_not_for_the_queue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flipping_under_load_fails_no_request() {
-    let (server, wrong) = both_versions().await;
+    let (server, wrong) = both_versions_of([shop(SHOP), second()].map(unjudged)).await;
     let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let url = format!("http://{}/2015-03-31/functions/shop.price/invocations", server.http);
     let mut callers = Vec::new();

@@ -18,7 +18,7 @@ const REQUESTS: usize = 3_000;
 const FLIPS: usize = 20;
 
 /// That many requests make each other slow is nothing that the change did.
-fn unjudged(mut app: App) -> App {
+pub(crate) fn unjudged(mut app: App) -> App {
     app.manifest.policy.canary.dry_run = true;
     app
 }
