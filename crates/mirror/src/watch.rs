@@ -436,7 +436,7 @@ impl<'h> Watch<'h> {
         let wasted_ms = allowed_ms.unwrap_or(usual_ms).max(usual_ms);
         let failure_ms = FAILURE_MS.max(FAILURE_ATTEMPTS * wasted_ms);
         let ways = !performed && frame.spec.ways.len() > frame.attempts.way() + 1;
-        // Its time is that of all who wait for it.
+        // More time for it is more for all who wait for it.
         let followers = self.place.as_ref().map_or(0, Place::followers);
         let each = 1.0 + f64::from(u32::try_from(followers).unwrap_or(u32::MAX));
         let time = self.more_time(frame, service, (left, !ways));
@@ -444,7 +444,7 @@ impl<'h> Watch<'h> {
         let held = self.clears(own).filter(|_| !performed && self.anew < ANEW_MOST);
         self.held_ms = held.unwrap_or_default();
         let options = Options {
-            wasted_ms: wasted_ms * each,
+            wasted_ms,
             failure_ms,
             retries: frame.spec.retries.unwrap_or(crate::RETRIES),
             adjust: persists(frame, &forecast, time),
