@@ -32,5 +32,5 @@ pub use flight::{Flight, Landed};
 pub use kv::KvTransaction;
 pub use request::{About, Service, about, classify};
 pub use secret::SecretSource;
-pub use sql::{CommitError, SqlBegin, SqlEngine, SqlTransaction};
+pub use sql::{CommitError, SqlBegin, SqlEngine, SqlTransaction, statement};
 pub use tape::{Recorder, Tape};

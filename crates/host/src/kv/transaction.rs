@@ -167,6 +167,12 @@ impl KvTransaction {
         if self.written.is_empty() && self.seen.len() + self.listed.len() <= 1 {
             return Ok(());
         }
+        self.confirm().await
+    }
+
+    /// As [`Self::commit`], also where one read is all that there is: what it has read is to be so when something is committed
+    /// elsewhere.
+    pub async fn confirm(self) -> Result<(), CommitError> {
         let checks = self.seen.into_values().collect();
         let writes = self.written.into_values().map(|(_, write)| write).collect();
         let commit = Commit { checks, writes, lists: self.listed };

@@ -19,6 +19,7 @@ const BYTES_MAX: usize = 8 << 20;
 const SAFE_MAX: u64 = (1 << 53) - 1;
 
 /// An answer in the making.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     columns: String,
     rows: String,
@@ -48,6 +49,11 @@ impl Answer {
         self.rows.push_str(if self.count == 0 { "[" } else { ",[" });
         self.count += 1;
         Ok(Row { out: &mut self.rows, first: true })
+    }
+
+    /// What it holds, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.columns.len() + self.rows.len()
     }
 
     pub(super) fn outcome(self) -> Outcome {

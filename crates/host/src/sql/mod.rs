@@ -25,7 +25,7 @@ mod transaction;
 use std::{collections::BTreeMap, sync::Arc};
 
 use belay_model::{
-    AppName, DatabaseName, DatabaseSpec, EffectError, MAIN_DATABASE, Outcome, SecretName,
+    AppName, Call, DatabaseName, DatabaseSpec, EffectError, MAIN_DATABASE, Outcome, SecretName,
 };
 
 pub use self::transaction::{CommitError, SqlBegin, SqlEngine, SqlTransaction};
@@ -36,6 +36,11 @@ pub(crate) use self::{
     statement::writes,
 };
 use crate::SecretSource;
+
+/// What calls of `sql.query` have in common that ask for the same: the statement with its parameters.
+pub fn statement(call: &Call) -> Option<String> {
+    Some(Query::decode(call).ok()?.label())
+}
 
 /// The databases of one app.
 pub(crate) struct Sql {
@@ -76,7 +81,7 @@ impl Sql {
         let (name, spec) = self.find(database)?;
         let engine = match spec {
             DatabaseSpec::Sqlite {} => {
-                Engine::Sqlite(self.sqlite(name, begin.mirror).begin(begin).await?)
+                Engine::Sqlite(Box::new(self.sqlite(name, begin.mirror).begin(begin).await?))
             }
             DatabaseSpec::Postgres { .. } => {
                 let postgres = self.postgres(name, spec, begin.mirror)?;

@@ -23,6 +23,7 @@ use crate::request::{args, bad_arguments};
 pub(crate) const QUERY: &str = "sql.query";
 const TEXT_BYTES_MAX: usize = 1 << 20;
 const PARAMS_MAX: usize = 1_000;
+const LABEL_BYTES_MAX: usize = 1_000;
 /// How deep arrays may be in arrays.
 const DEPTH_MAX: usize = 8;
 
@@ -74,6 +75,19 @@ impl Query {
         let params = params.into_iter().map(|value| param(value, DEPTH_MAX));
         let params = params.collect::<Result<_, _>>()?;
         Ok(Self { database, text, params })
+    }
+
+    /// What it takes of memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + self.params.iter().map(Param::bytes).sum::<usize>()
+    }
+
+    /// The statement and its parameters, in short: the same for calls that ask for the same.
+    pub(crate) fn label(&self) -> String {
+        let database = self.database.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        let params: Value = self.params.iter().map(Param::to_json).collect();
+        let label = format!("{database}{} {params}", self.text);
+        if label.len() > LABEL_BYTES_MAX { self.subject() } else { label }
     }
 
     /// For people: the beginning of the statement.
@@ -145,6 +159,17 @@ fn float(name: &str) -> Result<Param, EffectError> {
 }
 
 impl Param {
+    fn bytes(&self) -> usize {
+        let own = match self {
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) => 0,
+            Self::Digits(text) | Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Json(value) => value.to_string().len(),
+            Self::Array(items) => items.iter().map(Self::bytes).sum(),
+        };
+        size_of::<Self>() + own
+    }
+
     /// As JSON would have it within a document.
     pub(super) fn to_json(&self) -> Value {
         match self {

@@ -52,8 +52,9 @@ impl SqlShared {
         // The mirror's, or that of what is mirrored.
         let same = all.get(&FileKey { mirror: !mirror, ..key.clone() });
         let opening = same.map(|other| Arc::clone(&other.opening)).unwrap_or_default();
+        let writing = same.map(|other| Arc::clone(&other.writing)).unwrap_or_default();
         let path = Arc::new(self.dir_of(app).join(format!("{database}.sqlite")));
-        let made = Sqlite { path, opening, pool: Pool::new(CONNECTIONS) };
+        let made = Sqlite { path, opening, writing, pool: Pool::new(CONNECTIONS) };
         all.insert(key, made.clone());
         made
     }

@@ -34,7 +34,7 @@ pub struct SqlBegin {
     /// For what must not change anything, and must not get into the way of what does: reads only, has connections of
     /// its own, as the role of `readonly_url` if there is one, and never waits for one.
     pub mirror: bool,
-    /// Of PostgreSQL; in a transaction on SQLite nothing waits for a lock.
+    /// What a statement waits for others. By default PostgreSQL's wait as long as it takes, and SQLite's 5 seconds.
     pub lock_timeout: Option<Duration>,
 }
 
@@ -57,7 +57,7 @@ pub struct SqlTransaction {
 }
 
 pub(super) enum Engine {
-    Sqlite(SqliteTransaction),
+    Sqlite(Box<SqliteTransaction>),
     Postgres(Box<PostgresTransaction>),
 }
 

@@ -13,20 +13,24 @@ use std::{
 };
 
 use belay_model::EffectError;
-use rusqlite::{Connection, OptionalExtension as _, config::DbConfig, limits::Limit, params};
+use rusqlite::{
+    Connection, OptionalExtension as _, Row, Statement, config::DbConfig, limits::Limit, params,
+};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
     super::{answer::Answer, error, request::Query, statement},
     failure, guard,
     guard::Whose,
+    past::{Looked, Read},
     values,
 };
 
 /// `BELS`.
 const APPLICATION_ID: i64 = 0x4245_4c53;
 const FORMAT: i64 = 1;
-/// What an autocommit statement waits for another connection's.
-const BUSY: Duration = Duration::from_secs(5);
+/// What a writer waits for another one.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 const STATEMENTS: usize = 64;
 /// A single value, or row.
 const VALUE_BYTES_MAX: i32 = 16 << 20;
@@ -54,6 +58,9 @@ pub(in super::super) struct SqliteConnection {
     connection: Connection,
     whose: Whose,
     given_up: Arc<AtomicBool>,
+    /// The right to write. It is here so that nobody else has it before this connection has done with it, on whatever thread
+    /// that is, and whoever still waits.
+    writer: Option<OwnedMutexGuard<()>>,
 }
 
 /// Stops what the connection does when it is dropped.
@@ -103,7 +110,7 @@ impl SqliteConnection {
         let given_up = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&given_up);
         connection.progress_handler(STEPS, Some(move || asked.load(Ordering::Relaxed)))?;
-        Ok(Self { connection, whose, given_up })
+        Ok(Self { connection, whose, given_up, writer: None })
     }
 
     pub(super) fn stop_when_dropped(&self) -> Stop {
@@ -127,14 +134,30 @@ impl SqliteConnection {
         if given_up { Err(error::ended()) } else { Ok(()) }
     }
 
-    /// A statement as a transaction of its own. A write whose result is too large is not made.
+    /// Until its transaction ends, or [`Self::let_go`].
+    pub(super) fn hold(&mut self, writer: OwnedMutexGuard<()>) {
+        self.writer = Some(writer);
+    }
+
+    pub(super) fn let_go(&mut self) {
+        self.writer = None;
+    }
+
+    /// Performs a statement if it only reads.
+    pub(super) fn look(&mut self, query: Query) -> Result<Looked, EffectError> {
+        self.is_given_up()?;
+        match self.changes(&query)? {
+            true => Ok(Looked::Writes(query)),
+            false => Read::of(self, query).map(Looked::Read),
+        }
+    }
+
+    /// A statement that writes as a transaction of its own. If its result is too large, nothing of it is made.
     pub(super) fn autocommit(&mut self, query: &Query) -> Result<Answer, EffectError> {
         self.is_given_up()?;
-        if !self.changes(query)? {
-            return self.run(query);
-        }
-        self.own("BEGIN IMMEDIATE")?;
-        let done = self.run(query).and_then(|answer| self.own("COMMIT").map(|()| answer));
+        let begun = self.own("BEGIN IMMEDIATE");
+        let done = begun.and_then(|()| self.run(query));
+        let done = done.and_then(|answer| self.commit().map(|()| answer));
         if done.is_err() {
             self.roll_back();
         }
@@ -153,27 +176,32 @@ impl SqliteConnection {
     /// A statement within whatever transaction there is.
     pub(super) fn run(&mut self, query: &Query) -> Result<Answer, EffectError> {
         let mut prepared = self.connection.prepare_cached(&query.text).map_err(failure::told)?;
-        let mut answer = Answer::of(prepared.column_names())?;
         values::bind(&mut prepared, &query.params)?;
-        let (columns, reads) = (prepared.column_count(), prepared.readonly());
+        let reads = prepared.readonly();
         let before = self.connection.total_changes();
+        let mut answer = None;
         let mut rows = prepared.raw_query();
         while let Some(found) = rows.next().map_err(failure::told)? {
-            let mut row = answer.row()?;
-            for index in 0..columns {
-                values::cell(&mut row, found.get_ref(index).map_err(failure::told)?)?;
-            }
-            row.end()?;
+            // Its columns are known now: others may have altered the table since it was prepared.
+            let answer = match &mut answer {
+                Some(answer) => answer,
+                None => answer.insert(Answer::of(found.as_ref().column_names())?),
+            };
+            row(answer, found)?;
         }
         drop(rows);
+        let mut answer = match answer {
+            Some(answer) => answer,
+            None => Answer::of(prepared.column_names())?,
+        };
         let changed = self.connection.total_changes() != before;
         answer.changed = if changed && !reads { self.connection.changes() } else { 0 };
         Ok(answer)
     }
 
-    /// Begins a transaction, in which nothing waits for another connection.
-    pub(super) fn begin(&mut self, read_only: bool) -> Result<(), EffectError> {
-        self.connection.busy_timeout(Duration::ZERO).map_err(failure::told)?;
+    /// Begins a transaction, which waits for other writers so long.
+    pub(super) fn begin(&mut self, read_only: bool, wait: Duration) -> Result<(), EffectError> {
+        self.connection.busy_timeout(wait).map_err(failure::told)?;
         self.set_read_only(read_only)?;
         self.own("BEGIN")
     }
@@ -181,6 +209,12 @@ impl SqliteConnection {
     fn set_read_only(&self, read_only: bool) -> Result<(), EffectError> {
         let _own = self.whose.own();
         self.connection.pragma_update(None, "query_only", read_only).map_err(failure::told)
+    }
+
+    /// Begins it anew, at the newest state of the file and as the only one that writes.
+    pub(super) fn begin_anew(&self) -> Result<(), EffectError> {
+        self.own("ROLLBACK")?;
+        self.own("BEGIN IMMEDIATE")
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -213,13 +247,16 @@ impl SqliteConnection {
         self.own(&format!("{word} belay_{name}"))
     }
 
-    pub(super) fn commit(&self) -> Result<(), EffectError> {
-        self.own("COMMIT")
+    pub(super) fn commit(&mut self) -> Result<(), EffectError> {
+        self.own("COMMIT")?;
+        self.let_go();
+        Ok(())
     }
 
     /// Fails where nothing is left to be rolled back, which is what is wanted.
-    pub(super) fn roll_back(&self) {
+    pub(super) fn roll_back(&mut self) {
         let _ = self.own("ROLLBACK");
+        self.let_go();
     }
 
     /// After a transaction: as it was before.
@@ -227,6 +264,15 @@ impl SqliteConnection {
         self.connection.busy_timeout(BUSY).map_err(failure::told)?;
         self.set_read_only(false)
     }
+}
+
+fn row(answer: &mut Answer, found: &Row<'_>) -> Result<(), EffectError> {
+    let statement: &Statement<'_> = found.as_ref();
+    let mut row = answer.row()?;
+    for index in 0..statement.column_count() {
+        values::cell(&mut row, found.get_ref(index).map_err(failure::told)?)?;
+    }
+    row.end()
 }
 
 /// Makes Belay's own table in a file that is new; leaves a file alone that is another's.

@@ -5,6 +5,29 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 use super::super::error;
 
+/// Since the transaction has read, another one has written.
+const STALE: &str = "SQLITE_BUSY_SNAPSHOT";
+
+/// What a transaction has read is not as it was.
+pub(super) fn changed(read: &str) -> EffectError {
+    error::conflict(format!("{STALE}: others have changed what \"{read}\" answers"))
+}
+
+/// Whether others are, or were, in the way of one that is to write, so that it may do so at a newer state of the file.
+pub(super) fn is_of_others(error: &EffectError) -> bool {
+    error.code == crate::code::SQL_CONFLICT
+}
+
+/// Whether it is too old to write.
+pub(super) fn is_stale(error: &EffectError) -> bool {
+    is_of_others(error) && error.message.starts_with(STALE)
+}
+
+/// Whether it says of the database nothing.
+pub(super) fn says_nothing(error: &EffectError) -> bool {
+    [crate::code::SQL_UNAVAILABLE, crate::code::SQL_TIMEOUT].contains(&error.code.as_str())
+}
+
 pub(super) fn told(error: Error) -> EffectError {
     match error {
         Error::SqliteFailure(code, message) => failure(code, message),
@@ -25,7 +48,7 @@ fn failure(code: ffi::Error, message: Option<String>) -> EffectError {
     match code.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             let name = match code.extended_code {
-                ffi::SQLITE_BUSY_SNAPSHOT => "SQLITE_BUSY_SNAPSHOT",
+                ffi::SQLITE_BUSY_SNAPSHOT => STALE,
                 _ if code.code == ErrorCode::DatabaseLocked => "SQLITE_LOCKED",
                 _ => "SQLITE_BUSY",
             };

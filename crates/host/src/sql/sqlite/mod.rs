@@ -2,23 +2,31 @@
 //!
 //! - [`connection`] is an open file and what may be asked of it, on whatever thread one is; [`guard`] is what a
 //!   statement of a function may not do; [`values`] are parameters and cells;
-//! - [`transaction`] is an open transaction, and what became of one whose commit failed.
+//! - [`transaction`] is an open transaction, and what became of one whose commit failed; [`past`] is what one has read that is to
+//!   write.
+//!
+//! Those that write one file wait for each other in the order in which they come.
 //!
 //! Statements run on threads that may block. One that is given up is stopped from within.
 
 mod connection;
 mod failure;
 mod guard;
+mod past;
 mod transaction;
 mod values;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use belay_model::{EffectError, Outcome};
 use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
 
-use self::connection::SqliteConnection;
 pub(super) use self::transaction::SqliteTransaction;
+use self::{
+    connection::{BUSY, SqliteConnection},
+    past::Looked,
+};
 use super::{
     SqlBegin, error,
     pool::{Place, Pool, WAIT},
@@ -26,7 +34,7 @@ use super::{
 };
 
 /// Connections to one file.
-pub(super) const CONNECTIONS: u32 = 8;
+pub(super) const CONNECTIONS: u32 = 16;
 
 /// One file, with its connections.
 #[derive(Clone)]
@@ -34,14 +42,29 @@ pub(super) struct Sqlite {
     pub(super) path: Arc<PathBuf>,
     /// Held while a connection is opened: setting up a new file is for one at a time.
     pub(super) opening: Arc<Mutex<()>>,
+    /// Held by who writes: those of this process go in the order in which they come.
+    pub(super) writing: Arc<tokio::sync::Mutex<()>>,
     pub(super) pool: Arc<Pool<SqliteConnection>>,
 }
 
 impl Sqlite {
     pub(super) async fn perform(&self, query: Query) -> Result<Outcome, EffectError> {
         let (place, connection) = self.enter(true).await?;
-        let (connection, done) =
-            on_thread(connection, move |connection| connection.autocommit(&query)).await?;
+        let (mut connection, mut looked) =
+            on_thread(connection, move |connection| connection.look(query)).await?;
+        if let Ok(Looked::Writes(_)) = looked {
+            match self.writer(BUSY).await {
+                Ok(writer) => connection.hold(writer),
+                Err(error) => looked = Err(error),
+            }
+        }
+        let (connection, done) = match looked {
+            Ok(Looked::Read(read)) => (connection, Ok(read.answer)),
+            Ok(Looked::Writes(query)) => {
+                on_thread(connection, move |connection| connection.autocommit(&query)).await?
+            }
+            Err(error) => (connection, Err(error)),
+        };
         if connection.is_clean() {
             place.leave(connection);
         }
@@ -55,10 +78,21 @@ impl Sqlite {
         }
         let (place, connection) = self.enter(!begin.mirror).await?;
         let read_only = begin.read_only || begin.mirror;
+        let wait = begin.lock_timeout.unwrap_or(BUSY);
         let (connection, begun) =
-            on_thread(connection, move |connection| connection.begin(read_only)).await?;
+            on_thread(connection, move |connection| connection.begin(read_only, wait)).await?;
         begun?;
-        Ok(SqliteTransaction::new(self.clone(), place, connection))
+        Ok(SqliteTransaction::new(self.clone(), place, (connection, wait), read_only))
+    }
+
+    /// The right to write, when all others of this process have done so that came before.
+    async fn writer(&self, wait: Duration) -> Result<OwnedMutexGuard<()>, EffectError> {
+        let writing = tokio::time::timeout(wait, Arc::clone(&self.writing).lock_owned()).await;
+        writing.map_err(|_| {
+            let message =
+                format!("SQLITE_BUSY: another one writes the file for longer than {wait:?}");
+            error::conflict(message)
+        })
     }
 
     async fn enter(

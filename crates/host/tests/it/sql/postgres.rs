@@ -184,9 +184,19 @@ async fn a_mirror_takes_nobodys_connection_and_changes_nothing() {
     let refused = first.perform(&write).await;
     assert!(message(refused).contains("25006"));
     first.rollback().await;
-    let mut again = world.host.begin_sql(Some(POSTGRES), mirror).await.unwrap();
+    let mut again = world.host.begin_sql(Some(POSTGRES), mirror.clone()).await.unwrap();
     let count = query(POSTGRES, "SELECT count(*) AS n FROM t", json!([]));
     assert_eq!(super::world::rows(again.perform(&count).await), json!([[1]]));
+    // Whatever the session was told is forgotten before the next one has it.
+    let leave = "SELECT pg_backend_pid() AS pid, set_config('belay.seen', 'yes', false) AS seen";
+    let left = super::world::rows(again.perform(&query(POSTGRES, leave, json!([]))).await);
+    assert_eq!(left[0][1], "yes");
+    again.commit().await.unwrap();
+    let mut next = world.host.begin_sql(Some(POSTGRES), mirror).await.unwrap();
+    let look =
+        "SELECT pg_backend_pid() AS pid, coalesce(current_setting('belay.seen', true), '') AS seen";
+    let found = super::world::rows(next.perform(&query(POSTGRES, look, json!([]))).await);
+    assert_eq!((&found[0][0], &found[0][1]), (&left[0][0], &json!("")));
 }
 
 #[tokio::test]

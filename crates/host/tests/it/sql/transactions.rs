@@ -110,7 +110,90 @@ async fn of_two_writers_on_one_snapshot_one_is_told_of_a_conflict() {
     }
 }
 
-/// Nothing waits for a lock in SQLite, and in PostgreSQL no longer than it was told to.
+/// What others have written is no matter to who has read something else, however old the state is that it has read.
+#[tokio::test]
+async fn on_a_file_only_what_was_read_has_to_be_as_it_was() {
+    let world = prepared().await;
+    world.run(SQLITE, "CREATE TABLE rows (id INTEGER PRIMARY KEY, n INTEGER)").await;
+    world.run(SQLITE, "INSERT INTO rows VALUES (1, 10), (2, 20)").await;
+    let read = "SELECT n FROM rows WHERE id = 1";
+    for inner in [false, true] {
+        let mut one = world.begin(SQLITE).await;
+        within(&mut one, read).await;
+        if inner {
+            one.savepoint(1).await.unwrap();
+            one.savepoint(2).await.unwrap();
+            one.rollback_to(1).await.unwrap();
+        }
+        assert_eq!(world.run(SQLITE, "UPDATE rows SET n = n + 1 WHERE id = 2").await, 1);
+        assert_eq!(changed(within(&mut one, "UPDATE rows SET n = n + 1 WHERE id = 1").await), 1);
+        if inner {
+            one.rollback_to(1).await.unwrap();
+            one.release(1).await.unwrap();
+            assert_eq!(changed(within(&mut one, "UPDATE rows SET n = 12 WHERE id = 1").await), 1);
+        }
+        one.commit().await.unwrap();
+    }
+    let rows = world.rows(SQLITE, "SELECT n FROM rows ORDER BY id", json!([])).await;
+    assert_eq!(rows, json!([[12], [22]]));
+}
+
+/// It is told so by whatever it asks from then on, and its connection is the next one's.
+#[tokio::test]
+async fn on_a_file_a_transaction_is_over_when_what_it_read_has_changed() {
+    let world = prepared().await;
+    // What is not the same each time cannot be found to be so still; nor can what was not answered.
+    let count = "SELECT count(*) AS n FROM t";
+    let refused = "SELECT n, m FROM t";
+    for (reads, about) in [
+        (vec![SUM], SUM),
+        (vec!["SELECT random() AS n FROM t"], "SELECT random() AS n FROM t"),
+        (vec![count, refused], ""),
+    ] {
+        let mut one = world.begin(SQLITE).await;
+        for read in &reads {
+            within(&mut one, read).await;
+        }
+        world.run(SQLITE, "UPDATE t SET n = n + 1").await;
+        let late = within(&mut one, "UPDATE t SET n = 100").await;
+        let Outcome::Err(error) = late else { panic!("{reads:?}: {late:?}") };
+        assert_eq!(error.code, "SQL_CONFLICT", "{reads:?}");
+        assert!(error.message.starts_with("SQLITE_BUSY_SNAPSHOT"), "{error}");
+        assert!(error.message.contains(about), "{error}");
+        if !reads.contains(&refused) {
+            assert_eq!(code(within(&mut one, SUM).await), "SQL_CONFLICT", "{reads:?}");
+            let ended = one.commit().await;
+            assert!(matches!(ended, Err(CommitError::NotCommitted(_))), "{ended:?}");
+        }
+    }
+    assert_eq!(sum(&world, SQLITE).await, 6);
+}
+
+/// Those of one process write a file in turns, so nobody is refused for another one that is quick.
+#[tokio::test]
+async fn on_a_file_writers_wait_for_each_other() {
+    let world = prepared().await;
+    let (mut one, mut other) = (world.begin(SQLITE).await, world.begin(SQLITE).await);
+    within(&mut one, "UPDATE t SET n = n + 1").await;
+    let mut write = Box::pin(async move {
+        let written = changed(within(&mut other, "UPDATE t SET n = n * 10").await);
+        other.commit().await.unwrap();
+        written
+    });
+    let mut alone = Box::pin(world.run(SQLITE, "UPDATE t SET n = n + 3"));
+    for _ in 0..100 {
+        assert!(futures_util::poll!(&mut write).is_pending());
+        assert!(futures_util::poll!(&mut alone).is_pending());
+        tokio::task::yield_now().await;
+    }
+    one.commit().await.unwrap();
+    assert_eq!(futures_util::join!(write, alone), (2, 2));
+    // Which of them came first is up to the threads on which they looked what they are.
+    let sum = sum(&world, SQLITE).await;
+    assert!([json!(26), json!(80)].contains(&sum), "{sum}");
+}
+
+/// Nobody waits for a lock longer than they were told to.
 #[tokio::test]
 async fn a_lock_that_is_held_is_a_conflict() {
     let world = prepared().await;
@@ -142,6 +225,13 @@ async fn serializable_transactions_are() {
         within(&mut other, SUM).await;
         let first = within(&mut one, "UPDATE t SET n = 1 WHERE id = 1").await;
         assert_eq!(changed(first), 1);
+        // On a file it would wait for the first one.
+        if database == SQLITE {
+            one.commit().await.unwrap();
+            let second = within(&mut other, "UPDATE t SET n = 1 WHERE id = 2").await;
+            assert_eq!(code(second), "SQL_CONFLICT");
+            continue;
+        }
         let second = within(&mut other, "UPDATE t SET n = 1 WHERE id = 2").await;
         one.commit().await.unwrap();
         let refused = match second {
