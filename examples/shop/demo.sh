@@ -73,13 +73,16 @@ shown() {
   for word in "$@"; do
     case $word in
       "$belay") word=belay ;;
-      -s | --fail-with-body) continue ;;
+      -s | --fail-with-body | opening) continue ;;
       *[!A-Za-z0-9_./:=@,-]* | '') word="'$word'" ;;
     esac
     words+=("$word")
   done
   printf '%s' "${words[*]}"
 }
+
+# opening COMMAND…: what it prints before its first empty line.
+opening() { "$@" | sed '/^$/,$d'; }
 
 # expect WHAT PATTERN: $out must match the extended regular expression.
 expect() {
@@ -332,6 +335,12 @@ out=$(tail -n 1 answers)
 request=$(field request)
 run 0 "$belay" tx explain "$request"
 expect "why the last of them went another way: what was foreseen, and what ran ahead of it" 'done about it: divert'
+say ""
+say "What that has cost and brought; the list of transactions that follows is left out here:"
+run 0 opening "$belay" tx show shop/transfer
+expect "what looking ahead takes of the machine" 'overhead +[0-9.]+ ms a mirror'
+expect "failures that were avoided" 'failures avoided +(about|at most) [1-9]'
+expect "what was said of transactions, and what came of them" 'calibration +said +[0-9]+ %, came'
 say ""
 say "The provider recovers. Nobody tells Belay: now and then it lets a transfer try, and when three went well, all."
 run 0 curl -s -X PUT -d 0 "$payments/latency"

@@ -1,7 +1,7 @@
 //! The mirror: a fork of a transaction that runs ahead of it, reads for real and changes nothing.
 //!
-//! It pays for nothing that takes long: timers are over as soon as there is nothing else to go on with, and services are not called but answered for by what they
-//! answered last. What it writes is seen by itself alone.
+//! It pays for nothing that takes long: services are not called but answered for by what they answered last, after what they usually
+//! take; and that time, as that of timers, is over as soon as there is nothing else to go on with. What it writes is seen by itself alone.
 //!
 //! Invariants: no effect leaves it but reads. What it cannot do without doing it, it does not guess: there it stops.
 
@@ -73,9 +73,11 @@ struct Running<'a, 'h> {
     /// Where transactions within it that are open have begun.
     inner: Vec<(KvTransaction, Point)>,
     calls: usize,
-    /// When they are due, on a clock of its own.
-    timers: Vec<(f64, CallId)>,
+    /// Timers and answers of services, and when they are due on a clock of its own.
+    due: Vec<(f64, CallId, Outcome)>,
     now_ms: f64,
+    /// What the answer that was just given will take.
+    takes_ms: Option<f64>,
     /// A service was answered for.
     guessed: bool,
 }
@@ -108,8 +110,9 @@ impl Ahead<'_> {
             log,
             inner: Vec::new(),
             calls: 0,
-            timers: Vec::new(),
+            due: Vec::new(),
             now_ms: 0.0,
+            takes_ms: None,
             guessed: false,
         };
         instance.resolve(turn.0, turn.1);
@@ -120,7 +123,7 @@ impl Ahead<'_> {
                 Step::Done(_) => Err(Stop::Waits),
                 Step::Failed(failure) => Err(Stop::Ended(Box::new(Some(Ended::Failed(failure))))),
                 Step::Pending { calls, cancelled } => {
-                    running.timers.retain(|(_, id)| !cancelled.contains(id));
+                    running.due.retain(|(_, id, _)| !cancelled.contains(id));
                     running.answer(calls, &mut instance).await
                 }
             };
@@ -140,38 +143,44 @@ impl Running<'_, '_> {
         for timer in timers {
             let args: serde_json::Value = serde_json::from_str(&timer.args).unwrap_or_default();
             let ms = args["ms"].as_f64().unwrap_or_default().max(0.0);
-            self.timers.push((self.now_ms + ms, timer.id));
-        }
-        if calls.is_empty() {
-            return self.next_timer(instance);
+            self.due.push((self.now_ms + ms, timer.id, Outcome::json("null")));
         }
         // What is asked together with it would be held back.
         if calls.len() > 1 && calls.iter().any(|call| call.op == BEGIN) {
             return Err(Stop::Unmodelled("transactions at the same time".to_owned()));
         }
+        let mut goes_on = false;
         for call in calls {
-            self.calls += 1;
-            if self.calls > CALLS_MAX {
-                return Err(Stop::Unmodelled(format!("more than {CALLS_MAX} calls")));
-            }
+            self.count_call()?;
             let outcome = self.perform(&call).await?;
-            instance.resolve(call.id, outcome);
+            match self.takes_ms.take() {
+                Some(takes_ms) => self.due.push((self.now_ms + takes_ms, call.id, outcome)),
+                None => {
+                    goes_on = true;
+                    instance.resolve(call.id, outcome);
+                }
+            }
         }
-        Ok(())
+        if goes_on { Ok(()) } else { self.pass_time(instance) }
     }
 
-    /// Time goes on where there is nothing else to go on with: to the timer that is due first.
-    fn next_timer(&mut self, instance: &mut Instance) -> Result<(), Stop> {
-        let due =
-            self.timers.iter().enumerate().min_by(|(_, one), (_, other)| one.0.total_cmp(&other.0));
-        let Some(at) = due.map(|(at, _)| at) else { return Err(Stop::Waits) };
-        let (due_ms, id) = self.timers.remove(at);
+    fn count_call(&mut self) -> Result<(), Stop> {
         self.calls += 1;
-        if self.calls > CALLS_MAX {
-            return Err(Stop::Unmodelled(format!("more than {CALLS_MAX} calls")));
+        match self.calls > CALLS_MAX {
+            true => Err(Stop::Unmodelled(format!("more than {CALLS_MAX} calls"))),
+            false => Ok(()),
         }
+    }
+
+    /// Time goes on where there is nothing else to go on with: to what is due first.
+    fn pass_time(&mut self, instance: &mut Instance) -> Result<(), Stop> {
+        let first =
+            self.due.iter().enumerate().min_by(|(_, one), (_, other)| one.0.total_cmp(&other.0));
+        let Some(at) = first.map(|(at, _)| at) else { return Err(Stop::Waits) };
+        let (due_ms, id, outcome) = self.due.remove(at);
+        self.count_call()?;
         self.now_ms = due_ms;
-        instance.resolve(id, Outcome::json("null"));
+        instance.resolve(id, outcome);
         Ok(())
     }
 
@@ -197,6 +206,7 @@ impl Running<'_, '_> {
                 let usual_ms = self.ahead.book.usual_of(&service.name);
                 self.asks(service, usual_ms);
                 self.guessed = true;
+                self.takes_ms = Some(usual_ms.unwrap_or_default());
                 let unknown = || Stop::Unmodelled(format!("what {} answers", service.name));
                 answered.ok_or_else(unknown)?
             }

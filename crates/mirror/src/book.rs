@@ -4,7 +4,7 @@
 //! It is in memory: a new process begins with what experience says in general ([`crate::Class`]).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -22,6 +22,7 @@ use crate::{
 
 /// Stories that are kept, of all ids together.
 const STORIES_MAX: usize = 1_000;
+const IN_DOUBT_MAX: usize = 1_000;
 const SERVICES_MAX: usize = 1_000;
 const KEYS_MAX: usize = 10_000;
 /// Answers of one service, and bytes of one.
@@ -31,8 +32,6 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const HALF_LIFE: f64 = 50.0;
 /// What a conflict costs besides the attempt, about half of the pause after it.
 pub(crate) const CONFLICT_MS: f64 = 5.0;
-/// An app has few databases.
-const FILES_MAX: usize = 16;
 /// Where fewer ask for something that cannot be undone, there is little to be gained.
 const RARELY: f64 = 0.05;
 /// After so many it is known whether they do.
@@ -41,6 +40,9 @@ const SOON: f64 = 10.0;
 const CONTENDED: f64 = 0.02;
 /// The share that is mirrored whatever comes of it.
 const EXPLORED: f64 = 0.05;
+/// By how much it becomes more, or less, each time that mirrors are worth it, or not.
+const MORE: f64 = 1.5;
+const FEWER: f64 = 0.85;
 
 /// See the module's header.
 #[derive(Debug, Default)]
@@ -57,6 +59,8 @@ struct Pages {
     /// By key of the kv, or row of a table: how often a writer met another one.
     keys: HashMap<String, Contended>,
     stories: VecDeque<Arc<Story>>,
+    /// Requests of which it is not known whether a transaction was committed, and nobody has asked.
+    in_doubt: VecDeque<String>,
 }
 
 /// What is known of one id.
@@ -75,8 +79,6 @@ pub struct Known {
     pub usual_ms: f64,
     /// The share of first attempts that meet a conflict.
     pub conflicts: f64,
-    /// Files that it writes: whoever writes one keeps all others out, whatever rows they write.
-    files: BTreeSet<String>,
     /// The share that asks for something that cannot be undone: only there is anything gained by knowing before.
     pub external: f64,
     usual: Usual,
@@ -94,7 +96,6 @@ impl Default for Known {
             cost_ms: 0.0,
             usual_ms: 0.0,
             conflicts: 0.0,
-            files: BTreeSet::new(),
             external: 1.0,
             usual: Usual::default(),
             budget: RetryBudget::default(),
@@ -208,21 +209,6 @@ impl Book {
         self.pages.lock().ids.get(id).is_some_and(Known::is_contended)
     }
 
-    /// Files that transactions of this id write.
-    pub(crate) fn files(&self, id: &TransactionName) -> Vec<String> {
-        let pages = self.pages.lock();
-        pages.ids.get(id).map(|known| known.files.iter().cloned().collect()).unwrap_or_default()
-    }
-
-    /// A transaction of this id has written a file.
-    pub(crate) fn wrote_file(&self, id: &TransactionName, file: &str) {
-        let mut pages = self.pages.lock();
-        let known = pages.ids.entry(id.clone()).or_default();
-        if known.files.len() < FILES_MAX && !known.files.contains(file) {
-            known.files.insert(file.to_owned());
-        }
-    }
-
     /// What speaks against writing these keys: that others often do.
     pub fn signs_of_keys<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Vec<Sign> {
         let pages = self.pages.lock();
@@ -326,7 +312,9 @@ impl Book {
         let it = pages.services.entry(service.to_owned()).or_default();
         let breaker = it.breakers.entry(id.clone()).or_default();
         let before = breaker.state();
-        breaker.note(bad, now_ms);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let made_ms = now_ms.saturating_sub(took_ms.clamp(0.0, 1e12) as u64);
+        breaker.note(bad, made_ms, now_ms);
         if before == BreakerState::HalfOpen && breaker.state() == BreakerState::Closed {
             // What it was like before says nothing any more.
             it.dependency = Dependency::default();
@@ -409,13 +397,27 @@ impl Book {
         if let Some(Learned { signs, hindsight }) = learned {
             known.forecaster.learn(&signs, hindsight);
         }
-        known.note(&story);
+        known.note(&story, external);
         let kept = (-SOON.recip()).exp2();
         known.external = known.external * kept + f64::from(u8::from(external)) * (1.0 - kept);
+        if story.became == Became::Unknown {
+            if pages.in_doubt.len() == IN_DOUBT_MAX {
+                pages.in_doubt.pop_front();
+            }
+            pages.in_doubt.push_back(story.request.clone());
+        }
         if pages.stories.len() == STORIES_MAX {
             pages.stories.pop_front();
         }
         pages.stories.push_back(Arc::new(story));
+    }
+
+    /// Whether it is not known of a transaction of a request if it was committed, since this was asked for the last time.
+    pub fn was_in_doubt(&self, request: &str) -> bool {
+        let mut pages = self.pages.lock();
+        let before = pages.in_doubt.len();
+        pages.in_doubt.retain(|known| known != request);
+        pages.in_doubt.len() < before
     }
 
     pub fn ids(&self) -> Vec<(TransactionName, Known)> {
@@ -437,7 +439,7 @@ impl Known {
         self.conflicts > CONTENDED
     }
 
-    fn note(&mut self, story: &Story) {
+    fn note(&mut self, story: &Story, external: bool) {
         let counts = &mut self.counts;
         match story.became {
             Became::Committed => counts.committed += 1,
@@ -468,23 +470,39 @@ impl Known {
         }
         let called = story.forecast.as_ref().is_some_and(|it| it.forecast.is_called());
         counts.called += u64::from(called);
-        let Some(mirror) = &story.mirror else { return };
+        let in_vain = external && story.was_refused();
+        let Some(mirror) = &story.mirror else {
+            // Whether a mirror would have seen it coming is worth to be known.
+            if in_vain {
+                self.sampled = (self.sampled * MORE).min(1.0);
+            }
+            return;
+        };
         counts.unmodelled += u64::from(mirror.unmodelled.is_some());
         counts.diverged += u64::from(story.has_diverged());
         mean(&mut self.cost_ms, mirror.cost_ms());
         mean(&mut self.saved_ms, story.saved_ms);
         mean(&mut self.earned_ms, story.earned_ms);
-        let factor = if self.earned_ms >= self.cost_ms { 1.5 } else { 0.85 };
-        // One that has found something is followed by others.
-        let found = story.earned_ms > mirror.cost_ms();
+        let factor = match self.earned_ms >= self.cost_ms {
+            true => MORE,
+            // It was worth nothing where it should have been.
+            false if in_vain => FEWER * FEWER,
+            false => FEWER,
+        };
+        // One that has found something is followed by others, also one that is only believed in hindsight, where something was
+        // done outside in vain.
+        let foretold = external && story.was_foretold();
+        let found = story.earned_ms > mirror.cost_ms() || foretold;
         self.sampled = if found { 1.0 } else { (self.sampled * factor).clamp(EXPLORED, 1.0) };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use belay_model::{Category, Failure};
+
     use super::*;
-    use crate::Mirrored;
+    use crate::{Attempt, Ended, Mirrored};
 
     fn id() -> TransactionName {
         "transfer".parse().unwrap()
@@ -536,6 +554,60 @@ mod tests {
         assert!(book.begin(&id(), true, 0.999));
         (0..400).for_each(|_| book.end(story(0.0), (None, 0), true));
         assert!(!book.begin(&id(), true, 0.5));
+    }
+
+    /// While it is not believed yet, nothing is earned by it; but there is something to be learned.
+    #[test]
+    fn one_that_has_seen_a_failure_coming_is_followed_by_others() {
+        let book = Book::default();
+        (0..200).for_each(|_| book.end(story(0.0), (None, 0), true));
+        let failed = |mirrored: &str| {
+            let failure = Failure::new(Category::Exception, "RangeError", "too little");
+            let attempt = Attempt { number: 1, way: 0, ended: Ended::Failed(failure), took_ms: 5 };
+            let ended = Some(mirrored.to_owned());
+            let mirror = Some(Mirrored { ended, ..Mirrored::default() });
+            Story { attempts: vec![attempt], became: Became::Failed, mirror, ..story(0.0) }
+        };
+        book.end(failed("done"), (None, 0), true);
+        assert!((sampled(&book) - EXPLORED).abs() < 1e-9, "it has seen nothing");
+        book.end(failed("it failed"), (None, 0), false);
+        assert!((sampled(&book) - EXPLORED).abs() < 1e-9, "nothing was done in vain");
+        book.end(failed("it failed"), (None, 0), true);
+        assert!(book.begin(&id(), true, 0.999));
+    }
+
+    #[test]
+    fn whoever_fails_without_a_mirror_gets_some_until_it_is_known_what_they_are_worth() {
+        let book = Book::default();
+        (0..200).for_each(|_| book.end(story(0.0), (None, 0), true));
+        let failed = |category, mirror| {
+            let failure = Failure::new(category, "RangeError", "too little");
+            let attempt = Attempt { number: 1, way: 0, ended: Ended::Failed(failure), took_ms: 5 };
+            Story { attempts: vec![attempt], became: Became::Failed, mirror, ..story(0.0) }
+        };
+        (0..10).for_each(|_| book.end(failed(Category::Dependency, None), (None, 0), true));
+        (0..10).for_each(|_| book.end(failed(Category::Exception, None), (None, 0), false));
+        assert!((sampled(&book) - EXPLORED).abs() < 1e-9, "no mirror sees that, or saves anything");
+        (0..10).for_each(|_| book.end(failed(Category::Exception, None), (None, 0), true));
+        assert!(book.begin(&id(), true, 0.999));
+        let blind = Some(Mirrored { ended: Some("done".to_owned()), ..Mirrored::default() });
+        (0..20).for_each(|_| book.end(failed(Category::Exception, blind.clone()), (None, 0), true));
+        assert!((sampled(&book) - EXPLORED).abs() < 1e-9, "mirrors do not see it");
+    }
+
+    #[test]
+    fn that_one_is_in_doubt_is_told_once() {
+        let book = Book::default();
+        book.end(Story { became: Became::Unknown, ..story(0.0) }, (None, 0), true);
+        (0..2 * STORIES_MAX).for_each(|n| {
+            let request = format!("r-{}", n + 2);
+            book.end(Story { request, ..story(0.0) }, (None, 0), true);
+        });
+        assert!(!book.was_in_doubt("r-2") && book.was_in_doubt("r-1"), "however many there were");
+        assert!(
+            !book.was_in_doubt("r-1"),
+            "what it comes to when it is run again is another matter"
+        );
     }
 
     #[test]

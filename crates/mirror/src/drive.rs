@@ -103,13 +103,15 @@ impl<R: Runner> Session<'_, '_, R> {
         // That of the outermost one holds.
         let begin = asked.calls.iter().find(|call| call.op == BEGIN);
         let spec = begin.and_then(|call| serde_json::from_str::<Spec>(&call.args).ok());
-        let isolation = spec.and_then(|spec| spec.isolation);
+        let isolation = spec.as_ref().and_then(|spec| spec.isolation);
+        let timeout_ms = spec.as_ref().and_then(|spec| spec.timeout_ms);
+        let lock_timeout = timeout_ms.map(|ms| Duration::from_millis(ms) / 2);
         let mut open = Open {
             watch: Watch::new(self.invocation),
             session: self,
             locked: None,
             frames: Vec::new(),
-            resources: Arc::new(Mutex::new(Resources::new(host, isolation))),
+            resources: Arc::new(Mutex::new(Resources::new(host, isolation, lock_timeout))),
             external: External::new(prefix),
             using: BTreeSet::new(),
             early: Vec::new(),
@@ -269,7 +271,6 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
             if let Some(mirror) = self.watch.begin(&mut frame, flight.host(), runner) {
                 flight.accompany(mirror);
             }
-            self.take_turn(&mut frame).await;
         }
         frame.held.answers = std::mem::take(&mut self.early);
         self.frames.push(frame);

@@ -18,6 +18,8 @@ const KV: &str = "the kv";
 pub(crate) struct Resources<'h> {
     host: &'h AppHost,
     isolation: Option<Isolation>,
+    /// What a statement waits for others: who waits longer has met others, which is another failure than to be late.
+    lock_timeout: Option<Duration>,
     kv: Option<KvTransaction>,
     sql: BTreeMap<String, SqlTransaction>,
     /// What is written, for people.
@@ -64,10 +66,15 @@ impl From<CommitError> for NotCommitted {
 }
 
 impl<'h> Resources<'h> {
-    pub(crate) fn new(host: &'h AppHost, isolation: Option<Isolation>) -> Self {
+    pub(crate) fn new(
+        host: &'h AppHost,
+        isolation: Option<Isolation>,
+        lock_timeout: Option<Duration>,
+    ) -> Self {
         Self {
             host,
             isolation,
+            lock_timeout,
             kv: None,
             sql: BTreeMap::new(),
             written: None,
@@ -115,7 +122,8 @@ impl<'h> Resources<'h> {
 
     async fn query(&mut self, database: &str, call: &Call) -> Result<Outcome, EffectError> {
         if !self.sql.contains_key(database) {
-            let begin = SqlBegin { isolation: self.isolation, ..SqlBegin::default() };
+            let (isolation, lock_timeout) = (self.isolation, self.lock_timeout);
+            let begin = SqlBegin { isolation, lock_timeout, ..SqlBegin::default() };
             let begun = self.host.begin_sql(Some(database), begin).await?;
             self.sql.insert(database.to_owned(), begun);
         }
@@ -192,8 +200,10 @@ impl<'h> Resources<'h> {
         let (kv_last, kv_first) = if is_written(KV) { (kv, None) } else { (None, kv) };
         let (last, first): (Vec<_>, Vec<_>) =
             sql.into_values().partition(|open| is_written(&named(open.database())));
-        if let Some(kv) = kv_first {
-            kv.commit().await?;
+        match kv_first {
+            Some(kv) if written.is_some() => kv.confirm().await?,
+            Some(kv) => kv.commit().await?,
+            None => {}
         }
         for open in first.into_iter().chain(last) {
             commit(open, conflict.as_ref()).await?;

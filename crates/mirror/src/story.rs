@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use belay_model::{Outcome, TransactionName};
+use belay_model::{Category, Outcome, TransactionName};
 use serde::Serialize;
 
-use crate::{Attempt, Choice, Forecast};
+use crate::{Attempt, Choice, Ended, Forecast};
 
 /// Effects of one side that are told.
 const EFFECTS_MAX: usize = 200;
@@ -25,7 +25,7 @@ pub struct Story {
     pub waited_ms: f64,
     /// How each attempt ended that did not commit.
     pub attempts: Vec<Attempt>,
-    /// Of the last attempt.
+    /// Of all attempts, but for what was in the way of itself ([`Log::again`]).
     pub effects: Vec<Effect>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirrored>,
@@ -51,11 +51,33 @@ impl Mirrored {
 }
 
 impl Story {
+    /// Whether its own code or its data made its first attempt fail: what a mirror may see coming.
+    pub fn was_refused(&self) -> bool {
+        match self.attempts.first().map(|attempt| &attempt.ended) {
+            Some(Ended::Failed(failure)) => failure.category == Category::Exception,
+            Some(Ended::Refused(_) | Ended::Unmet { .. }) => true,
+            Some(Ended::Conflict { .. } | Ended::Diverted { .. } | Ended::Diverged { .. })
+            | None => false,
+        }
+    }
+
+    /// Whether its mirror has come to a failure, and then it has failed itself.
+    pub fn was_foretold(&self) -> bool {
+        let fails = matches!(
+            self.attempts.first().map(|attempt| &attempt.ended),
+            Some(Ended::Failed(_) | Ended::Refused(_) | Ended::Unmet { .. })
+        );
+        let ended = self.mirror.as_ref().and_then(|mirror| mirror.ended.as_deref());
+        fails && ended.is_some_and(|ended| ended != "done")
+    }
+
     /// Whether a mirror that came to its end has not done what the transaction did: others have changed what both read, or
     /// services have answered something else.
     pub fn has_diverged(&self) -> bool {
+        // It has run ahead of the first attempt.
+        let is_first = self.became == Became::Committed && self.attempts.is_empty();
         let ended = self.mirror.as_ref().filter(|mirror| mirror.ended.as_deref() == Some("done"));
-        let Some(mirror) = ended.filter(|_| self.became == Became::Committed) else { return false };
+        let Some(mirror) = ended.filter(|_| is_first) else { return false };
         fn done(effects: &[Effect]) -> Vec<(&str, &str)> {
             let told = effects.iter().filter(|effect| effect.op != "timer");
             told.map(|effect| (effect.op.as_str(), effect.subject.as_str())).collect()
@@ -112,6 +134,8 @@ pub struct Effect {
     pub took_ms: f64,
     pub op: String,
     pub subject: String,
+    /// From 1; that of a mirror is the first one.
+    pub attempt: u32,
     /// The code with which it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -122,11 +146,12 @@ pub struct Effect {
 pub(crate) struct Log {
     since: Instant,
     effects: Vec<Effect>,
+    attempt: u32,
 }
 
 impl Log {
     pub(crate) fn new(since: Instant) -> Self {
-        Self { since, effects: Vec::new() }
+        Self { since, effects: Vec::new(), attempt: 1 }
     }
 
     /// An effect that began at `begun` has ended.
@@ -140,12 +165,17 @@ impl Log {
         };
         let (at_ms, took_ms) =
             (millis(begun.saturating_duration_since(self.since)), millis(begun.elapsed()));
-        let subject = subject.chars().take(SUBJECT_MAX).collect();
-        self.effects.push(Effect { at_ms, took_ms, op: op.to_owned(), subject, refused });
+        let (op, subject) = (op.to_owned(), subject.chars().take(SUBJECT_MAX).collect());
+        let attempt = self.attempt;
+        self.effects.push(Effect { at_ms, took_ms, op, subject, attempt, refused });
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.effects.clear();
+    /// The next attempt begins, or the same one anew: then nothing had come of it.
+    pub(crate) fn again(&mut self, attempt: u32) {
+        self.effects.retain(|effect| effect.attempt != attempt);
+        // Room for those to come.
+        self.effects.truncate(EFFECTS_MAX / 2);
+        self.attempt = attempt;
     }
 
     pub(crate) fn effects(&self) -> Vec<Effect> {
@@ -156,4 +186,30 @@ impl Log {
 /// To a microsecond.
 pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(log: &mut Log, op: &str) {
+        log.note((op, "it"), Instant::now(), &Outcome::json("null"));
+    }
+
+    #[test]
+    fn effects_of_all_attempts_are_told_but_for_what_came_of_nothing() {
+        let mut log = Log::new(Instant::now());
+        noted(&mut log, "kv.get");
+        // It begins anew: that was no attempt.
+        log.again(1);
+        noted(&mut log, "kv.list");
+        log.again(2);
+        (0..2 * EFFECTS_MAX).for_each(|_| noted(&mut log, "kv.put"));
+        log.again(3);
+        noted(&mut log, "sql.query");
+        let told: Vec<_> = log.effects().into_iter().map(|it| (it.attempt, it.op)).collect();
+        assert_eq!(told[..2], [(1, "kv.list".to_owned()), (2, "kv.put".to_owned())]);
+        assert_eq!(told.last(), Some(&(3, "sql.query".to_owned())), "the last one has room");
+        assert!(told.len() <= EFFECTS_MAX);
+    }
 }

@@ -118,7 +118,7 @@ fn show(report: &Value, output: Output) {
         ("saved", saved(&report["avoided"])),
         (
             "precision, recall",
-            format!("{}, {}", percent(&quality["precision"]), percent(&quality["recall"])),
+            format!("{}, {}", known(&quality["precision"]), known(&quality["recall"])),
         ),
         ("Brier's score", brier(&quality["brier"])),
         ("lead time", ms(&quality["lead_ms"])),
@@ -224,14 +224,15 @@ fn foreseen(forecast: &Value, output: Output) {
     }
 }
 
-/// What the last attempt and its mirror did, by time.
+/// What its attempts and its mirror did, by time.
 fn side_by_side(story: &Value, output: Output) {
     let sides = [("itself", story), ("ahead", &story["mirror"])];
     let mut rows: Vec<(f64, Vec<String>)> = Vec::new();
     for (side, effects) in sides {
         for effect in items(effects, "effects") {
             let told = format!(
-                "{} {} {}",
+                "{}{} {} {}",
+                attempt(effect),
                 cell(effect, "op"),
                 cell(effect, "subject"),
                 text(effect, "refused")
@@ -246,6 +247,12 @@ fn side_by_side(story: &Value, output: Output) {
     rows.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
     output.table(&["AT", "ITSELF", "AHEAD OF IT", "TOOK"], &rows);
+}
+
+/// Which attempt an effect is of, but for the first one.
+fn attempt(effect: &Value) -> String {
+    let number = effect["attempt"].as_u64().filter(|number| *number > 1);
+    number.map(|number| format!("{number}: ")).unwrap_or_default()
 }
 
 /// Whether forecasts are acted on; nothing where there was none whose outcome is known.
@@ -323,6 +330,11 @@ fn ms(value: &Value) -> String {
 
 fn percent(value: &Value) -> String {
     value.as_f64().map(|share| format!("{:.0} %", share * 100.0)).unwrap_or_default()
+}
+
+/// As [`percent`], beside others.
+fn known(value: &Value) -> String {
+    if value.is_null() { "unknown".to_owned() } else { percent(value) }
 }
 
 fn brier(value: &Value) -> String {

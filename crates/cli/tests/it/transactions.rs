@@ -142,10 +142,13 @@ fn story() -> Value {
             "number": 1, "way": 0, "took_ms": 3, "ended": "diverted",
             "reasons": ["payments takes 812 ms, and may take 250 ms"],
         }],
-        "effects": [{ "at_ms": 1.0, "took_ms": 0.5, "op": "kv.get", "subject": "a" }],
+        "effects": [
+            { "at_ms": 1.0, "took_ms": 0.5, "op": "kv.get", "subject": "a", "attempt": 1 },
+            { "at_ms": 4.0, "took_ms": 0.2, "op": "kv.put", "subject": "b", "attempt": 2 },
+        ],
         "mirror": {
             "at_ms": 0.7, "cpu_ms": 0.2, "unmodelled": "what payments answers",
-            "effects": [{ "at_ms": 0.5, "took_ms": 0.1, "op": "kv.get", "subject": "a" }],
+            "effects": [{ "at_ms": 0.5, "took_ms": 0.1, "op": "kv.get", "subject": "a", "attempt": 1 }],
         },
         "forecast": {
             "at_ms": 2.0, "waited_ms": 0.5, "probability": 0.93, "trusted": false,
@@ -177,6 +180,7 @@ fn one_is_explained_by_what_was_foreseen_what_was_done_and_what_that_costs() {
         "AT ITSELF AHEAD OF IT TOOK",
         "0.5 ms kv.get a 0.1 ms",
         "1.0 ms kv.get a 0.5 ms",
+        "4.0 ms 2: kv.put b 0.2 ms",
         "what ran ahead stopped at: what payments answers",
     ];
     assert_eq!(told(&args, &answer), expected);
@@ -203,6 +207,7 @@ fn what_nothing_was_foreseen_of_and_nothing_done_about_is_explained_in_few_words
         "",
         "AT ITSELF AHEAD OF IT TOOK",
         "1.0 ms kv.get a 0.5 ms",
+        "4.0 ms 2: kv.put b 0.2 ms",
     ];
     assert_eq!(told(&["explain", "r-1"], &json!({ "stories": [story] })), expected);
     let none = told(&["explain", "r-1"], &json!({ "stories": [] }));

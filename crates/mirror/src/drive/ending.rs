@@ -93,17 +93,9 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         self.ended(at, ended, Some(closing)).await
     }
 
-    /// Who writes an SQLite file keeps all others out of it.
-    fn note_file(&self) {
-        if let Some(file) = self.glimpse(Resources::locked) {
-            self.watch.wrote_file(&file);
-        }
-    }
-
     /// Commits; says which keys of the kv it has written.
     pub(super) async fn commit(&mut self) -> Result<Vec<String>, NotCommitted> {
         let keys = self.glimpse(Resources::keys);
-        self.note_file();
         let resources = Arc::clone(&self.resources);
         let committing = async { resources.lock().await.commit().await };
         self.session.driving.flight.beside(committing).await.map(|()| keys)
@@ -133,7 +125,6 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         let top = self.frames.len() - 1;
         let left = self.session.deadline.saturating_duration_since(Instant::now());
         let keys = self.glimpse(Resources::keys);
-        self.note_file();
         let frame = &mut self.frames[at];
         let performed = self.external.is_performed_after(frame.made);
         let took_ms = millis(frame.since.elapsed());
@@ -168,7 +159,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     fn begin_attempt(&mut self, at: usize) -> Next {
         let frame = &mut self.frames[at];
         if at == 0 {
-            self.watch.again();
+            self.watch.again(frame.attempts.number());
         }
         frame.since = Instant::now();
         frame.reasons = told::reasons(&frame.attempts);

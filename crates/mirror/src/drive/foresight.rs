@@ -6,7 +6,7 @@ use belay_host::{Runner, about, classify};
 use belay_model::{Call, EffectClass};
 
 use super::{LOCKED_MAX, Open, millis};
-use crate::{Action, Ended, open::Frame, resources::Resources, told};
+use crate::{Action, Ended, resources::Resources, told};
 
 /// What becomes of an attempt that looked ahead.
 pub(super) enum Turn {
@@ -26,19 +26,6 @@ pub(super) enum Until {
 const TOUCHED_BYTES_MAX: usize = 1_000;
 
 impl<'h, R: Runner> Open<'_, 'h, '_, R> {
-    /// Waits for those that write the same files, if that is better than to be in each other's way.
-    pub(super) async fn take_turn(&mut self, frame: &mut Frame) {
-        for file in self.watch.files() {
-            if let Some(limit) = self.watch.queue(frame, &file, true) {
-                self.wait_until(Until::Turn(limit)).await;
-            }
-        }
-        frame.since = Instant::now();
-        if let Some(instance) = self.session.driving.instance() {
-            frame.limit(instance);
-        }
-    }
-
     /// Before something is read or written: waits for others that use it, if that is better than to be in each other's way. If
     /// something was read before, which will not be as it was, the transaction is to begin anew.
     pub(super) async fn give_way(&mut self, call: &Call) -> Option<Turn> {
@@ -90,8 +77,7 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
         if about.class != (EffectClass::External { safe: false }) {
             return None;
         }
-        let timeout_ms = frame.spec.timeout_ms;
-        let waited = self.wait_for_mirror(timeout_ms).await;
+        let waited = self.wait_for_mirror().await;
         let own = self.glimpse(Resources::numbers);
         let left = self.session.deadline.saturating_duration_since(Instant::now());
         let allowed = self.allowed();
@@ -133,8 +119,10 @@ impl<'h, R: Runner> Open<'_, 'h, '_, R> {
     }
 
     /// As long as it may; how long that was.
-    pub(super) async fn wait_for_mirror(&mut self, timeout_ms: Option<u64>) -> Duration {
-        let timeout = timeout_ms.map(Duration::from_millis);
+    pub(super) async fn wait_for_mirror(&mut self) -> Duration {
+        let own = self.frames.first().and_then(|frame| frame.spec.timeout_ms);
+        let left = self.session.deadline.saturating_duration_since(Instant::now());
+        let timeout = own.map_or(left, Duration::from_millis);
         let Some((done, wait)) = self.watch.waits(timeout) else { return Duration::ZERO };
         let begun = Instant::now();
         let waiting = tokio::time::timeout(wait, done.notified());
@@ -156,7 +144,7 @@ fn touched(call: &Call) -> Option<String> {
             let args: serde_json::Value = serde_json::from_str(&call.args).ok()?;
             args["key"].as_str().map(str::to_owned)
         }
-        "sql.query" if call.args.len() <= TOUCHED_BYTES_MAX => Some(call.args.clone()),
+        "sql.query" if call.args.len() <= TOUCHED_BYTES_MAX => belay_host::statement(call),
         // What else it reads is told by nothing.
         op => Resources::take(call).then(|| op.to_owned()),
     }

@@ -16,6 +16,10 @@ const FRESH: Duration = Duration::from_secs(5);
 /// Locks of whole tables are rare, and to look for them takes longer than to read a row.
 const FRESH_LOCKS: Duration = Duration::from_millis(50);
 const ENTRIES_MAX: usize = 2_000;
+/// What is taken for the age of a transaction that is seen for the first time.
+const NEW_MS: f64 = 10.0;
+/// Of one that was not seen for so long nothing is kept.
+const GONE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
@@ -24,6 +28,8 @@ pub(crate) struct Catalog {
     shapes: Mutex<Kept<(String, Name), Arc<Shape>>>,
     /// By database: tables that somebody has locked against all who write them, by their numbers.
     locked: Mutex<HashMap<String, (Instant, Numbers)>>,
+    /// Transactions of others that hold something: when each was seen for the first and for the last time.
+    holders: Mutex<HashMap<String, (Instant, Instant)>>,
 }
 
 type Numbers = Arc<BTreeSet<String>>;
@@ -72,6 +78,23 @@ impl Catalog {
     /// An app has few databases.
     pub(super) fn note_locked(&self, database: &str, numbers: &Numbers) {
         self.locked.lock().insert(database.to_owned(), (Instant::now(), Arc::clone(numbers)));
+    }
+
+    /// How long ago a transaction was seen for the first time. Milliseconds.
+    pub(super) fn seen_for_ms(&self, holder: &str) -> f64 {
+        let (mut holders, now) = (self.holders.lock(), Instant::now());
+        if holders.len() >= ENTRIES_MAX {
+            holders.retain(|_, (_, last)| last.elapsed() < GONE);
+        }
+        if holders.len() >= ENTRIES_MAX && !holders.contains_key(holder) {
+            return NEW_MS;
+        }
+        let (first, last) = holders.entry(holder.to_owned()).or_insert((now, now));
+        if now.duration_since(*last) > GONE {
+            *first = now;
+        }
+        *last = now;
+        NEW_MS + now.duration_since(*first).as_secs_f64() * 1e3
     }
 
     pub(super) fn shape(&self, key: &(String, Name)) -> Option<Result<Arc<Shape>, Unmodelled>> {

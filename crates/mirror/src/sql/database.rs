@@ -113,8 +113,11 @@ impl Database {
             return Err(Unmodelled("what comes after a statement that failed".to_owned()));
         }
         match self.performed(catalog, text, params).await {
-            Ok(performed) => {
+            Ok(mut performed) => {
                 self.failed |= performed.violated.is_some();
+                for blocker in &mut performed.blockers {
+                    blocker.age_ms.get_or_insert_with(|| catalog.seen_for_ms(&blocker.holder));
+                }
                 Ok(performed)
             }
             Err(Refused::Likewise(error)) => {
@@ -484,8 +487,7 @@ impl Database {
         shape: &Shape,
         lockers: Vec<String>,
     ) -> Result<Vec<Blocker>, Unmodelled> {
-        // A row that others refer to may be locked against its end alone: the row does not say.
-        if self.flavour == Flavour::Sqlite || lockers.is_empty() || !shape.children.is_empty() {
+        if self.flavour == Flavour::Sqlite || lockers.is_empty() {
             return Ok(Vec::new());
         }
         self.who_holds(shape, lockers).await
@@ -496,13 +498,19 @@ impl Database {
         shape: &Shape,
         lockers: Vec<String>,
     ) -> Result<Vec<Blocker>, Unmodelled> {
-        let params = [json!({ "$array": lockers }), shape.number.clone().into()];
+        let is_referred_to = !shape.children.is_empty();
+        let params =
+            [json!({ "$array": lockers }), shape.number.clone().into(), is_referred_to.into()];
         let rows = self.ask(postgres::LOCKS, &params).await?;
-        let blocker = |row: &Value| Blocker {
-            what: shape.name.clone(),
-            number: row[0].as_str().unwrap_or_default().to_owned(),
-            age_ms: row[1].as_f64().unwrap_or_default(),
-            waiting: row[2].as_f64().unwrap_or_default(),
+        let blocker = |row: &Value| {
+            let text = |at: usize| row[at].as_str().unwrap_or_default();
+            Blocker {
+                what: shape.name.clone(),
+                number: text(0).to_owned(),
+                holder: format!("{} {}", self.name, text(3)),
+                age_ms: row[1].as_f64().map(|age_ms| age_ms.max(0.0)),
+                waiting: row[2].as_f64().unwrap_or_default(),
+            }
         };
         Ok(rows.iter().map(blocker).collect())
     }

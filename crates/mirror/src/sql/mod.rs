@@ -57,7 +57,10 @@ pub(crate) struct Blocker {
     pub(crate) what: String,
     /// The number of the transaction, if it has one.
     pub(crate) number: String,
-    pub(crate) age_ms: f64,
+    /// By which it is told apart from all others.
+    holder: String,
+    /// How long it has been going on, or since when it is known, where the role is not told.
+    pub(crate) age_ms: Option<f64>,
     /// Others that wait for it.
     pub(crate) waiting: f64,
 }
@@ -65,7 +68,7 @@ pub(crate) struct Blocker {
 impl Blocker {
     /// What goes on for long goes on for as long again, as far as anybody knows; and so does each that waits for it.
     pub(crate) fn lasts_ms(&self) -> f64 {
-        self.age_ms * (1.0 + self.waiting)
+        self.age_ms.unwrap_or_default() * (1.0 + self.waiting)
     }
 }
 

@@ -134,7 +134,8 @@ pub(super) const SHAPE: &str = r"
 pub(super) const LOCKED: &str = "
     SELECT DISTINCT l.relation::text AS number FROM pg_catalog.pg_locks l
     WHERE l.granted AND l.locktype = 'relation' AND l.relation >= 16384 AND l.mode IN
-        ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')";
+        ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+        AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())";
 
 /// A query of rows that are about to be updated (their name, locker, columns, and new values of the columns `set`), with the number of
 /// the first condition of the table that does not hold for what each would become: whoever runs ahead has no time to ask for
@@ -158,15 +159,24 @@ pub(super) fn with_checks(shape: &Shape, set: &[usize], query: &str) -> String {
 }
 
 /// Transactions that go on, of these that have locked or replaced rows, and those that hold a lock on the table `$2` that
-/// keeps others from writing it: the number of each, how long it has been going on, and for how many it is in the way.
+/// keeps others from writing it: the number of each, how long it has been going on (nothing where the role may not know that of
+/// others), for how many it is in the way, and by what it is told apart from all others. Savepoints have numbers, too, that come
+/// after that of their transaction. `$3`: rows of the table may also be locked by those who only refer to them,
+/// which are in the way of nobody but who ends such a row; who writes the table has locked it as one that does.
 pub(super) const LOCKS: &str = "
-    SELECT COALESCE(a.backend_xid::text, '') AS number,
-        GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - a.xact_start) * 1000, 0)::float8 AS age_ms,
-        (SELECT count(*) FROM pg_catalog.pg_locks w WHERE NOT w.granted
-            AND l.pid = ANY (pg_catalog.pg_blocking_pids(w.pid)))::float8 AS waiting
-    FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WITH locks AS MATERIALIZED (SELECT * FROM pg_catalog.pg_locks)
+    SELECT COALESCE((SELECT t.transactionid::text FROM locks t WHERE t.pid = l.pid AND t.granted
+            AND t.locktype = 'transactionid' AND t.mode = 'ExclusiveLock'
+            ORDER BY pg_catalog.age(t.transactionid) DESC LIMIT 1), '') AS number,
+        EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - a.xact_start)::float8 * 1000 AS age_ms,
+        (SELECT count(*) FROM locks w WHERE NOT w.granted
+            AND l.pid = ANY (pg_catalog.pg_blocking_pids(w.pid)))::float8 AS waiting,
+        l.virtualtransaction AS holder
+    FROM locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
     WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid() AND (
-        (l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.transactionid::text = ANY ($1::text[]))
+        (l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.transactionid::text = ANY ($1::text[])
+            AND (NOT $3::boolean OR EXISTS (SELECT FROM locks w WHERE w.pid = l.pid AND w.granted AND w.locktype = 'relation'
+                AND w.relation = $2::text::oid AND w.mode NOT IN ('AccessShareLock', 'RowShareLock', 'SIReadLock'))))
         OR (l.locktype = 'relation' AND l.relation = $2::text::oid AND l.mode IN
             ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
             AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())))

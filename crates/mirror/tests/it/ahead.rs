@@ -115,7 +115,10 @@ pub(crate) async fn mirrored(world: &World, gate: &Gate, database: &str, body: &
 }
 
 pub(crate) async fn bank() -> World {
-    let world = World::with_server().await;
+    filled(World::with_server().await).await
+}
+
+async fn filled(world: World) -> World {
     for database in BOTH {
         for text in TABLES {
             let text =
@@ -211,16 +214,19 @@ async fn what_a_constraint_forbids_is_foreseen() {
     assert!(ended.contains("22012"), "{ended}");
 }
 
+/// One whose mirrors have a role of their own on the server.
+pub(crate) async fn bank_with_reader() -> World {
+    let world = filled(World::with_reader().await).await;
+    let grant = format!("GRANT SELECT ON account, entry TO {}", world.reader());
+    world.sql("ledger", &grant).await;
+    world
+}
+
 /// Mirrors ask as the role of `readonly_url`, and need nothing beyond SELECT for what their originals write.
 #[tokio::test]
 async fn a_role_that_may_only_select_is_enough() {
-    let world = World::with_reader().await;
-    for text in TABLES {
-        world.sql("ledger", text).await;
-    }
+    let world = bank_with_reader().await;
     world.sql("ledger", "CREATE TABLE secret (id INTEGER PRIMARY KEY)").await;
-    let grant = format!("GRANT SELECT ON account, entry TO {}", world.reader());
-    world.sql("ledger", &grant).await;
     let before = content(&world, "ledger").await;
     let gate = Gate::start(&world).await;
     let body = "await db.execute(\"UPDATE account SET sum = sum - $1 WHERE name = $2\", [30, 'a']);

@@ -363,3 +363,55 @@ async fn a_statement_that_takes_too_long_is_undone() {
     world.sql("ledger", "UPDATE account SET sum = sum - 1 WHERE name = 'a'").await;
     assert_eq!(sums(&world, "ledger").await, json!([[98], [100]]));
 }
+
+/// Alone, one read has seen one moment; but what is written elsewhere is written for it.
+#[tokio::test]
+async fn one_key_that_was_read_has_to_be_as_it_was_when_a_database_is_written() {
+    let world = World::new();
+    world.sql("main", "CREATE TABLE t (n INTEGER NOT NULL)").await;
+    let server = Server::writing(&world).await;
+    let code = format!(
+        "return transaction({}, [async () => {{
+            const n = (await kv.get('n')) ?? 0;
+            await http.post('{}', {{}});
+            await sql.execute('INSERT INTO t VALUES ($1)', [n]);
+            return context.transaction.attempt;
+        }}], []);",
+        spec(&json!({ "ways": ["note"] })),
+        server.url,
+    );
+    // The request is made once: the second attempt is answered as the first was.
+    let (attempt, ()) = futures_util::join!(world.ok(&code), server.serve(&world, 1));
+    assert_eq!(attempt, json!(2));
+    assert_eq!(world.sql("main", "SELECT n FROM t").await, json!([[1]]));
+}
+
+/// Those that read and write rows of their own are in nobody's way, although a file has one writer at a time.
+#[tokio::test]
+async fn on_a_file_only_rows_that_were_read_are_fought_over() {
+    let world = bank().await;
+    let server = Server::start().await;
+    let url = server.url.clone();
+    let own = |name: &str| {
+        format!(
+            "return transaction({}, [async () => {{
+                const {{ sum }} = await sql.one(\"SELECT sum FROM account WHERE name = $1\", ['{name}']);
+                await http.post('{url}', {{}});
+                await sql.execute(\"UPDATE account SET sum = $2 WHERE name = $1\", ['{name}', sum + 1]);
+                return context.transaction.attempt;
+            }}], []);",
+            spec(&json!({ "ways": ["add"] })),
+        )
+    };
+    let (a, b) = (own("a"), own("b"));
+    // Nobody is answered before both have read.
+    let both = async {
+        let mut server = server;
+        let (one, other) = (server.next().await, server.next().await);
+        one.answer(200);
+        other.answer(200);
+    };
+    let (one, other, ()) = futures_util::join!(world.ok(&a), world.ok(&b), both);
+    assert_eq!((one, other), (json!(1), json!(1)));
+    assert_eq!(sums(&world, "main").await, json!([[101], [101]]));
+}

@@ -42,7 +42,7 @@ fn any_time_has_its_bin() {
 
 fn opened(breaker: &mut Breaker, now_ms: u64) -> u32 {
     let calls = (1..100).find(|_| {
-        breaker.note(true, now_ms);
+        breaker.note(true, now_ms, now_ms);
         breaker.state() == BreakerState::Open
     });
     calls.unwrap()
@@ -51,16 +51,16 @@ fn opened(breaker: &mut Breaker, now_ms: u64) -> u32 {
 #[test]
 fn a_breaker_opens_tries_and_closes() {
     let mut breaker = Breaker::default();
-    (0..100).for_each(|at| breaker.note(at % 4 == 0, 0));
+    (0..100).for_each(|at| breaker.note(at % 4 == 0, 0, 0));
     assert_eq!(breaker.state(), BreakerState::Closed, "a quarter fails");
     assert!(opened(&mut breaker, 1_000) <= 15);
     assert!(!breaker.admit(1_249));
     assert!(breaker.admit(1_250), "one is let through");
     assert!(!breaker.admit(1_250), "and no other before it is back");
-    breaker.note(false, 1_260);
+    breaker.note(false, 1_260, 1_260);
     for _ in 0..2 {
         assert!(breaker.admit(1_260));
-        breaker.note(false, 1_260);
+        breaker.note(false, 1_260, 1_260);
     }
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
@@ -76,7 +76,7 @@ fn it_stays_open_longer_each_time_that_nothing_got_better() {
         let wait = (0..100_000).step_by(250).find(|ms| breaker.admit(now_ms + ms)).unwrap();
         waits.push(wait);
         now_ms += wait;
-        breaker.note(true, now_ms);
+        breaker.note(true, now_ms, now_ms);
     }
     assert_eq!(waits, [250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
 }
@@ -97,15 +97,33 @@ fn where_many_are_turned_away_one_in_fifty_is_let_through() {
     // Long since open: 10 s at a time.
     for now_ms in (0..60_000).step_by(10_000) {
         assert!(breaker.admit(now_ms + 10_000));
-        breaker.note(true, now_ms + 10_000);
+        breaker.note(true, now_ms + 10_000, now_ms + 10_000);
     }
     let asked: Vec<bool> = (0..200).map(|at| breaker.admit(60_000 + 5 * at)).collect();
-    assert_eq!(asked.iter().filter(|admitted| **admitted).count(), 1);
-    assert!(asked[50], "and waits for what comes of it");
-    assert!(!breaker.admit(60_050 + 99), "{breaker:?}");
+    let admitted: Vec<usize> = (0..200).filter(|at| asked[*at]).collect();
+    assert_eq!(admitted, [50, 101, 152], "whatever comes of those before");
     let mut breaker = Breaker::default();
     opened(&mut breaker, 0);
     let soonest = (0..1_000).map(|at| at / 10).find(|ms| breaker.admit(*ms));
     assert_eq!(soonest, None, "a service has some time to get better");
     assert!(breaker.admit(100));
+}
+
+/// A service that is well again is not waited for until one that it keeps waiting is late.
+#[test]
+fn of_two_that_try_the_later_one_counts() {
+    let mut breaker = Breaker::default();
+    opened(&mut breaker, 0);
+    assert!(breaker.admit(10_000));
+    let turned = (0..100).filter(|at| breaker.admit(10_000 + at)).count();
+    assert_eq!(turned, 0);
+    assert!(breaker.admit(10_100), "{breaker:?}");
+    breaker.note(false, 10_100, 10_105);
+    breaker.note(true, 10_000, 10_150);
+    assert_eq!(breaker.state(), BreakerState::HalfOpen, "that was before");
+    // One went well, so that two may try at once.
+    assert_eq!([0; 3].map(|_| breaker.admit(10_160)), [true, true, false]);
+    breaker.note(false, 10_160, 10_165);
+    breaker.note(false, 10_160, 10_166);
+    assert_eq!(breaker.state(), BreakerState::Closed);
 }

@@ -136,6 +136,34 @@ async fn they_come_back_by_themselves_when_it_recovers() {
     }
 }
 
+/// Where there is no other way, and the invocation has more time than an attempt may take.
+#[tokio::test]
+async fn who_can_only_wait_is_given_the_time() {
+    let world = World::new();
+    let server = Server::start().await;
+    let code = format!(
+        "return transaction({}, [
+            async () => {{ const it = await http.post('{}/pay', {{}}); return ['paid', it.status]; }},
+         ], []);",
+        spec(&json!({ "id": "pay", "ways": ["pay"], "predict": true, "retries": 0, "timeoutMs": 100 })),
+        server.url,
+    );
+    server.slow(std::time::Duration::from_millis(200));
+    let mut failed = 0;
+    let paid = loop {
+        match world.run(&code).await.result {
+            Ok(paid) => break paid,
+            Err(_) => failed += 1,
+        }
+        assert!(failed < 30, "it is never given more time");
+    };
+    assert_eq!(paid, "[\"paid\",200]");
+    let story = world.book.stories(|story| story.became == Became::Committed, 1).remove(0);
+    assert!(story.attempts.is_empty(), "{:?}", story.attempts);
+    assert!(story.choices.iter().any(|it| it.action == Action::Adjust), "{:?}", story.choices);
+    assert!(story.took_ms > 100.0, "longer than its tags allow");
+}
+
 /// A mirror that fails says so before its original calls anybody.
 #[tokio::test]
 async fn what_its_own_code_refuses_is_foreseen() {

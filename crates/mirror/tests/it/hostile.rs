@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use belay_engine::FunctionImage;
@@ -117,6 +118,31 @@ async fn of_server(world: &World) -> Vec<Value> {
         all.push(world.sql("ledger", text).await);
     }
     all
+}
+
+/// What other sessions have of the database, which idle ones have not: locks on its relations, and transactions. The server's own
+/// vacuum comes and goes by itself.
+const HELD: &str = "
+    SELECT l.pid, l.mode || ' on ' || l.relation::regclass AS what
+    FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'relation' AND l.pid IS DISTINCT FROM pg_backend_pid()
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND a.backend_type IS DISTINCT FROM 'autovacuum worker'
+    UNION ALL SELECT pid, state || ': ' || query FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND backend_type = 'client backend' AND state <> 'idle'";
+
+/// What is held still when so many looks have found something: mirrors give their connections back after their end.
+async fn held(world: &World, looks: u32) -> Value {
+    let mut held = Value::Null;
+    for _ in 0..looks {
+        held = world.sql("ledger", HELD).await;
+        if held == json!([]) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    held
 }
 
 /// The files of the world with what is in them, but for those whose content is looked at otherwise.
@@ -268,6 +294,7 @@ async fn ten_thousand_hostile_mirrors_change_nothing() {
     assert_eq!(stopped_at(&mirrors, "operators").count(), HIDDEN, "{:?}", mirrors[0]);
     assert_eq!(gate.asked() - asked_before, runs);
 
+    assert_eq!(held(&world, 2_000).await, json!([]), "mirrors hold nothing after their end");
     assert_eq!((of_server(&world).await, of_files(&world).await), before);
     assert_eq!(world.get("n").await, Value::Null);
     assert_eq!(files(world.dir()), files_before);

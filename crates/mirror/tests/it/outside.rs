@@ -65,6 +65,19 @@ impl Server {
         }
     }
 
+    /// Answers each with 200, so long after it was asked.
+    pub(crate) fn slow(mut self, wait: std::time::Duration) {
+        tokio::spawn(async move {
+            while let Some(Request { answer, .. }) = self.requests.recv().await {
+                tokio::spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    // Whoever has waited for it may be gone.
+                    let _ = answer.send(200);
+                });
+            }
+        });
+    }
+
     /// Waits for the next request.
     pub(crate) async fn next(&mut self) -> Request {
         self.requests.recv().await.unwrap()

@@ -3,13 +3,13 @@
 //! As in [`crate::ahead`], only the mirror does what is looked at: its original goes on to a request that cannot be undone,
 //! before which the forecast is asked for.
 
-use belay_host::SqlBegin;
+use belay_host::{SqlBegin, SqlTransaction};
 use belay_mirror::{Action, Became, Class, Story};
 use belay_model::{Call, CallId, Limits, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
-    ahead::{Gate, bank, came_to_its_end},
+    ahead::{Gate, bank, bank_with_reader, came_to_its_end},
     world::{World, spec},
 };
 
@@ -55,23 +55,40 @@ const UPDATE: &str = "UPDATE account SET sum = sum - 1 WHERE name = 'a'";
 /// Nothing refers to its rows: whoever holds one means to change it.
 const ENTRY: &str = "UPDATE entry SET amount = amount + 1 WHERE number = 1";
 
+/// Also by a role that is not told since when they do, and where others refer to the row: those lock it, too, but are in nobody's way.
 #[tokio::test]
 async fn others_that_hold_a_row_are_seen() {
-    let world = bank().await;
-    let gate = Gate::start(&world).await;
-    let body = format!("await db.execute(\"{ENTRY}\");");
-    let story = looked_at(&world, &gate, &json!({}), &body).await;
-    assert!(!says(&story, Class::Contention, "locks"), "{:?}", reasons(&story));
+    for world in [bank().await, bank_with_reader().await] {
+        let gate = Gate::start(&world).await;
+        for (text, table) in [(ENTRY, "entry"), (UPDATE, "account")] {
+            let body = format!("await db.execute(\"{text}\");");
+            let story = looked_at(&world, &gate, &json!({}), &body).await;
+            assert!(!says(&story, Class::Contention, "locks"), "{:?}", reasons(&story));
 
+            let refers = holding(&world, "INSERT INTO entry VALUES (9, 'a', 1)").await;
+            let story = looked_at(&world, &gate, &json!({}), &body).await;
+            assert!(!says(&story, Class::Contention, "locks"), "{:?}", reasons(&story));
+            refers.rollback().await;
+
+            let other = holding(&world, text).await;
+            let story = looked_at(&world, &gate, &json!({}), &body).await;
+            let told = format!("locks on {table}");
+            assert!(says(&story, Class::Contention, &told), "{:?}", reasons(&story));
+            other.rollback().await;
+            let story = looked_at(&world, &gate, &json!({}), &body).await;
+            assert!(!says(&story, Class::Contention, "locks"), "{:?}", reasons(&story));
+        }
+    }
+}
+
+/// Another transaction that has done this and goes on.
+async fn holding(world: &World, text: &str) -> SqlTransaction {
     let mut other = world.host.begin_sql(Some("ledger"), SqlBegin::default()).await.unwrap();
-    let args = json!({ "database": "ledger", "text": ENTRY, "params": [] }).to_string();
+    let args = json!({ "database": "ledger", "text": text, "params": [] }).to_string();
     let call = Call { id: CallId(1), op: "sql.query".to_owned(), args, body: None };
-    assert!(matches!(other.perform(&call).await, Outcome::Ok { .. }));
-    let story = looked_at(&world, &gate, &json!({}), &body).await;
-    assert!(says(&story, Class::Contention, "locks on entry"), "{:?}", reasons(&story));
-    other.rollback().await;
-    let story = looked_at(&world, &gate, &json!({}), &body).await;
-    assert!(!says(&story, Class::Contention, "locks"), "{:?}", reasons(&story));
+    let outcome = other.perform(&call).await;
+    assert!(matches!(outcome, Outcome::Ok { .. }), "{outcome:?}");
+    other
 }
 
 #[tokio::test]
@@ -235,4 +252,32 @@ async fn a_mirror_that_diverges_is_counted() {
     let story = looked_at(&world, &gate, &json!({}), "await kv.put('n', 1);").await;
     assert!(story.has_diverged(), "{story:?}");
     assert!(world.book.ids().remove(0).1.counts.diverged > before);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_full_is_a_reason() {
+    let mut world = bank().await;
+    let gate = Gate::start(&world).await;
+    let body = "await db.query('SELECT 1 AS one');";
+    for (load, full) in [(0.5, false), (0.95, true)] {
+        world.load = load;
+        let story = looked_at(&world, &gate, &json!({}), body).await;
+        let told = says(&story, Class::Contention, "95 % of what can be done");
+        assert_eq!(told, full, "{:?}", reasons(&story));
+    }
+}
+
+/// Its original never does what its mirror does, so that is not what transactions of this name usually do.
+#[tokio::test]
+async fn what_is_not_usual_is_a_reason_once_it_is_known_what_is() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    let body = "await db.query('SELECT 1 AS one');";
+    let first = looked_at(&world, &gate, &json!({}), body).await;
+    assert!(!says(&first, Class::Deviation, "not the usual"), "{:?}", reasons(&first));
+    for _ in 0..20 {
+        looked_at(&world, &gate, &json!({}), body).await;
+    }
+    let later = looked_at(&world, &gate, &json!({}), body).await;
+    assert!(says(&later, Class::Deviation, "not the usual"), "{:?}", reasons(&later));
 }

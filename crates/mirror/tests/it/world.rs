@@ -77,6 +77,8 @@ pub(crate) fn image(code: &str) -> FunctionImage {
 pub(crate) struct World {
     pub(crate) host: AppHost,
     pub(crate) book: Book,
+    /// Of what can be done at a time where it runs.
+    pub(crate) load: f64,
     dir: TempDir,
     database: Option<Database>,
 }
@@ -184,7 +186,7 @@ fn pooled(dir: &TempDir, urls: &[String], pool: u32) -> AppHost {
 impl World {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        Self { host: host(&dir, &[]), book: Book::default(), dir, database: None }
+        Self { host: host(&dir, &[]), book: Book::default(), load: 0.0, dir, database: None }
     }
 
     /// As [`Self::new`], with a database on the server.
@@ -205,7 +207,7 @@ impl World {
     fn of(database: Database, pool: u32) -> Self {
         let dir = TempDir::new().unwrap();
         let host = pooled(&dir, &database.urls(), pool);
-        Self { host, book: Book::default(), dir, database: Some(database) }
+        Self { host, book: Book::default(), load: 0.0, dir, database: Some(database) }
     }
 
     /// The role that may do nothing but what it is granted.
@@ -272,7 +274,7 @@ impl World {
             Start { entry: 0, event: "{}", context: CONTEXT, limits, seed: [7; 32], arms: &[] };
         let instance = image.start(start).unwrap();
         let deadline = Instant::now() + Duration::from_millis(limits.timeout_ms);
-        let invocation = Invocation { request: "r-1", book: &self.book, load: 0.0 };
+        let invocation = Invocation { request: "r-1", book: &self.book, load: self.load };
         drive((instance, &self.host, None), runner, deadline, recorder, invocation).await
     }
 

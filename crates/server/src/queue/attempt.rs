@@ -8,7 +8,7 @@ use belay_model::{Category, Failure, FunctionRef};
 use super::{
     Inner,
     letters::StoredLetter,
-    record::{self, EVENTS, PAYLOADS},
+    record::{self, EVENTS, EventRecord, PAYLOADS},
     schedule::Entry,
 };
 use crate::{
@@ -26,6 +26,8 @@ const OFF: Duration = Duration::from_secs(2);
 enum Outcome {
     Succeeded,
     Failed(Failure),
+    /// It has failed, and whether what it has written was committed is not known: to run it again might do it twice.
+    InDoubt(Failure),
     /// There was no capacity.
     Busy,
     /// Its function is off for a time. Its fallback is for those who wait for an answer.
@@ -54,6 +56,7 @@ async fn attempt(inner: &Inner, entry: Entry) -> Result<Option<Entry>, CommitErr
         Outcome::Busy => Ok(Some(after(entry, BUSY))),
         Outcome::Off => Ok(Some(after(entry, OFF))),
         Outcome::Failed(failure) => failed(inner, entry, failure).await,
+        Outcome::InDoubt(failure) => inner.bury(entry, failure).await.map(|()| None),
         Outcome::Unroutable(reason) => {
             let failure = Failure::new(Category::Engine, "Belay.Unroutable", reason);
             inner.bury(entry, failure).await.map(|()| None)
@@ -96,9 +99,20 @@ async fn outcome(inner: &Inner, entry: &Entry) -> Result<Outcome, StoreError> {
         drawn: drawn.as_ref(),
     });
     Ok(match completed.await {
-        Ok(completed) => completed.result.map_or_else(Outcome::Failed, |_| Outcome::Succeeded),
+        Ok(completed) => match (completed.result, is_in_doubt(inner, record)) {
+            (Ok(_), _) => Outcome::Succeeded,
+            (Err(failure), true) => Outcome::InDoubt(failure),
+            (Err(failure), false) => Outcome::Failed(failure),
+        },
         Err(_refused) => Outcome::Busy,
     })
+}
+
+/// Whether nobody knows of a transaction of the run that has just ended if it was committed.
+fn is_in_doubt(inner: &Inner, record: &EventRecord) -> bool {
+    let (routes, request) = (inner.routes.load(), record.ids.request.to_string());
+    let app = routes.app(&record.app);
+    app.is_some_and(|app| app.shared.transactions.was_in_doubt(&request))
 }
 
 fn find(inner: &Inner, entry: &Entry) -> Result<Arc<Target>, Outcome> {

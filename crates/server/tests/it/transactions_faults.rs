@@ -197,6 +197,30 @@ async fn a_commit_that_is_cut_off_is_found_out_about() {
     }
 }
 
+/// An event of which nobody knows if it was committed is not run again, as that might do it twice: it is kept for people to look at.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_in_doubt_is_not_run_again() {
+    let mut ledger = Ledger::open().await;
+    ledger.bank.send_transfer().await;
+    ledger.service.serve(&["/pay"]).await;
+    let notify = ledger.service.next("/notify").await;
+    ledger.way.cut_commit(Cut::After, true);
+    notify.answer();
+    ledger.service.serve(&["/failed"]).await;
+    let letter = loop {
+        let (_, letters) = ledger.server.get("dead-letters").await;
+        if let Some(letter) = letters["dead_letters"].get(0) {
+            break letter.clone();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    let told = letter["message"].as_str().unwrap_or_default();
+    assert!(told.contains("was committed is not known"), "{letter:#}");
+    ledger.way.mend();
+    assert_eq!(ledger.bank.sums().await, json!(ALL), "it was made once");
+    ledger.server.stop().await;
+}
+
 /// Nobody can be asked what became of it: that is what is told, and nothing is tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_which_nobody_knows_is_called_unknown() {
