@@ -159,8 +159,8 @@ need_wrk() {
   apt_install wrk || say "wrk could not be installed"
 }
 
-# The tests of databases run against a real server: the one at the usual address if it lets in whoever connects, else
-# one of our own, on the loopback interface only and at a port of its own.
+# The tests of databases, and the tx benchmark, run against a real server: the one at the usual address if it lets in
+# whoever connects, else one of our own, on the loopback interface only and at a port of its own.
 OWN_POSTGRES_PORT=54329
 
 need_postgres() {
@@ -169,11 +169,11 @@ need_postgres() {
   export BELAY_TEST_POSTGRES=postgres://postgres@127.0.0.1:$OWN_POSTGRES_PORT
   answers_postgres "$OWN_POSTGRES_PORT" && return
   if [ -z "$(postgres_bin)" ]; then
-    can_apt || die "PostgreSQL is missing: the tests of databases need one at 127.0.0.1:5432, or BELAY_TEST_POSTGRES."
-    say "installing postgresql: the tests of databases run against a real server"
+    can_apt || die "PostgreSQL is missing: the tests of databases and the tx benchmark need one at 127.0.0.1:5432, or BELAY_TEST_POSTGRES."
+    say "installing postgresql: the tests of databases and the tx benchmark run against a real server"
     apt_install postgresql || die "postgresql could not be installed"
   fi
-  say "starting PostgreSQL for the tests at 127.0.0.1:$OWN_POSTGRES_PORT"
+  say "starting PostgreSQL for tests and benchmarks at 127.0.0.1:$OWN_POSTGRES_PORT"
   start_postgres "$(postgres_bin)" || die "PostgreSQL cannot be started"
 }
 

@@ -31,6 +31,23 @@ impl Samples {
         self.0.push(sample);
     }
 
+    /// With what would have been measured of those who came while one was kept waiting, one each `interval`: who is kept waiting
+    /// asks for nothing else meanwhile, and others would have (Gil Tene's *coordinated omission*; as HdrHistogram corrects it).
+    pub(crate) fn with_omitted(&self, interval: Duration) -> Self {
+        let mut all = Self::default();
+        for sample in &self.0 {
+            let mut left = *sample;
+            loop {
+                all.add(left);
+                left = left.saturating_sub(interval);
+                if interval.is_zero() || left < interval {
+                    break;
+                }
+            }
+        }
+        all
+    }
+
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
@@ -64,4 +81,20 @@ fn percentile(mut values: Vec<f64>, share: f64) -> f64 {
     )]
     let index = ((values.len() as f64) * share) as usize;
     values.get(index.min(values.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(millis: &[u64]) -> Samples {
+        Samples(millis.iter().map(|ms| Duration::from_millis(*ms)).collect())
+    }
+
+    #[test]
+    fn who_would_have_come_meanwhile_has_waited_too() {
+        let all = of(&[10, 45, 9]).with_omitted(Duration::from_millis(10));
+        assert_eq!(all.0, of(&[10, 45, 35, 25, 15, 9]).0);
+        assert_eq!(of(&[10, 45]).with_omitted(Duration::ZERO).0, of(&[10, 45]).0);
+    }
 }

@@ -4,7 +4,9 @@
 //! The same function without `@predict` and with it, over the kv, SQLite and PostgreSQL, beside the same logic in Node with the `pg`
 //! package and a retry loop. After each run all money is counted ([`money`]); that it is not all there fails the benchmark.
 //!
-//! `BELAY_BENCH_ONLY=kv.slow` runs the cells of which the names begin so, for whoever works on one of them.
+//! `BELAY_BENCH_ONLY=kv.slow` runs the cells of which the names begin so, for whoever works on one of them. `BELAY_BENCH_HOT=0.5` sets
+//! the share of orders that touch a hot account in the scenario `hot`, 0 to 1 (0.9 where nothing is said): how much others have to be in the
+//! way before it pays to do something about it.
 
 mod bank;
 mod cell;
@@ -24,7 +26,8 @@ use self::{
     bank::{Competitor, Store, World},
     cell::Pool,
     order::{
-        CLIENTS_MAX, HOT_SPOT, INVALID, RETRIES, SCENARIOS, SLOW, Scenario, TIMEOUT_MS, TROUBLE,
+        CALM, CLIENTS_MAX, HOT_SPOT, INVALID, RETRIES, SCENARIOS, SLOW, Scenario, TIMEOUT_MS,
+        TROUBLE, hot_share,
     },
     provider::{Mood, USUAL_MS},
 };
@@ -65,13 +68,14 @@ pub(crate) fn snapshot(length: Length) -> anyhow::Result<()> {
 
 /// Every scenario, over every store, by all competitors.
 pub(crate) fn cells(length: Length) -> anyhow::Result<()> {
+    let hot = hot_share()?;
     let world = World::new(length)?;
-    let report = Report::new("tx", conditions(&world)?);
+    let report = Report::new("tx", conditions(&world, hot)?);
     for store in Store::ALL {
         let competitors = COMPETITORS.into_iter();
         let competitors: Vec<Competitor> =
             competitors.filter(|it| cell::is_there(&world, &report, store, *it)).collect();
-        for scenario in scenarios(store, length) {
+        for scenario in scenarios(store, length).into_iter().map(|it| it.with_hot(hot)) {
             if !is_wanted(store, scenario) {
                 continue;
             }
@@ -108,9 +112,11 @@ fn compare(
     let mut foreseen = Pool::default();
     let time = Duration::from_secs_f64(length.pick(scenario.seconds.0, scenario.seconds.1));
     for clients in length.pick(vec![1, PROMISED_FROM, CLIENTS_MAX], vec![PROMISED_FROM]) {
+        let mut interval = None;
         for (competitor, pool) in competitors.iter().zip(&mut pools) {
             let what = (store, scenario, *competitor);
-            let cell = cell::measure(world, report, what, (clients, time))?;
+            let cell = cell::measure(world, report, what, (clients, time), interval)?;
+            interval = Some(cell.interval);
             if clients >= PROMISED_FROM {
                 cell.add_to(pool);
             }
@@ -143,6 +149,8 @@ fn promises(report: &Report, (store, scenario): (Store, Scenario), plain: &Pool,
         );
         let p99 = predict.p99_ms() / plain.p99_ms();
         report.promise(&format!("{name}.p99.predict_to_plain"), p99, "ratio", Bar::AtMost(1.0));
+        let answered = predict.answered_p99_ms() / plain.answered_p99_ms();
+        report.figure(&format!("{name}.answered.p99.predict_to_plain"), answered, "ratio");
     }
 }
 
@@ -164,7 +172,7 @@ fn forecasts(report: &Report, (store, scenario): (Store, Scenario), foreseen: &P
 /// What looking ahead costs when nothing fails.
 pub(crate) fn overhead(length: Length) -> anyhow::Result<()> {
     let world = World::new(length)?;
-    let report = Report::new("tx", conditions(&world)?);
+    let report = Report::new("tx", conditions(&world, CALM.hot)?);
     for store in length.pick(&Store::ALL[..], &Store::ALL[..1]) {
         if cell::is_there(&world, &report, *store, Competitor::Predict) {
             overhead::measure(&world, &report, *store, length)?;
@@ -173,7 +181,8 @@ pub(crate) fn overhead(length: Length) -> anyhow::Result<()> {
     world.stop()
 }
 
-fn conditions(world: &World) -> anyhow::Result<Value> {
+/// `hot`: the share of orders that touch a hot account, where the scenario has such.
+fn conditions(world: &World, hot: f64) -> anyhow::Result<Value> {
     let postgres = world.database.as_ref().map_or("none", |database| &database.version);
     Ok(json!({
         "cores": thread::available_parallelism()?.get(),
@@ -182,6 +191,9 @@ fn conditions(world: &World) -> anyhow::Result<Value> {
         "timeout_ms": TIMEOUT_MS,
         "retries": RETRIES,
         "trouble": TROUBLE,
+        "hot": hot,
         "wasted": "attempts that did not commit, but for those diverted in time",
+        "p50, p99": "until a transfer is done or put off: one that failed is ordered again; corrected for coordinated omission",
+        "answered": "until a client is told anything, also that it failed",
     }))
 }

@@ -1,8 +1,12 @@
 //! One run of one competitor, and what is printed of it.
 //!
 //! An attempt is *wasted* that ended without a commit, but for one that was stopped in time because its failure was foreseen: it has
-//! called nobody. Wasted attempts are told for each order that was *tried*, that is, not diverted: orders that are put off at once are
-//! quick, and would make any share look small.
+//! called nobody. Wasted attempts are told for each order that was *tried*, that is, not diverted: orders that are put off at once
+//! are quick, and would make any share look small.
+//!
+//! A transfer that failed is ordered again ([`load`]): its time is that until it was done or put off. A client that is kept waiting
+//! orders nothing else meanwhile; that others would have is counted in ([`Samples::with_omitted`]), one for each time that half of the transfers
+//! of the first competitor take. `answered` is the time until a client was told anything, also that it failed, as it was measured.
 //!
 //! How good forecasts are is told twice. By the server, as in `belay tx`: of the orders whose outcome is known, where each that was
 //! let go on stands for those that were diverted before it. And by the benchmark, which knows what it did to each order: of those
@@ -28,7 +32,9 @@ use crate::{figure::Report, float, samples::Samples};
 /// What several runs came to.
 #[derive(Default)]
 pub(super) struct Pool {
-    pub(super) took: Samples,
+    /// Until a transfer was done or put off, and until its client was told anything.
+    took: Samples,
+    answered: Samples,
     done: f64,
     seconds: f64,
     tried: f64,
@@ -44,17 +50,21 @@ pub(super) struct Cell {
     /// Others may be in the way of its orders.
     contended: bool,
     run: Run,
+    /// What half of the transfers of the first competitor took: so often others would have come while one was kept waiting.
+    pub(super) interval: Duration,
     in_vain: InVain,
     known: Option<Value>,
     deadlocks: Option<f64>,
 }
 
-/// Runs it, checks the money, and prints its figures.
+/// Runs it, checks the money, and prints its figures. `interval`: between two that would have come ([`Cell::interval`]), where there was
+/// another competitor before.
 pub(super) fn measure(
     world: &World,
     report: &Report,
     (store, scenario, competitor): (Store, Scenario, Competitor),
     (clients, time): (u32, Duration),
+    interval: Option<Duration>,
 ) -> anyhow::Result<Cell> {
     let deadlocks = deadlocks(world, store)?;
     let name = format!("{}.{}.{clients}.{}", store.name(), scenario.name, competitor.name());
@@ -67,9 +77,10 @@ pub(super) fn measure(
     let known = world.known(&bank)?;
     world.close(bank)?;
     let deadlocks = deadlocks.map(|before| after(world, before)).transpose()?;
-    // SQLite has one writer.
-    let contended = scenario.hot > 0.0 || (store == Store::Sqlite && clients > 1);
-    let cell = Cell { name, contended, run, in_vain, known, deadlocks };
+    let contended = scenario.hot > 0.0;
+    let own = || Duration::from_secs_f64(run.settled().percentile_us(0.5) / 1e6);
+    let interval = interval.unwrap_or_else(own);
+    let cell = Cell { name, contended, run, interval, in_vain, known, deadlocks };
     cell.print(report);
     if competitor == Competitor::Predict {
         cell.print_forecasts(report);
@@ -121,7 +132,7 @@ impl Cell {
             report.figure(&format!("{}.{what}", self.name), value, unit);
         };
         let rate = |wanted: fn(&Record) -> bool| {
-            float(self.run.measured().filter(|record| wanted(record)).count()) / self.run.seconds()
+            float(self.run.in_time().filter(|record| wanted(record)).count()) / self.run.seconds()
         };
         figure("goodput", rate(|record| record.became == Became::Done), "done/s");
         figure("diverted", rate(is_diverted), "orders/s");
@@ -132,6 +143,7 @@ impl Cell {
         self.add_to(&mut pool);
         figure("p50", pool.took.percentile_us(0.5) / 1e3, "ms");
         figure("p99", pool.p99_ms(), "ms");
+        figure("answered.p99", pool.answered_p99_ms(), "ms");
         figure("aborted", pool.wasted, "attempts");
         figure("wasted", pool.wasted_each(), "attempts an order tried");
         // These two are of all orders, as the books are.
@@ -183,9 +195,11 @@ impl Cell {
 
     pub(super) fn add_to(&self, pool: &mut Pool) {
         pool.seconds += self.run.seconds();
+        let done = self.run.in_time().filter(|record| record.became == Became::Done);
+        pool.done += float(done.count());
+        pool.took.extend(self.run.settled().with_omitted(self.interval));
         for record in self.run.measured() {
-            pool.took.add(record.took);
-            pool.done += f64::from(u8::from(record.became == Became::Done));
+            pool.answered.add(record.took);
             pool.tried += f64::from(u8::from(!is_diverted(record)));
             pool.wasted += f64::from(wasted(record));
             let foreseen = is_diverted(record) || (!self.contended && is_given_time(record));
@@ -210,6 +224,10 @@ impl Cell {
 impl Pool {
     pub(super) fn p99_ms(&self) -> f64 {
         self.took.percentile_us(0.99) / 1e3
+    }
+
+    pub(super) fn answered_p99_ms(&self) -> f64 {
+        self.answered.percentile_us(0.99) / 1e3
     }
 
     pub(super) fn goodput(&self) -> f64 {

@@ -1,4 +1,7 @@
 //! Clients that order one transfer after the other, and what became of each.
+//!
+//! Whoever is told that a transfer has failed wants it all the same, and orders it again, as a new one, until it is done or put off:
+//! who gives up early is not quick. One for more than there is fails for good.
 
 use std::{
     panic::resume_unwind,
@@ -15,10 +18,12 @@ use super::{
     order::{Order, Orders, Scenario, TROUBLE},
     provider::Mood,
 };
-use crate::client::Client;
+use crate::{client::Client, samples::Samples};
 
 /// Of each client before it is measured: connections are opened, pages are there.
 const WARM_UP: usize = 5;
+/// Trouble has passed long before the end of a run, so whatever was ordered by then is done soon after it.
+const SETTLED_BY: Duration = Duration::from_secs(20);
 /// Of each client; time ends a run long before.
 const ORDERS_MAX: usize = 20_000;
 
@@ -37,6 +42,8 @@ pub(super) struct Record {
     pub(super) attempts: u32,
     pub(super) began: Instant,
     pub(super) took: Duration,
+    /// Since the transfer was first ordered; nothing where it is ordered again.
+    pub(super) settled: Option<Duration>,
     /// What the client was told of a failure.
     pub(super) why: String,
 }
@@ -47,6 +54,7 @@ pub(super) struct Run {
     /// Also those before the start.
     pub(super) records: Vec<Record>,
     pub(super) start: Instant,
+    /// Nothing new is ordered after that.
     pub(super) end: Instant,
     /// When the provider was not well.
     pub(super) trouble: Option<(Instant, Instant)>,
@@ -58,6 +66,18 @@ impl Run {
     /// What counts for the figures.
     pub(super) fn measured(&self) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(|record| record.began >= self.start)
+    }
+
+    /// Those of them that were answered by the end: what counts for rates.
+    pub(super) fn in_time(&self) -> impl Iterator<Item = &Record> {
+        self.measured().filter(|record| record.began + record.took <= self.end)
+    }
+
+    /// How long it was until transfers were done or put off.
+    pub(super) fn settled(&self) -> Samples {
+        let mut settled = Samples::default();
+        self.measured().filter_map(|record| record.settled).for_each(|took| settled.add(took));
+        settled
     }
 
     /// One in which nothing is done shows nothing.
@@ -103,7 +123,7 @@ pub(super) fn run(
             return Err(error);
         }
         let cpu_ms = bank.process.cpu_ms()? - cpu_ms;
-        Ok(Run { records, start, end: Instant::now(), trouble, cpu_ms })
+        Ok(Run { records, start, end: start + time, trouble, cpu_ms })
     })
 }
 
@@ -148,7 +168,22 @@ fn call(
     records.extend(warm?);
     let end = Instant::now() + time;
     while Instant::now() < end && records.len() < ORDERS_MAX {
-        records.push(ask(orders.next())?);
+        let (mut order, first) = (orders.next(), Instant::now());
+        loop {
+            let mut record = ask(order)?;
+            let again = record.became == Became::Failed && !order.is_invalid();
+            ensure!(
+                Instant::now() < end + SETTLED_BY,
+                "{order:?} fails again and again: {}",
+                record.why
+            );
+            record.settled = (!again).then(|| first.elapsed());
+            records.push(record);
+            if !again {
+                break;
+            }
+            order = orders.again(order);
+        }
     }
     Ok(records)
 }
@@ -171,5 +206,5 @@ pub(super) fn ask(client: &mut Client, path: &str, order: Order) -> anyhow::Resu
     }
     let attempts = told["attempts"].as_u64().and_then(|attempts| attempts.try_into().ok());
     let attempts = attempts.with_context(|| format!("no attempts: {answer}"))?;
-    Ok(Record { order, became, attempts, began, took, why: why.to_owned() })
+    Ok(Record { order, became, attempts, began, took, settled: Some(took), why: why.to_owned() })
 }

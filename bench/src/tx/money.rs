@@ -117,7 +117,7 @@ mod tests {
     fn record(id: u64, became: Became) -> Record {
         let order = Order { id, from: 0, to: 1, amount: 5 };
         let (began, took) = (Instant::now(), Duration::ZERO);
-        Record { order, became, attempts: 1, began, took, why: String::new() }
+        Record { order, became, attempts: 1, began, took, settled: Some(took), why: String::new() }
     }
 
     fn paid(keys: &[&str]) -> Account {

@@ -2,8 +2,13 @@
 //!
 //! Each client has accounts of its own, so that nobody is in anybody's way but on the hot ones.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    env,
+    ffi::OsStr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
+use anyhow::Context;
 use serde_json::json;
 
 use super::provider::Mood;
@@ -37,11 +42,14 @@ pub(super) struct Scenario {
     pub(super) seconds: (f64, f64),
 }
 
+/// Of [`HOT_SPOT`], where [`hot_share`] is not told another one.
+const HOT_SHARE: f64 = 0.9;
+
 const PLAIN: Scenario =
     Scenario { name: "calm", hot: 0.0, invalid: 0.0, mood: Mood::Well, seconds: (1.2, 0.4) };
 
 pub(super) const CALM: Scenario = PLAIN;
-pub(super) const HOT_SPOT: Scenario = Scenario { name: "hot", hot: 0.9, ..PLAIN };
+pub(super) const HOT_SPOT: Scenario = Scenario { name: "hot", hot: HOT_SHARE, ..PLAIN };
 pub(super) const SLOW: Scenario =
     Scenario { name: "slow", mood: Mood::Slow(400), seconds: (4.6, 2.0), ..PLAIN };
 pub(super) const FAILING: Scenario =
@@ -52,6 +60,25 @@ pub(super) const SCENARIOS: [Scenario; 5] = [CALM, HOT_SPOT, SLOW, FAILING, INVA
 
 /// From which to which part of the run the provider is as the scenario says.
 pub(super) const TROUBLE: (f64, f64) = (0.2, 0.6);
+
+/// The share of orders that touch a hot account in [`HOT_SPOT`]: `BELAY_BENCH_HOT`, 0 to 1.
+pub(super) fn hot_share() -> anyhow::Result<f64> {
+    env::var_os("BELAY_BENCH_HOT").map_or(Ok(HOT_SHARE), |text| share(&text))
+}
+
+fn share(text: &OsStr) -> anyhow::Result<f64> {
+    let number = text.to_str().and_then(|text| text.parse::<f64>().ok());
+    number.filter(|share| (0.0..=1.0).contains(share)).with_context(|| {
+        format!("BELAY_BENCH_HOT is {text:?}: expected the share of hot orders, 0 to 1, as in 0.5")
+    })
+}
+
+impl Scenario {
+    /// The hot spot, as hot as that; any other one as it is.
+    pub(super) fn with_hot(self, hot: f64) -> Self {
+        if self.name == HOT_SPOT.name { Self { hot, ..self } } else { self }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Order {
@@ -100,6 +127,11 @@ impl<'i> Orders<'i> {
         Order { id, from, to, amount }
     }
 
+    /// The same transfer as a new order.
+    pub(super) fn again(&self, order: Order) -> Order {
+        Order { id: self.ids.fetch_add(1, Relaxed), ..order }
+    }
+
     /// Two hot ones, or a hot one and one of its own, in either order.
     fn hot_pair(&mut self) -> (u32, u32) {
         let (one, other) = self.pair(0, HOT);
@@ -123,4 +155,28 @@ impl<'i> Orders<'i> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small, not negative")]
 fn whole(number: f64) -> u32 {
     number as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_hot_it_is_is_a_share() {
+        for (text, expected) in [("0", 0.0), ("0.25", 0.25), ("1", 1.0)] {
+            assert!((share(text.as_ref()).unwrap() - expected).abs() < 1e-9, "{text}");
+        }
+        for text in ["", "hot", "90 %", "-0.1", "1.1", "NaN", "inf"] {
+            let told = share(text.as_ref()).unwrap_err().to_string();
+            assert!(told.contains("0 to 1"), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn only_the_hot_spot_gets_hotter() {
+        for scenario in SCENARIOS {
+            let expected = if scenario.name == "hot" { 0.25 } else { scenario.hot };
+            assert!((scenario.with_hot(0.25).hot - expected).abs() < 1e-9, "{}", scenario.name);
+        }
+    }
 }

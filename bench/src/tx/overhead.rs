@@ -30,6 +30,7 @@ use crate::{
 
 /// Functions, each a transaction of its own name.
 const FUNCTIONS: u32 = 40;
+const CLIENTS: u32 = 4;
 /// Orders that each of them takes in a turn.
 const EACH: u32 = 2;
 /// From here on it is sampled down: twice the least share.
@@ -58,14 +59,12 @@ pub(super) fn measure(
     store: Store,
     length: Length,
 ) -> anyhow::Result<()> {
-    // SQLite has one writer, so that others are in its way even if nothing fails.
-    let clients = if store == Store::Sqlite { 1 } else { 4 };
     let (plain, predict) = cell::banks(world, store, FUNCTIONS)?;
     let mut sides = [Side::default(), Side::default()];
     let banks = [&plain, &predict];
     for turn in 0..length.pick(4, 1) {
         in_turns(turn, |side| {
-            let (records, window) = burst(world, banks[side], clients)?;
+            let (records, window) = burst(world, banks[side])?;
             sides[side].add(records, window);
             Ok(())
         })?;
@@ -75,11 +74,11 @@ pub(super) fn measure(
     let sampled = sampled.iter().sum::<f64>() / float(sampled.len().max(1));
     let name = format!("overhead.{}", store.name());
     print(report, &format!("{name}.start"), &mut sides, (sampled, None));
-    adapt(world, &predict, clients, &mut sides[1])?;
+    adapt(world, &predict, &mut sides[1])?;
     for turn in 0..length.pick(6, 1) {
         in_turns(turn, |side| {
             let time = length.pick(Duration::from_millis(500), Duration::from_millis(250));
-            sides[side].load(world, banks[side], clients, time)
+            sides[side].load(world, banks[side], time)
         })?;
     }
     let known = world.known(&predict)?.unwrap_or_default();
@@ -121,15 +120,9 @@ impl Side {
     }
 
     /// Orders of one function, for so long.
-    fn load(
-        &mut self,
-        world: &World,
-        bank: &Bank,
-        clients: u32,
-        time: Duration,
-    ) -> anyhow::Result<()> {
-        let run = load::run(world, bank, CALM, (clients, time))?;
-        let measured: Vec<Record> = run.measured().cloned().collect();
+    fn load(&mut self, world: &World, bank: &Bank, time: Duration) -> anyhow::Result<()> {
+        let run = load::run(world, bank, CALM, (CLIENTS, time))?;
+        let measured: Vec<Record> = run.in_time().cloned().collect();
         let window = Window::of(&measured, run.seconds(), run.cpu_ms);
         self.add(run.records, window);
         Ok(())
@@ -147,10 +140,10 @@ impl Window {
 }
 
 /// A few orders for each of the functions.
-fn burst(world: &World, bank: &Bank, clients: u32) -> anyhow::Result<(Vec<Record>, Window)> {
+fn burst(world: &World, bank: &Bank) -> anyhow::Result<(Vec<Record>, Window)> {
     let (next, cpu_ms, start) = (AtomicU32::new(0), bank.process.cpu_ms()?, Instant::now());
     let records = thread::scope(|scope| {
-        let callers: Vec<_> = (0..clients)
+        let callers: Vec<_> = (0..CLIENTS)
             .map(|client| {
                 let (next, orders) = (&next, Orders::new(client, CALM, &world.ids));
                 scope.spawn(move || call_each(bank, orders, next))
@@ -180,13 +173,13 @@ fn call_each(bank: &Bank, mut orders: Orders, next: &AtomicU32) -> anyhow::Resul
 }
 
 /// Has one function called until it is sampled down.
-fn adapt(world: &World, bank: &Bank, clients: u32, side: &mut Side) -> anyhow::Result<()> {
+fn adapt(world: &World, bank: &Bank, side: &mut Side) -> anyhow::Result<()> {
     for _ in 0..PATIENCE {
         let known: Value = world.known(bank)?.unwrap_or_default();
         if known["sampled"].as_f64().is_some_and(|sampled| sampled <= ADAPTED) {
             break;
         }
-        side.load(world, bank, clients, Duration::from_millis(100))?;
+        side.load(world, bank, Duration::from_millis(100))?;
     }
     side.windows.clear();
     Ok(())
