@@ -221,8 +221,9 @@ mod tests {
             let _ = Exception::parse(&entry);
         }
 
+        // No two hyphens in a row: a label such as `xn--a` is a claim to be Punycode, and may be false.
         #[test]
-        fn a_host_matches_itself_and_its_parent(host in "[a-z][a-z0-9-]{0,10}[a-z](\\.[a-z]{2,8}){1,3}", port in 1u16..) {
+        fn a_host_matches_itself_and_its_parent(host in "[a-z](-?[a-z0-9]){0,6}[a-z](\\.[a-z]{2,8}){1,3}", port in 1u16..) {
             let url = format!("http://{host}:{port}/");
             prop_assert!(check(&host, &url));
             let with_port = format!("{host}:{port}");
