@@ -98,7 +98,8 @@ impl Checks<'_> {
         Violated { constraint: constraint.to_owned(), table: self.shape.name.clone(), message }
     }
 
-    fn conditions(&self) -> Vec<Question> {
+    /// Those of rows alone.
+    pub(super) fn conditions(&self) -> Vec<Question> {
         let after: Vec<&[Cell]> =
             self.changes.iter().filter_map(|change| change.after.as_deref()).collect();
         if after.is_empty() {

@@ -435,13 +435,21 @@ impl Database {
             return Ok(Some(violated));
         }
         let shape = checks.shape;
-        let mut questions = match written.conditions {
+        let questions = match written.conditions {
             Conditions::Broken(at) => {
                 return Ok(shape.checks.get(at).map(|check| checks.broken(check)));
             }
             Conditions::Hold => checks.of_keys()?,
             Conditions::Unknown => checks.questions()?,
         };
+        self.first_violated(questions).await
+    }
+
+    /// Asks all at once: a mirror has no time for more.
+    pub(super) async fn first_violated(
+        &mut self,
+        mut questions: Vec<Question>,
+    ) -> Result<Option<Violated>, Unmodelled> {
         if questions.is_empty() {
             return Ok(None);
         }

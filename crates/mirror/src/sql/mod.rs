@@ -7,7 +7,7 @@
 //! ```
 //! - [`statement`] reads a statement; [`catalog`] keeps what was asked lately; [`flavour`] is what the engines say differently; [`shape`] is a table, which
 //!   [`postgres`] and [`sqlite`] find in their catalogs;
-//! - [`overlay`] holds the rows that were written, [`writes`] makes them, [`checks`] asks whether they may be;
+//! - [`overlay`] holds the rows that were written, [`writes`] makes them, [`upsert`] where there may be some already, [`checks`] asks whether they may be;
 //! - [`database`] is one database of one mirror.
 //!
 //! Modelled is INSERT, UPDATE and DELETE of one table that has no triggers, rules or policies, and reads that call nothing
@@ -25,6 +25,7 @@ mod postgres;
 mod shape;
 mod sqlite;
 mod statement;
+mod upsert;
 mod writes;
 
 use std::collections::BTreeMap;

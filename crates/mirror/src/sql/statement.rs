@@ -11,9 +11,10 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 
 use sqlparser::{
     ast::{
-        Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, ObjectName, Query,
-        SelectItem, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update, Value,
-        ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+        Assignment, AssignmentTarget, ConflictTarget, Delete, Expr, FromTable, Ident, Insert,
+        ObjectName, OnConflict, OnConflictAction, OnInsert, Query, SelectItem, SetExpr, Statement,
+        TableFactor, TableObject, TableWithJoins, Update, Value, ValueWithSpan, Visit, VisitMut,
+        Visitor, VisitorMut,
     },
     parser::Parser,
     tokenizer::{Token, Tokenizer},
@@ -62,7 +63,30 @@ pub(super) struct Inserting {
     /// As they are named; none stands for all of the table.
     pub(super) columns: Vec<String>,
     pub(super) source: Source,
+    pub(super) on_conflict: Option<Upsert>,
     pub(super) returning: Option<Vec<SelectItem>>,
+}
+
+/// What becomes of a row that is to be inserted where its key is there already.
+#[derive(Debug)]
+pub(super) struct Upsert {
+    pub(super) key: Key,
+    /// What the row that is there becomes. Without it, nothing is done.
+    pub(super) update: Option<DoUpdate>,
+}
+
+#[derive(Debug)]
+pub(super) struct DoUpdate {
+    pub(super) set: Vec<(String, Expr)>,
+    /// Without which it stays as it is.
+    pub(super) selection: Option<Expr>,
+}
+
+#[derive(Debug)]
+pub(super) enum Key {
+    Any,
+    Columns(Vec<String>),
+    Constraint(String),
 }
 
 #[derive(Debug)]
@@ -233,15 +257,19 @@ fn target(flavour: Flavour, found: &TableWithJoins) -> Result<Target, Unmodelled
 }
 
 fn inserting(flavour: Flavour, insert: Insert) -> Result<Inserting, Unmodelled> {
-    let plain = insert.on.is_none()
-        && insert.or.is_none()
+    let plain = insert.or.is_none()
         && !insert.replace_into
         && insert.partitioned.is_none()
         && insert.assignments.is_empty()
         && insert.multi_table_insert_type.is_none();
     if !plain {
-        return unmodelled("INSERT … ON CONFLICT");
+        return unmodelled("INSERT OR …, or REPLACE");
     }
+    let on_conflict = match insert.on {
+        None => None,
+        Some(OnInsert::OnConflict(on)) => Some(upserting(flavour, on)?),
+        Some(_) => return unmodelled("INSERT with more than ON CONFLICT"),
+    };
     let TableObject::TableName(table) = &insert.table else {
         return unmodelled("INSERT into other than a table");
     };
@@ -255,7 +283,61 @@ fn inserting(flavour: Flavour, insert: Insert) -> Result<Inserting, Unmodelled> 
         None => Source::Defaults,
         Some(query) => source(query),
     };
-    Ok(Inserting { target, columns, source, returning: insert.returning })
+    Ok(Inserting { target, columns, source, on_conflict, returning: insert.returning })
+}
+
+fn upserting(flavour: Flavour, on: OnConflict) -> Result<Upsert, Unmodelled> {
+    let key = match on.conflict_target {
+        None => Key::Any,
+        Some(ConflictTarget::Columns(columns)) => {
+            let columns = columns.iter().map(|it| flavour.spelled(&it.value, it.quote_style));
+            Key::Columns(columns.collect())
+        }
+        Some(ConflictTarget::OnConstraint(name)) => Key::Constraint(column(flavour, &name)?),
+    };
+    let OnConflictAction::DoUpdate(mut update) = on.action else {
+        return Ok(Upsert { key, update: None });
+    };
+    let mut proposed = Proposed { flavour, ambiguous: None };
+    let _ = VisitMut::visit(&mut update, &mut proposed);
+    if let Some(name) = proposed.ambiguous {
+        return unmodelled(&format!("{name} without its table"));
+    }
+    let set = update.assignments.into_iter().map(|it| assigned(flavour, it));
+    let set = set.collect::<Result<_, _>>()?;
+    Ok(Upsert { key, update: Some(DoUpdate { set, selection: update.selection }) })
+}
+
+/// What a column of `excluded` is called where the row that is there stands beside the one that was to be inserted.
+pub(super) fn proposed(column: &str) -> String {
+    format!("belay_{column}")
+}
+
+/// Gives the columns of `excluded` names of their own: one without a table is that of the row that is there. PostgreSQL
+/// does not know which of the two is meant, and refuses it.
+struct Proposed {
+    flavour: Flavour,
+    ambiguous: Option<String>,
+}
+
+impl VisitorMut for Proposed {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let spelled = |ident: &Ident| self.flavour.spelled(&ident.value, ident.quote_style);
+        match expr {
+            Expr::Identifier(name) if self.flavour == Flavour::Postgres => {
+                self.ambiguous.get_or_insert_with(|| name.to_string());
+            }
+            Expr::CompoundIdentifier(names)
+                if names.len() == 2 && spelled(&names[0]) == "excluded" =>
+            {
+                names[1] = Ident::with_quote('"', proposed(&spelled(&names[1])));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 fn source(query: Box<Query>) -> Source {

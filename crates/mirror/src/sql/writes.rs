@@ -12,7 +12,7 @@ use sqlparser::ast::{Expr, SelectItem};
 
 use super::{
     Answered, Catalog, Flavour, Performed, Unmodelled,
-    checks::{Change, Checks},
+    checks::{Change, Checks, Violated},
     database::{self, Database},
     flavour::quoted,
     overlay::{self, Cell, Found, Overlay, ROWS_MAX},
@@ -62,16 +62,9 @@ impl Database {
         let relations = selection.map(|it| statement::relations(self.flavour, it));
         self.has_no_views(relations.iter().flatten()).await?;
         let with = self.in_place(relations.iter().flatten())?;
-        let rows = match self.overlays.get(&shape.table) {
-            Some(overlay) => overlay.query(self.flavour, true)?,
-            None => Overlay::new(Arc::clone(shape)).query(self.flavour, true)?,
-        };
-        let columns = shape.columns.iter().map(|column| self.flavour.shown(column));
-        let first = ["belay_row".to_owned(), "belay_locker".to_owned()];
-        let all: Vec<String> =
-            first.into_iter().chain(columns).chain(more.iter().cloned()).collect();
-        let all: Vec<_> = all.iter().enumerate().map(|(at, it)| format!("{it} AS c{at}")).collect();
-        let (with, alias, all) = (with_clause(&with), quoted(&target.alias), all.join(", "));
+        let rows = self.rows_of(shape)?;
+        let all = shown(self.flavour, shape, more);
+        let (with, alias) = (with_clause(&with), quoted(&target.alias));
         let selection = selection.map(|it| format!(" WHERE {}", texts.of(it))).unwrap_or_default();
         let limit = ROWS_MAX + 1;
         let text = format!("SELECT {all} FROM ({rows}) AS {alias}{selection} LIMIT {limit}");
@@ -87,6 +80,14 @@ impl Database {
             return Err(Unmodelled(format!("more than {ROWS_MAX} rows of {}", shape.name)).into());
         }
         Ok(rows)
+    }
+
+    /// A query of the rows of a table as the mirror sees them, with the name and locker of each.
+    pub(super) fn rows_of(&self, shape: &Arc<Shape>) -> Result<String, Unmodelled> {
+        match self.overlays.get(&shape.table) {
+            Some(overlay) => overlay.query(self.flavour, true),
+            None => Overlay::new(Arc::clone(shape)).query(self.flavour, true),
+        }
     }
 
     /// What has the rows in hand that a statement finds, and who else.
@@ -125,35 +126,15 @@ impl Database {
         params: &[Value],
     ) -> Answered<Performed> {
         let mut texts = Texts::default();
-        let mut set = Vec::new();
-        for (name, expr) in &update.set {
-            let at = shape.at(name)?;
-            if shape.columns[at].made_up {
-                return Err(Unmodelled(format!("SET {name}, which the engine makes up")).into());
-            }
-            let relations = statement::relations(self.flavour, expr);
-            if !relations.is_empty() {
-                return Err(Unmodelled(format!("SET {name} to what a query finds")).into());
-            }
-            set.push((at, self.flavour.stored(&texts.of(expr), &shape.columns[at])));
-        }
-        let more: Vec<String> = set.iter().map(|(_, text)| text.clone()).collect();
+        let (places, more) = self.assigned(&shape, &update.set, &mut texts)?;
         let selection = update.selection.as_ref();
         let (target, of) = ((&shape, &update.target), (texts, params));
-        let places: Vec<usize> = set.iter().map(|(at, _)| *at).collect();
         let answered = self.find(target, (&more, selection), of, &places).await?;
         let found: Vec<Found> = answered.iter().map(|row| found_in(row, &shape)).collect();
-        let (mut changes, first) = (Vec::new(), 2 + shape.columns.len());
-        for (row, answer) in found.iter().zip(&answered) {
-            let mut after = row.cells.clone();
-            for (place, at) in places.iter().enumerate() {
-                let value = cell(&answer[first + place]);
-                fits(self.flavour, &shape, *at, &value)?;
-                after[*at] = value;
-            }
-            changes.push(Change { before: Some(row.cells.clone()), after: Some(after) });
-        }
-        let told = first + places.len();
+        let changes = found.iter().zip(&answered);
+        let changes = changes.map(|(row, answer)| self.changed(&shape, row, (answer, &places)));
+        let changes = changes.collect::<Result<Vec<_>, _>>()?;
+        let told = 2 + shape.columns.len() + places.len();
         let broken = answered.iter().filter_map(|row| usize::try_from(row[told].as_u64()?).ok());
         let conditions = match (self.flavour, broken.min()) {
             (Flavour::Sqlite, _) => Conditions::Unknown,
@@ -163,6 +144,43 @@ impl Database {
         let rows: Vec<&Found> = found.iter().collect();
         let returning = (update.returning.as_deref(), &update.target, params);
         self.write((shape, &rows, changes), conditions, returning).await
+    }
+
+    /// The columns that are set, and what to.
+    pub(super) fn assigned(
+        &self,
+        shape: &Shape,
+        set: &[(String, Expr)],
+        texts: &mut Texts,
+    ) -> Result<(Vec<usize>, Vec<String>), Unmodelled> {
+        let set = set.iter().map(|(name, expr)| {
+            let at = shape.at(name)?;
+            if shape.columns[at].made_up {
+                return Err(Unmodelled(format!("SET {name}, which the engine makes up")));
+            }
+            if !statement::relations(self.flavour, expr).is_empty() {
+                return Err(Unmodelled(format!("SET {name} to what a query finds")));
+            }
+            Ok((at, self.flavour.stored(&texts.of(expr), &shape.columns[at])))
+        });
+        let set = set.collect::<Result<Vec<_>, _>>()?;
+        Ok(set.into_iter().unzip())
+    }
+
+    /// A row that was found, and what it becomes: the answer has the values of the columns at `places` behind those of the row.
+    pub(super) fn changed(
+        &self,
+        shape: &Shape,
+        row: &Found,
+        (answer, places): (&Value, &[usize]),
+    ) -> Result<Change, Unmodelled> {
+        let mut after = row.cells.clone();
+        for (place, at) in places.iter().enumerate() {
+            let value = cell(&answer[2 + shape.columns.len() + place]);
+            fits(self.flavour, shape, *at, &value)?;
+            after[*at] = value;
+        }
+        Ok(Change { before: Some(row.cells.clone()), after: Some(after) })
     }
 
     pub(super) async fn delete(
@@ -206,7 +224,7 @@ impl Database {
         if rows.len() > ROWS_MAX {
             return Err(Unmodelled(format!("more than {ROWS_MAX} rows of {}", shape.name)).into());
         }
-        let mut changes = Vec::new();
+        let mut proposed = Vec::new();
         for row in &rows {
             let mut after = defaults.clone();
             for (place, at) in columns.iter().enumerate() {
@@ -222,8 +240,13 @@ impl Database {
                 };
                 fits(self.flavour, &shape, *at, &after[*at])?;
             }
-            changes.push(Change { before: None, after: Some(after) });
+            proposed.push(after);
         }
+        if let Some(upsert) = &insert.on_conflict {
+            return self.upsert(shape, (insert, upsert), proposed, params).await;
+        }
+        let inserted = |after| Change { before: None, after: Some(after) };
+        let changes = proposed.into_iter().map(inserted).collect();
         let returning = (insert.returning.as_deref(), &insert.target, params);
         self.write((shape, &[], changes), Conditions::Unknown, returning).await
     }
@@ -329,7 +352,7 @@ impl Database {
     }
 
     /// Takes changes into the overlay, if they may be; `rows` are those that go.
-    async fn write(
+    pub(super) async fn write(
         &mut self,
         (shape, rows, changes): (Arc<Shape>, &[&Found], Vec<Change>),
         conditions: Conditions,
@@ -348,23 +371,11 @@ impl Database {
         let written = Written { shape, overlays, changes, conditions };
         let violated = self.violated(&written).await?;
         let mut performed = Performed::of(Outcome::json("null"));
-        performed.keys = match rows.is_empty() {
-            true => {
-                let after = written.changes.iter().filter_map(|change| change.after.as_deref());
-                self.keys(&written.shape, after)
-            }
-            false => self.keys(&written.shape, rows.iter().map(|row| &row.cells[..])),
-        };
+        let known = written.changes.iter();
+        let known = known.filter_map(|it| it.before.as_deref().or(it.after.as_deref()));
+        performed.keys = self.keys(&written.shape, known);
         if let Some(violated) = violated {
-            let code = if violated.message.contains("SQLSTATE 22") {
-                code::SQL_FAILED
-            } else {
-                code::SQL_CONSTRAINT
-            };
-            let message = violated.message;
-            performed.outcome = Outcome::Err(EffectError { code: code.to_owned(), message });
-            performed.violated = Some((violated.constraint, violated.table));
-            return Ok(performed);
+            return Ok(performed.refused(violated));
         }
         performed.blockers = self.lockers_of_rows(&written.shape, lockers(rows)).await?;
         performed.outcome = match returning {
@@ -415,6 +426,26 @@ impl Database {
     }
 }
 
+impl Performed {
+    pub(super) fn refused(mut self, violated: Violated) -> Self {
+        let Violated { constraint, table, message } = violated;
+        let of_data = message.contains("SQLSTATE 22");
+        let code = if of_data { code::SQL_FAILED } else { code::SQL_CONSTRAINT };
+        self.outcome = Outcome::Err(EffectError { code: code.to_owned(), message });
+        self.violated = Some((constraint, table));
+        self
+    }
+}
+
+/// What is asked of rows: the name and locker of each, the text of each column, and more.
+pub(super) fn shown(flavour: Flavour, shape: &Shape, more: &[String]) -> String {
+    let columns = shape.columns.iter().map(|column| flavour.shown(column));
+    let first = ["belay_row".to_owned(), "belay_locker".to_owned()];
+    let all = first.into_iter().chain(columns).chain(more.iter().cloned());
+    let all: Vec<_> = all.enumerate().map(|(at, it)| format!("{it} AS c{at}")).collect();
+    all.join(", ")
+}
+
 /// The columns that values are given for.
 fn columns(insert: &Inserting, shape: &Shape) -> Result<Vec<usize>, Unmodelled> {
     match insert.columns.is_empty() && !matches!(insert.source, Source::Defaults) {
@@ -436,7 +467,7 @@ fn lockers(rows: &[&Found]) -> Vec<String> {
     rows.iter().map(|row| row.locker.clone()).filter(|it| it != "0").collect()
 }
 
-fn answered(outcome: &Outcome) -> Vec<Value> {
+pub(super) fn answered(outcome: &Outcome) -> Vec<Value> {
     match outcome {
         Outcome::Ok { value, .. } => database::rows(value),
         Outcome::Err(_) => Vec::new(),
@@ -447,7 +478,7 @@ fn cell(value: &Value) -> Cell {
     Cell::Text(value.as_str().map(str::to_owned))
 }
 
-fn found_in(row: &Value, shape: &Shape) -> Found {
+pub(super) fn found_in(row: &Value, shape: &Shape) -> Found {
     let text = |at: usize| row[at].as_str().unwrap_or_default().to_owned();
     let cells = (0..shape.columns.len()).map(|at| cell(&row[at + 2])).collect();
     Found { row: text(0), locker: text(1), cells }

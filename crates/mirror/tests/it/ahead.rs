@@ -179,6 +179,85 @@ async fn what_it_writes_is_seen_by_itself_alone() {
     }
 }
 
+const ALL: &str = "SELECT name, sum, note FROM account ORDER BY name";
+const ADD: &str = "INSERT INTO account VALUES ('a', 5, 'new'), ('z', 7, 'new') ON CONFLICT (name) DO UPDATE SET sum = account.sum + excluded.sum, note = excluded.note RETURNING name, sum";
+/// Statements of one transaction each, with the parameters 'b' and 20.
+const UPSERTS: [&[&str]; 16] = [
+    &[ADD, ALL, ADD, ALL],
+    &[ADD, "DELETE FROM account WHERE sum < 60", ADD, ALL],
+    &["INSERT INTO account VALUES ('a', 1), ('y', 2) ON CONFLICT DO NOTHING RETURNING name", ALL],
+    &[
+        "INSERT INTO account AS it (name, sum) VALUES ('b', 9) ON CONFLICT (name) DO UPDATE SET sum = excluded.sum WHERE it.sum > 60",
+        ALL,
+    ],
+    &[
+        "INSERT INTO account AS it (name, sum) VALUES ('b', 9) ON CONFLICT (name) DO UPDATE SET sum = excluded.sum WHERE it.sum > 40",
+        ALL,
+    ],
+    &[
+        "INSERT INTO account (sum, name) VALUES ($2, $1) ON CONFLICT (name) DO UPDATE SET note = account.note || $1, sum = account.sum - $2",
+        ALL,
+    ],
+    &[
+        "INSERT INTO account SELECT 'a', 1, 'and ' || note FROM account WHERE name = 'b' ON CONFLICT (name) DO UPDATE SET note = excluded.note",
+        ALL,
+    ],
+    &["INSERT INTO account VALUES ('a', -1) ON CONFLICT (name) DO UPDATE SET sum = 5"],
+    &["INSERT INTO account VALUES ('a', NULL) ON CONFLICT (name) DO NOTHING"],
+    &[
+        "INSERT INTO account VALUES ('a', 200) ON CONFLICT (name) DO UPDATE SET sum = account.sum - excluded.sum",
+    ],
+    &["INSERT INTO account VALUES ('a', 1) ON CONFLICT (name) DO UPDATE SET name = 'b'"],
+    &["INSERT INTO entry VALUES (8, 'nobody', 1) ON CONFLICT DO NOTHING"],
+    &["INSERT INTO member VALUES (103, 'x') ON CONFLICT (id) DO NOTHING"],
+    &[
+        "INSERT INTO member VALUES (103, 'x'), (101, 'n'), (104, 'w') ON CONFLICT DO NOTHING RETURNING id",
+    ],
+    &[
+        "INSERT INTO member (mail) VALUES ('x'), ('v') ON CONFLICT (mail) DO UPDATE SET mail = excluded.mail || '!' RETURNING mail",
+    ],
+    &["INSERT INTO member (mail) VALUES (NULL), (NULL) ON CONFLICT (mail) DO NOTHING"],
+];
+
+/// Rows that are there already are left as they are or updated, as the engine does, which is asked first.
+#[tokio::test]
+async fn what_meets_its_own_key_becomes_what_the_engine_makes_of_it() {
+    let world = bank().await;
+    world.sql("main", "CREATE TABLE member (id INTEGER PRIMARY KEY, mail TEXT UNIQUE)").await;
+    world.sql("ledger", "CREATE TABLE member (id SERIAL PRIMARY KEY, mail TEXT UNIQUE)").await;
+    for database in BOTH {
+        world.sql(database, "INSERT INTO member VALUES (101, 'x'), (102, 'y')").await;
+    }
+    let gate = Gate::start(&world).await;
+    for texts in UPSERTS {
+        let steps = texts.iter().map(|text| format!("await step({});", Value::from(*text)));
+        let steps = steps.collect::<Vec<_>>().join("\n");
+        let body = format!(
+            "const told = [], step = async (text) => {{
+                const rows = text.startsWith('SELECT') || text.includes('RETURNING'), params = text.includes('$') ? ['b', 20] : [];
+                try {{ told.push(rows ? await db.query(text, params) : await db.execute(text, params)); }} catch (error) {{ told.push(error.code); }}
+             }};
+             {steps}"
+        );
+        for database in BOTH {
+            let none = spec(&json!({ "ways": ["transfer"], "retries": 0 }));
+            let code = format!(
+                "const db = sql.database('{database}');
+                 return transaction({none}, [async () => {{ {body} throw new Error(JSON.stringify(told)); }}], []);"
+            );
+            let before = content(&world, database).await;
+            let failure = world.run(&code).await.result.unwrap_err().to_string();
+            let (from, to) = (failure.find("[").unwrap(), failure.rfind("]").unwrap());
+            let told = &failure[from..=to];
+            let told: Value = serde_json::from_str(told).unwrap_or_else(|_| panic!("{failure}"));
+            let body = format!("{body} expect(told, {told});");
+            let mirror = mirrored(&world, &gate, database, &body).await;
+            assert_eq!(mirror.ended.as_deref(), Some("done"), "{database}: {body}\n{mirror:#?}");
+            assert_eq!(content(&world, database).await, before);
+        }
+    }
+}
+
 /// What the database would refuse is refused, by the name of the same constraint.
 #[tokio::test]
 async fn what_a_constraint_forbids_is_foreseen() {
@@ -270,6 +349,55 @@ async fn one_within_another_is_undone_alone() {
     }
 }
 
+const WRITE: &str = "await db.execute(\"UPDATE account SET sum = 1 WHERE name = 'a'\");";
+/// In a database, after a write: a statement, and what is said of it.
+const UNMODELLED: [(&str, &str, &str, &str); 19] = [
+    ("ledger", "", "SELECT random()", "random"),
+    ("ledger", "", "SELECT table_to_xml('rich', true, false, '')", "table_to_xml"),
+    ("ledger", "", "INSERT INTO seen (what) VALUES (txid_current()::text)", "txid_current"),
+    ("ledger", "", "SELECT * FROM rich", "rich"),
+    ("ledger", WRITE, "SELECT total()", "total"),
+    ("ledger", WRITE, "SELECT sum FROM public.account", "schema"),
+    (
+        "ledger",
+        "await db.execute('UPDATE tenant.account SET sum = 1');",
+        "SELECT * FROM account",
+        "schema",
+    ),
+    (
+        "ledger",
+        "",
+        "UPDATE account SET sum = 9 RETURNING (SELECT sum(sum) FROM account)",
+        "RETURNING",
+    ),
+    ("ledger", "", "UPDATE entry SET number = number + 1", "change hands"),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account VALUES ('n', 1), ('n', 2) ON CONFLICT DO NOTHING",
+        "one key",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account VALUES ('a', 1) ON CONFLICT (name) DO UPDATE SET sum = sum + 1",
+        "sum without its table",
+    ),
+    ("ledger", "", "INSERT INTO account VALUES ('a', 1) ON CONFLICT (sum) DO NOTHING", "no key"),
+    ("main", "", "INSERT OR IGNORE INTO account VALUES ('a', 1, '')", "INSERT OR"),
+    (
+        "ledger",
+        "await db.execute(\"INSERT INTO seen (what) VALUES ('x')\");",
+        "SELECT id FROM seen",
+        "seen.id",
+    ),
+    ("ledger", "", "INSERT INTO halves VALUES (0)", "halves"),
+    ("main", WRITE, "SELECT * FROM rich", "rich"),
+    ("main", WRITE, "INSERT INTO entry SELECT 7, name, 1 FROM rich", "rich"),
+    ("main", "", "SELECT random()", "random"),
+    ("main", "", "UPDATE account SET sum = 'much'", "text"),
+];
+
 /// What is not modelled ends the prediction, and says what it was; nothing is guessed.
 #[tokio::test]
 async fn what_is_not_modelled_is_said() {
@@ -287,40 +415,7 @@ async fn what_is_not_modelled_is_said() {
     }
     world.sql("main", "CREATE VIEW rich AS SELECT name FROM account WHERE sum > 60").await;
     let gate = Gate::start(&world).await;
-    const WRITE: &str = "await db.execute(\"UPDATE account SET sum = 1 WHERE name = 'a'\");";
-    for (database, before, text, says) in [
-        ("ledger", "", "SELECT random()", "random"),
-        ("ledger", "", "SELECT table_to_xml('rich', true, false, '')", "table_to_xml"),
-        ("ledger", "", "INSERT INTO seen (what) VALUES (txid_current()::text)", "txid_current"),
-        ("ledger", "", "SELECT * FROM rich", "rich"),
-        ("ledger", WRITE, "SELECT total()", "total"),
-        ("ledger", WRITE, "SELECT sum FROM public.account", "schema"),
-        (
-            "ledger",
-            "await db.execute('UPDATE tenant.account SET sum = 1');",
-            "SELECT * FROM account",
-            "schema",
-        ),
-        (
-            "ledger",
-            "",
-            "UPDATE account SET sum = 9 RETURNING (SELECT sum(sum) FROM account)",
-            "RETURNING",
-        ),
-        ("ledger", "", "UPDATE entry SET number = number + 1", "change hands"),
-        ("ledger", "", "INSERT INTO account VALUES ('a', 1) ON CONFLICT DO NOTHING", "ON CONFLICT"),
-        (
-            "ledger",
-            "await db.execute(\"INSERT INTO seen (what) VALUES ('x')\");",
-            "SELECT id FROM seen",
-            "seen.id",
-        ),
-        ("ledger", "", "INSERT INTO halves VALUES (0)", "halves"),
-        ("main", WRITE, "SELECT * FROM rich", "rich"),
-        ("main", WRITE, "INSERT INTO entry SELECT 7, name, 1 FROM rich", "rich"),
-        ("main", "", "SELECT random()", "random"),
-        ("main", "", "UPDATE account SET sum = 'much'", "text"),
-    ] {
+    for (database, before, text, says) in UNMODELLED {
         let body = format!("{before} await db.query({});", Value::from(text));
         let mirror = mirrored(&world, &gate, database, &body).await;
         let what = mirror.unmodelled.unwrap_or_default();

@@ -164,6 +164,48 @@ async fn who_can_only_wait_is_given_the_time() {
     assert!(story.took_ms > 100.0, "longer than its tags allow");
 }
 
+/// What others are in the way of may pass: who has no attempt left is given more, and needs them.
+#[tokio::test]
+async fn who_will_meet_others_is_given_more_attempts() {
+    let world = World::new();
+    world.put("n", json!(0)).await;
+    let mut server = Server::start().await;
+    let code = format!(
+        "return transaction({}, [
+            async () => {{ const n = await kv.get('n'); await http.post('{}/pay', {{}}); await kv.put('n', n + 1); return n; }},
+         ], []);",
+        spec(&json!({ "id": "pay", "ways": ["pay"], "predict": true, "retries": 0 })),
+        server.url,
+    );
+    let (mut written, mut failed) = (0, 0);
+    loop {
+        let run = world.run(&code);
+        tokio::pin!(run);
+        let finished = loop {
+            tokio::select! {
+                finished = &mut run => break finished,
+                // Somebody else writes what it has read, whenever it asks.
+                request = server.next() => {
+                    written += 100;
+                    world.put("n", json!(written)).await;
+                    request.answer(200);
+                }
+            }
+        };
+        let Err(failure) = finished.result else { break };
+        assert!(
+            failure.message.contains("'n'") || failure.message.contains("conflict"),
+            "{failure}"
+        );
+        failed += 1;
+        assert!(failed < 60, "it is never given another attempt");
+    }
+    assert_eq!(world.get("n").await, json!(written + 1));
+    let story = world.book.stories(|story| story.became == Became::Committed, 1).remove(0);
+    assert!(story.choices.iter().any(|it| it.action == Action::Adjust), "{:?}", story.choices);
+    assert_eq!(story.attempts.len(), 1, "{:?}", story.attempts);
+}
+
 /// A mirror that fails says so before its original calls anybody.
 #[tokio::test]
 async fn what_its_own_code_refuses_is_foreseen() {

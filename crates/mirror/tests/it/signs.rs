@@ -91,6 +91,29 @@ async fn holding(world: &World, text: &str) -> SqlTransaction {
     other
 }
 
+/// Who waits begins anew, which is no attempt, and asks again; when the row is free, nobody waits.
+#[tokio::test]
+async fn what_others_hold_is_waited_for() {
+    let world = bank().await;
+    let gate = Gate::start(&world).await;
+    let body = format!("await db.execute(\"{ENTRY}\");");
+    let other = holding(&world, ENTRY).await;
+    let mut asked = gate.asked();
+    let mut story = looked_at(&world, &gate, &json!({}), &body).await;
+    // Some that look bad are let go on as they are.
+    while story.choices.is_empty() {
+        asked = gate.asked();
+        story = looked_at(&world, &gate, &json!({}), &body).await;
+    }
+    assert_eq!(story.choices[0].action, Action::Wait, "{:?}", story.choices);
+    assert!(story.attempts.is_empty(), "{:?}", story.attempts);
+    // Each time it has got as far as the first request; only the last one came to the second.
+    assert!(gate.asked() - asked >= 3, "it did not begin anew");
+    other.rollback().await;
+    let story = looked_at(&world, &gate, &json!({}), &body).await;
+    assert!(story.choices.is_empty(), "{:?}", story.choices);
+}
+
 #[tokio::test]
 async fn a_constraint_that_does_not_hold_is_a_reason() {
     let world = bank().await;
