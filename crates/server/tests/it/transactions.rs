@@ -78,6 +78,60 @@ async fn a_change_within_one_is_taken_back_like_any_other() {
     server.stop().await;
 }
 
+/// So is what makes it a transaction, whoever says so: each by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_it_is_a_transaction_is_taken_back_alone() {
+    let tagged = |tag: &str, take: &str| {
+        let code = format!(
+            "{tag}
+export async function transfer(order, {{ kv }}) {{
+  const sum = (await kv.get('a')) ?? 100;
+  await kv.put('a', sum - {take});
+  if (order.fails) throw new RangeError('too late');
+  return {{ sum, take: {take} }};
+}}"
+        );
+        App::new("bank").module("main.js", &code, &[]).function("transfer", "main.js")
+    };
+    let mut set = tagged("", "10");
+    let settings = json!({ "transfer": { "functions": ["transfer"] } });
+    set.manifest.transactions = serde_json::from_value(settings).unwrap();
+    let said = tagged("/** @transaction transfer */", "10");
+    for (first, second, edits) in [(tagged("", "5"), said, 1), (tagged("", "10"), set, 0)] {
+        let server = Server::start().await;
+        server.deploy(&first).await;
+        let deployed = server.deploy(&second).await;
+        let parts = deployed["change"]["parts"].as_array().unwrap();
+        assert_eq!(parts.len(), 1 + edits, "{deployed:#}");
+        let fails = json!({ "fails": true });
+        let failed =
+            async || assert_eq!(server.invoke("transfer", &fails).await["status"], "failed");
+        failed().await;
+        let done = server.call("transfer", &json!({})).await;
+        assert_eq!((&done["sum"], &done["take"]), (&json!(100), &json!(10)), "nothing was left");
+
+        let (_, detail) = server.get("apps/bank/changes/2").await;
+        let contents = detail["contents"].as_array().unwrap();
+        let image = contents.iter().find(|part| part["image"] == true).unwrap();
+        let body = json!({ "parts": [image["id"]] });
+        let (status, told) = server.post("apps/bank/changes/2/take-back", &body).await;
+        assert!(status.is_success(), "{told:#}");
+        failed().await;
+        let done = server.call("transfer", &json!({})).await;
+        assert_eq!(
+            (&done["sum"], &done["take"]),
+            (&json!(80), &json!(10)),
+            "it was left half done"
+        );
+
+        let (status, told) = server.post("apps/bank/changes/2/restore", &body).await;
+        assert!(status.is_success(), "{told:#}");
+        failed().await;
+        assert_eq!(server.call("transfer", &json!({})).await["sum"], 70);
+        server.stop().await;
+    }
+}
+
 /// A bank whose code says nothing of transactions, and what `belay.toml` says of them.
 fn set(retries: u32, more: &Value) -> App {
     let code = "async function later(order, { transaction }) { return { status: 'later', attempt: transaction.attempt }; }

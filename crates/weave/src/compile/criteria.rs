@@ -4,7 +4,7 @@
 //! in an instance of its own. So it sees what the module has, and nothing that a request does waits for it, fails by it, or
 //! is changed by it.
 //!
-//! Of two versions woven into one, each has its own: a tag is no edit of code, and what is written by one version
+//! Of two versions woven into one, each has its own: what is written by one version
 //! is not to be judged by what the other promised. Which of them holds is for those to say who know what ran.
 
 use std::{collections::BTreeSet, sync::Arc};

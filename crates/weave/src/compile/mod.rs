@@ -86,15 +86,7 @@ pub fn compile_woven(
     label: &dyn Fn(&str) -> String,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let (before, after) = weave.manifests();
-    // What is said of transactions is no part of a change: what the new version says holds for both.
-    let told_anew;
-    let manifest = match image {
-        Arm::After => after,
-        Arm::Before => {
-            told_anew = AppManifest { transactions: after.transactions.clone(), ..before.clone() };
-            &told_anew
-        }
-    };
+    let manifest = if image == Arm::After { after } else { before };
     let both = [(before, Arm::Before), (after, Arm::After)];
     let criteria = both.into_iter().flat_map(|(manifest, arm)| {
         criteria(manifest, arm, &|module| weave.source_of(&module.path, arm))

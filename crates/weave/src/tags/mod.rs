@@ -8,13 +8,14 @@
 //!
 //! Read from the source as its author wrote it, because comments and types are gone from what is compiled. Tags in
 //! packages mean nothing: their authors do not know Belay. Nothing here acts on a tag; [`rollback`] tells the weave
-//! where each `@rollback` holds.
+//! where each `@rollback` holds, and [`remarks`] where transactions are spoken of.
 
 mod check;
 mod comment;
 mod declared;
 mod naming;
 mod place;
+mod remarks;
 mod rollback;
 mod tag;
 mod transactions;
@@ -44,6 +45,7 @@ use self::{
     value::{Entry, Problem},
 };
 pub(crate) use self::{
+    remarks::{Remark, may_remark, remarks},
     rollback::{Rollbacks, Said, holds, rollbacks, strictness},
     transactions::{Body, TaggedTransaction, Way, transactions},
 };

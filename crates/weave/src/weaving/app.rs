@@ -17,7 +17,8 @@ use super::{
     modules::{Source, WovenModule, edges_have, weave_modules},
     parts::{Group, Tying},
     places::segments,
-    settings::{Setting, differing},
+    remarks::SAID_OF_TRANSACTIONS,
+    settings::{Setting, TRANSACTIONS, differing},
     staying::Staying,
 };
 use crate::map::WovenSegment;
@@ -304,6 +305,7 @@ fn setting_hunk(setting: Setting) -> AppHunk {
     if setting.kind == HunkKind::Image {
         let message = match setting.name.starts_with("functions.") {
             true => "a function was removed, or is another export now",
+            false if setting.name.starts_with(TRANSACTIONS) => SAID_OF_TRANSACTIONS,
             false => "variables of the environment are a part of the image",
         };
         let (message, at) = (message.into(), Span::empty(0));

@@ -8,6 +8,7 @@ use oxc::{ast::AstType, span::Span};
 use rustc_hash::FxHashSet;
 
 use super::{
+    app::slice,
     hunk::{Hunk, Place, Side},
     nodes::{is_function, is_statement},
 };
@@ -159,11 +160,17 @@ fn functions(tree: &Tree<'_>, place: &Place) -> Vec<(Span, bool)> {
     around.map(|id| (tree.span(id), name_of(tree, id).is_some())).collect()
 }
 
-/// The address of what one side of a hunk says: its tokens, whatever stands between them.
+/// The address of what one side of a hunk says: its tokens, whatever stands between them; of a comment, its words.
 fn says(tree: &Tree<'_>, hunk: &Hunk, side: Side) -> Option<Hash> {
     let spans = &hunk.place(side).spans;
     let words = spans.iter().flat_map(|span| tree.tokens(*span)).map(|token| tree.text(*token));
-    let words = ended(words.collect());
+    let words = match words.collect::<Vec<_>>() {
+        words if words.is_empty() => {
+            let texts = spans.iter().map(|span| slice(tree.code, *span));
+            texts.flat_map(str::split_whitespace).collect()
+        }
+        words => ended(words),
+    };
     (!words.is_empty()).then(|| Hash::of(words.join(" ").as_bytes()))
 }
 

@@ -3,6 +3,7 @@
 //! - [`align`]: which statement continues which; [`weaver`]: the descent to what differs; [`list`], [`run`],
 //!   [`function`], [`members`], [`program`], [`chain`], [`binding`], [`keeping`], [`property`]: one kind of
 //!   place each;
+//! - [`remarks`]: comments that say of a function that it is a transaction;
 //! - [`names`]: names taken from a required module; [`importers`]: imports of names that have two values;
 //! - [`module`], [`modules`]: one module and all of them; [`loose`]: sources that are no app;
 //! - [`elsewhere`]: what other modules would notice of what is there in both arms; [`looks`]: what they
@@ -49,6 +50,7 @@ mod places;
 mod program;
 mod property;
 mod readers;
+mod remarks;
 mod render;
 mod resolve;
 mod resolved;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     syntax::{NodeId, Tree, on_stack_of, with_woven_tree},
-    tags::Rollbacks,
+    tags::{Remark, Rollbacks},
 };
 
 /// The module of the engine that guards import from.
@@ -102,6 +102,8 @@ pub(crate) struct Reading<'r> {
     pub(crate) elsewhere: &'r Elsewhere,
     /// What the tags of its two sources say.
     pub(crate) rollbacks: &'r [Rollbacks; 2],
+    /// What they say of transactions.
+    pub(crate) remarks: &'r [Vec<Remark>; 2],
 }
 
 /// Weaves two versions of a module. `trees` gives their trees; sources that do not parse differ as a whole.
@@ -156,6 +158,7 @@ fn try_weave(
         .node(NodeId::ROOT, NodeId::ROOT)
         .map_err(|refusal| Wrong::Refused(refusal.message.into_owned()))?;
     let unable = weaver.choose_imports(&mut output);
+    weaver.add_remarks(&mut output);
     prove(reading, (before, after), &output).map_err(Wrong::Unproven)?;
     let vocabularies = [vocabulary(before), vocabulary(after)];
     let [old, new] = &vocabularies;
@@ -188,7 +191,13 @@ fn prove(
         });
         folded.ok_or_else(|| format!("the woven text does not parse: {}", rendered.text))?
     };
-    if output.hunks.iter().any(|hunk| hunk.kind == HunkKind::Image) {
+    // Images that differ in comments alone say the same.
+    let says = |side: Side, span: &Span| !tree(side).tokens(*span).is_empty();
+    let differ = |hunk: &Hunk| {
+        let says = |side: Side| hunk.place(side).spans.iter().any(|span| says(side, span));
+        hunk.kind == HunkKind::Image && Side::BOTH.into_iter().any(says)
+    };
+    if output.hunks.iter().any(differ) {
         Side::BOTH.into_iter().try_for_each(|side| prove_image(side, &[side]))
     } else {
         prove_image(Side::After, &Side::BOTH)

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     same_code,
     syntax::{Tree, source_tree},
-    tags::{Rollbacks, rollbacks},
+    tags::{Remark, Rollbacks, may_remark, remarks, rollbacks},
 };
 
 /// After so many rounds no export has two values.
@@ -35,6 +35,8 @@ pub(super) struct WovenModule {
     pub(super) after: Option<Source>,
     /// What the tags of both sources say, the old one's first; nothing where they are one source.
     pub(super) rollbacks: [Rollbacks; 2],
+    /// What both say of functions that are transactions; nothing where neither does.
+    remarks: [Vec<Remark>; 2],
     /// Where both have it and it differs, or where it imports what has two values.
     pub(super) weave: Option<ModuleWeave>,
     /// What a weave of it said instead of one of its two sources. A bug of the weaver, for which the weave makes up.
@@ -103,6 +105,7 @@ fn read(
     };
     let modules = modules.into_iter().map(|(path, [old, new])| WovenModule {
         path: path.to_owned(),
+        remarks: remarked([before, after], [&old, &new]),
         rollbacks: [said(before, &old, &new), said(after, &new, &old)],
         before: old,
         after: new,
@@ -110,6 +113,17 @@ fn read(
         mismatch: None,
     });
     Ok(modules.collect())
+}
+
+/// What two versions of a module say of their transactions.
+fn remarked(manifests: [&AppManifest; 2], sources: [&Option<Source>; 2]) -> [Vec<Remark>; 2] {
+    let [Some(old), Some(new)] = sources else { return Default::default() };
+    let both = [(manifests[0], old), (manifests[1], new)];
+    let speaks = both.iter().any(|(manifest, it)| may_remark(manifest, &it.entry, &it.text));
+    if old.entry.source == new.entry.source || !speaks {
+        return Default::default();
+    }
+    both.map(|(manifest, it)| remarks(manifest, &it.entry, &it.text))
 }
 
 /// Exports that others than `import` statements read: they have one value.
@@ -272,8 +286,9 @@ fn weave_one(
 ) -> Option<ModuleWeave> {
     let (old, new) = module.sources()?;
     let (path, kind) = (&module.path, new.entry.kind);
-    let rollbacks = &module.rollbacks;
-    let reading = Reading { module: index, path, kind, exports, imports, elsewhere, rollbacks };
+    let (rollbacks, remarks) = (&module.rollbacks, &module.remarks);
+    let reading =
+        Reading { module: index, path, kind, exports, imports, elsewhere, rollbacks, remarks };
     let refuse = |message: &str| Some(whole(reading, (&old.text, &new.text), message.to_owned()));
     if old.entry.kind != kind {
         refuse("it became another kind of module")

@@ -92,17 +92,29 @@ impl Weave {
             texts.insert(module.path.clone(), text);
             manifest.modules.push(entry);
         }
-        for (at, own) in self.hunks.iter().enumerate().filter(|(_, own)| own.module == usize::MAX) {
-            if arm_of(at) == Arm::After {
-                continue;
-            }
-            let old = self.before.clone();
-            if own.hunk.kind == HunkKind::Settings {
-                manifest.functions = old.functions;
-                manifest.egress = old.egress;
-            } else {
-                manifest.env = old.env;
-                manifest.environment = old.environment;
+        let taken_back = |kind: HunkKind| {
+            let mut own = self.hunks.iter().enumerate();
+            own.any(|(at, own)| {
+                own.module == usize::MAX && own.hunk.kind == kind && arm_of(at) == Arm::Before
+            })
+        };
+        let old = self.before.clone();
+        if taken_back(HunkKind::Settings) {
+            manifest.functions = old.functions;
+            manifest.egress = old.egress;
+        }
+        let image = if taken_back(HunkKind::Image) {
+            manifest.env = old.env;
+            manifest.environment = old.environment;
+            manifest.transactions = old.transactions;
+            &self.before
+        } else {
+            &self.after
+        };
+        for (name, spec) in &mut manifest.functions {
+            let Some(said) = image.functions.get(name) else { continue };
+            if said.tags.transaction.is_some() || spec.tags.transaction.is_some() {
+                spec.tags = said.tags.clone();
             }
         }
         ((manifest, texts), misread)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use belay_model::{AppManifest, Hash, HunkKind};
+use belay_model::{AppManifest, FunctionSpec, Hash, HunkKind};
 use serde::Serialize;
 
 /// A setting that differs: its name, as `functions.price.limits.timeout_ms`, and what both versions say.
@@ -15,6 +15,9 @@ pub(super) struct Setting {
 }
 
 type Values = BTreeMap<String, String>;
+
+/// What names of settings of transactions begin with.
+pub(super) const TRANSACTIONS: &str = "transactions.";
 
 /// Limits, egress and functions, which the server heeds, and what is in the image.
 pub(super) fn differing(before: &AppManifest, after: &AppManifest) -> Vec<Setting> {
@@ -66,7 +69,16 @@ fn handlers(manifest: &AppManifest) -> Values {
 fn frozen(manifest: &AppManifest) -> Values {
     let variable = |(name, value): (&String, &String)| (format!("env.{name}"), said(value));
     let environment = ("environment".to_owned(), said(&manifest.environment));
-    manifest.env.iter().map(variable).chain([environment]).collect()
+    let transaction = |(id, settings): (&_, &_)| (format!("{TRANSACTIONS}{id}"), said(settings));
+    let transactions = manifest.transactions.iter().map(transaction);
+    let function = |(name, spec): (&_, &FunctionSpec)| {
+        let tags = &spec.tags;
+        let name = format!("{TRANSACTIONS}functions.{name}");
+        tags.transaction.is_some().then(|| (name, said(tags)))
+    };
+    let functions = manifest.functions.iter().filter_map(function);
+    let all = manifest.env.iter().map(variable).chain([environment]);
+    all.chain(transactions).chain(functions).collect()
 }
 
 fn said(value: &impl Serialize) -> String {

@@ -6,7 +6,7 @@ use belay_model::{
     AppManifest, Arm, FunctionSpec, Hash, ModuleEntry, ModuleKind, Tags, TransactionName,
     TransactionSettings,
 };
-use belay_weave::{Compiled, Tying, app_tags, compile, compile_woven, map_frame, weave};
+use belay_weave::{Compiled, Tying, Weave, app_tags, compile, compile_woven, map_frame, weave};
 
 use crate::support::render;
 
@@ -282,9 +282,8 @@ fn settings_of_what_is_not_there_are_refused() {
     assert_eq!(told(&[("a.js", pay), beside], r#"{ "t": { "functions": ["a.js#pay"] } }"#), "");
 }
 
-/// A change lets in what the new version says of transactions with the first request.
 #[test]
-fn a_woven_one_has_the_settings_of_the_new_version() {
+fn each_image_has_the_settings_of_its_version() {
     let before = "export async function pay(o) {\n  const sum = o.a + o.b;\n  return { sum };\n}\n";
     let after = before.replace("o.a + o.b", "o.a * o.b");
     let texts: Vec<Arc<str>> = vec![before.into(), after.as_str().into()];
@@ -294,11 +293,144 @@ fn a_woven_one_has_the_settings_of_the_new_version() {
         app(&[("main.js", text)], &format!(r#"{{ "t": {{ "functions": ["pay"], {resources} }} }}"#))
     };
     let weave = weave(&of(before, 1), &of(&after, 7), &source, Tying::Default).unwrap();
-    for image in [Arm::After, Arm::Before] {
+    for (image, retries) in [(Arm::After, 7), (Arm::Before, 1)] {
         let compiled = compile_woven(&weave, image, &|_| "v1".to_owned());
         let compiled = compiled.unwrap_or_else(|problems| panic!("{}", render(&problems)));
-        assert_eq!(spec(&compiled)["retries"], 7, "{image:?}");
+        assert_eq!(spec(&compiled)["retries"], retries, "{image:?}");
+        assert!(code(&compiled).contains("o.a + o.b"), "both versions of the code are in either");
+        let image_part = weave.image_part().unwrap();
+        let arm = |part| if part == image_part { image } else { Arm::After };
+        let (manifest, texts) = weave.resolve(&arm).unwrap();
+        let settings = manifest.transactions.values().next().unwrap();
+        assert_eq!(settings.resources.retries, Some(retries));
+        assert_eq!(&*texts["main.js"], after);
     }
+}
+
+/// Two versions of a module, and both of its images.
+fn both(before: &str, after: &str) -> (Weave, [Compiled; 2]) {
+    let texts: Vec<Arc<str>> = vec![before.into(), after.into()];
+    let source = |hash: &Hash| texts.iter().find(|t| Hash::of(t.as_bytes()) == *hash).cloned();
+    let of = |text: &str| manifest("main.js", ModuleKind::Esm, text, Tags::default());
+    let weave = weave(&of(before), &of(after), &source, Tying::Default).unwrap();
+    let images = [Arm::Before, Arm::After].map(|image| {
+        let compiled = compile_woven(&weave, image, &|_| "v1".to_owned());
+        compiled.unwrap_or_else(|problems| panic!("{}", render(&problems)))
+    });
+    (weave, images)
+}
+
+/// How often an image begins a transaction.
+fn begun(compiled: &Compiled) -> usize {
+    let code = code(compiled);
+    code.matches("return $belay_transaction(").count()
+        + code.matches("$belay_transactional(\"").count()
+}
+
+/// The sources with the part of the images taken back, and all others as they are.
+fn without_image(weave: &Weave) -> String {
+    let image = weave.image_part().unwrap();
+    let arm = |part| if part == image { Arm::Before } else { Arm::After };
+    weave.resolve(&arm).unwrap().1["main.js"].to_string()
+}
+
+const PLAIN: &str = "'use strict';
+
+// What it is for.
+export async function pay(o) {
+  const sum = o.a + o.b;
+  return sum;
+}
+class Bank {
+  name = 'bank';
+
+  /** Closes it. */
+  async close(a) { return a; }
+}
+export const nightly = async (event) => event.n;
+";
+
+#[test]
+fn what_is_said_of_a_transaction_is_a_part_of_a_change() {
+    let pay = "/** @transaction pay\n * @resources retries=1 */\nexport async function pay";
+    let close = "/** Closes it.\n   * @transaction close */\n  async close";
+    let nightly = "/** @transaction nightly */ export const nightly";
+    for (from, to, count) in [
+        ("export async function pay", pay, 1),
+        ("/** Closes it. */\n  async close", close, 1),
+        ("export const nightly", nightly, 1),
+    ] {
+        let said = PLAIN.replace(from, to);
+        assert_ne!(said, PLAIN);
+        // Beside an edit of the code, which is a part of its own.
+        let more = said.replace("o.a + o.b", "o.a * o.b");
+        for (before, after, in_images) in
+            [(PLAIN, &*said, [0, count]), (&*said, PLAIN, [count, 0]), (PLAIN, &*more, [0, count])]
+        {
+            let (weave, images) = both(before, after);
+            assert_eq!(images.each_ref().map(begun), in_images, "{from}: {}", code(&images[0]));
+            let edited = usize::from(after == more);
+            assert_eq!(weave.parts_len(), 1 + edited);
+            let expected = if edited == 1 {
+                PLAIN.replace("o.a + o.b", "o.a * o.b")
+            } else {
+                before.to_owned()
+            };
+            assert_eq!(without_image(&weave), expected, "{from}");
+        }
+    }
+}
+
+#[test]
+fn what_is_said_otherwise_is_a_part_and_all_else_of_a_comment_is_none() {
+    let said = |what: &str| {
+        PLAIN.replace(
+            "export async function pay",
+            &format!("/** {what} */\nexport async function pay"),
+        )
+    };
+    let (weave, images) = both(
+        &said("@transaction pay\n * @resources retries=1"),
+        &said("@transaction pay\n * @resources retries=7\n * @rollback coarse"),
+    );
+    let retries = images.each_ref().map(|it| spec(it)["retries"].clone());
+    assert_eq!(retries, [1, 7]);
+    let parts = weave.parts();
+    assert_eq!((parts.len(), parts[0].image), (1, true));
+    let hunk = &parts[0].hunks[0];
+    assert_eq!(hunk.before_text, "/** @transaction pay\n * @resources retries=1 */");
+    assert!(
+        hunk.edit.before.is_some()
+            && hunk.edit.after.is_some()
+            && hunk.edit.before != hunk.edit.after
+    );
+    assert_eq!(
+        hunk.reason.as_ref().unwrap().message,
+        "what is said of a transaction is a part of the image"
+    );
+
+    for (before, after) in [
+        ("@transaction pay", "It pays.\n * @transaction pay\n * @depends bank"),
+        ("@success result > 1", "@success result > 2"),
+        ("", "@resources memory=64MB"),
+    ] {
+        let (weave, _) = both(&said(before), &said(after));
+        assert_eq!(weave.parts_len(), 0, "{before}, {after}");
+    }
+    let never = said("@transaction pay\n * @rollback never");
+    assert_eq!(both(PLAIN, &never).0.parts_len(), 0);
+}
+
+/// Its parameters differ: both versions of the function stand beside each other, below what the new one says.
+#[test]
+fn above_a_function_that_is_chosen_as_a_whole_there_is_nothing_to_choose() {
+    let before = "/** @notape */\nexport async function pay(o = 1) {\n  return o;\n}\n";
+    let after = "/** @transaction pay */\nexport async function pay({ o }) {\n  return o;\n}\n";
+    let texts: Vec<Arc<str>> = vec![before.into(), after.into()];
+    let source = |hash: &Hash| texts.iter().find(|t| Hash::of(t.as_bytes()) == *hash).cloned();
+    let of = |text: &str| manifest("main.js", ModuleKind::Esm, text, Tags::default());
+    let weave = weave(&of(before), &of(after), &source, Tying::Default).unwrap();
+    assert!(weave.image_part().is_none(), "{:#?}", weave.parts());
 }
 
 #[test]
