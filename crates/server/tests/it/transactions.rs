@@ -81,15 +81,17 @@ async fn a_change_within_one_is_taken_back_like_any_other() {
 /// So is what makes it a transaction, whoever says so: each by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn that_it_is_a_transaction_is_taken_back_alone() {
-    let tagged = |tag: &str, take: &str| {
+    let tagged = |tag: &str, fee: &str| {
         let code = format!(
             "{tag}
 export async function transfer(order, {{ kv }}) {{
   const sum = (await kv.get('a')) ?? 100;
-  await kv.put('a', sum - {take});
+  await kv.put('a', sum - 10);
   if (order.fails) throw new RangeError('too late');
-  return {{ sum, take: {take} }};
-}}"
+  return {{ sum, fee: fee() }};
+}}
+function fee() {{ return {fee}; }}
+"
         );
         App::new("bank").module("main.js", &code, &[]).function("transfer", "main.js")
     };
@@ -104,11 +106,15 @@ export async function transfer(order, {{ kv }}) {{
         let parts = deployed["change"]["parts"].as_array().unwrap();
         assert_eq!(parts.len(), 1 + edits, "{deployed:#}");
         let fails = json!({ "fails": true });
-        let failed =
-            async || assert_eq!(server.invoke("transfer", &fails).await["status"], "failed");
+        let failed = async || {
+            assert_eq!(
+                server.invoke("transfer", &fails).await["failure"]["error_type"],
+                "RangeError"
+            )
+        };
         failed().await;
         let done = server.call("transfer", &json!({})).await;
-        assert_eq!((&done["sum"], &done["take"]), (&json!(100), &json!(10)), "nothing was left");
+        assert_eq!((&done["sum"], &done["fee"]), (&json!(100), &json!(10)), "nothing was left");
 
         let (_, detail) = server.get("apps/bank/changes/2").await;
         let contents = detail["contents"].as_array().unwrap();
@@ -118,11 +124,7 @@ export async function transfer(order, {{ kv }}) {{
         assert!(status.is_success(), "{told:#}");
         failed().await;
         let done = server.call("transfer", &json!({})).await;
-        assert_eq!(
-            (&done["sum"], &done["take"]),
-            (&json!(80), &json!(10)),
-            "it was left half done"
-        );
+        assert_eq!((&done["sum"], &done["fee"]), (&json!(80), &json!(10)), "it was left half done");
 
         let (status, told) = server.post("apps/bank/changes/2/restore", &body).await;
         assert!(status.is_success(), "{told:#}");

@@ -19,7 +19,7 @@ pub use self::criteria::Criterion;
 pub(crate) use self::criteria::function as criterion_function;
 use self::{
     criteria::{criteria, ending, in_image},
-    transactions::{keeps_transactions, with_transactions},
+    transactions::with_transactions,
 };
 
 use belay_model::{
@@ -104,11 +104,7 @@ pub fn compile_woven(
         text.push_str(&ending(&path, kind, &criteria));
         let entry = ModuleEntry { path, source: Hash::of(text.as_bytes()), kind, imports };
         let (unit, _) = read_unit(&entry, text.into())?;
-        let unit = Unit { woven, ..unit };
-        if let (Some(_), Some(source)) = (&unit.woven, weave.source_of(&unit.path, image)) {
-            keeps_transactions(&unit, manifest, &source)?;
-        }
-        units.push(unit);
+        units.push(Unit { woven, ..unit });
     }
     link(units, manifest, criteria, Vec::new())
 }

@@ -54,31 +54,6 @@ pub(super) fn with_transactions(
     Ok(Some(Unit { woven: Some(Woven { segments, label }), ..read }))
 }
 
-/// Fails where a transaction of `source`, of which the module is a mixture, would be none in it: its function is no function
-/// of that kind any more.
-pub(super) fn keeps_transactions(
-    unit: &Unit,
-    manifest: &AppManifest,
-    source: &str,
-) -> Result<(), Vec<Diagnostic>> {
-    let found = |text: &str| {
-        let found = transactions(manifest, (&unit.path, unit.kind), text);
-        let ids = found.into_iter().map(|it| it.tags.transaction);
-        let mut ids: Vec<_> = ids.collect();
-        ids.sort();
-        ids
-    };
-    let (own, mixed) = (found(source), found(&unit.source));
-    let lost = own.into_iter().flatten().find(|id| !mixed.contains(&Some(id.clone())));
-    lost.map_or(Ok(()), |id| {
-        let message = format!(
-            "the transaction {id} of {} would be none in a mixture of both versions",
-            unit.path
-        );
-        Err(vec![Diagnostic::error("not-one-source", message)])
-    })
-}
-
 /// What is to be added, and where.
 fn around(transaction: &TaggedTransaction) -> [(u32, String); 2] {
     let TaggedTransaction { tags, name, body, alternatives, .. } = transaction;

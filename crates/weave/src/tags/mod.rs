@@ -45,7 +45,7 @@ use self::{
     value::{Entry, Problem},
 };
 pub(crate) use self::{
-    remarks::{Remark, may_remark, remarks},
+    remarks::{Remark, may_remark, names_in, of_transaction, remarks},
     rollback::{Rollbacks, Said, holds, rollbacks, strictness},
     transactions::{Body, TaggedTransaction, Way, transactions},
 };

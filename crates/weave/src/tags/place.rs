@@ -271,6 +271,30 @@ impl Place {
         self.subject.name.as_deref().filter(|_| self.top)
     }
 
+    /// The statement around it, which exports it, is another place.
+    pub(super) fn is_exported_by_another(&self, nodes: &AstNodes<'_>) -> bool {
+        let parent = nodes.parent_kind(self.node);
+        matches!(parent, AstKind::ExportDeclaration(_) | AstKind::ExportDefaultDeclaration(_))
+    }
+
+    /// It is a statement of the module, or a member of a class that is one.
+    pub(super) fn is_at_top(&self, nodes: &AstNodes<'_>) -> bool {
+        let mut around = nodes.ancestors(self.node);
+        !around.any(|node| {
+            matches!(
+                node.kind(),
+                AstKind::Function(_)
+                    | AstKind::ArrowFunctionExpression(_)
+                    | AstKind::ObjectExpression(_)
+                    | AstKind::StaticBlock(_)
+                    | AstKind::BlockStatement(_)
+                    | AstKind::IfStatement(_)
+                    | AstKind::LabeledStatement(_)
+                    | AstKind::SwitchStatement(_)
+            ) || node.kind().is_iteration_statement()
+        })
+    }
+
     /// The named functions and classes around the place, the outermost first.
     pub(super) fn within(&self, nodes: &AstNodes<'_>) -> Option<String> {
         let around = nodes.ancestors(self.node).filter(|node| {

@@ -1,9 +1,9 @@
-//! What comments say of functions that are transactions, and where: of two versions in one program, each image says what
-//! its own does.
+//! What is said of functions that are transactions, and where: of two versions in one program, each image says what its own
+//! version does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use belay_model::{AppManifest, ModuleEntry, TaggedKind, Tags};
+use belay_model::{Alternative, AppManifest, FunctionSpec, ModuleKind, Tags};
 use oxc::{ast::ast::CommentContent, semantic::Semantic, span::Span};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::syntax::{exports, is_own_code, with_meaning};
 
-/// What speaks of transactions, and of nothing else where a function is one.
+/// What speaks of transactions, and of little else.
 const SPEAKING: [Tag; 7] = [
     Tag::Transaction,
     Tag::Predict,
@@ -26,77 +26,94 @@ const SPEAKING: [Tag; 7] = [
     Tag::Retry,
 ];
 
-/// A function, and the comment above it.
+/// A function with a name, and what is said of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Remark {
-    /// By which the other version's is found.
-    pub(crate) of: Function,
-    /// Where the function begins.
-    pub(crate) at: u32,
-    /// From the first JSDoc comment above it to the last one.
-    pub(crate) comment: Option<Span>,
-    /// What these say; nothing of what others ask for.
+    /// With the names of the functions and classes around.
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    /// The comments above it, from the first JSDoc one to behind the last one, up to what comes next. Empty, where it
+    /// begins, if there is none.
+    pub(crate) above: Span,
+    /// What these say of a transaction.
     pub(crate) said: Tags,
     /// By all that is said of it, here or in `belay.toml`.
     pub(crate) is_transaction: bool,
+    /// It stands at the top of its module, or is a member of a class there: nothing else has its name.
+    pub(crate) at_top: bool,
 }
 
-/// How the functions of a module are told apart.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Function {
-    /// With the names of the functions and classes around.
-    pub(crate) name: String,
-    is_method: bool,
-    /// Among those of that name, from 0.
-    number: usize,
-}
-
-/// Of all functions of a module with a name, where any comment could speak of a transaction in either of two versions.
-pub(crate) fn remarks(manifest: &AppManifest, module: &ModuleEntry, source: &str) -> Vec<Remark> {
-    if !is_own_code(&module.path) {
-        return Vec::new();
-    }
-    let declared = Declared::of(manifest, &module.path);
-    let read = |semantic: &Semantic<'_>| {
+/// Of all functions of a module that have a name.
+///
+/// Nothing if the source cannot be read.
+pub(crate) fn remarks(
+    manifest: &AppManifest,
+    (path, kind): (&str, ModuleKind),
+    source: &str,
+) -> Option<Vec<Remark>> {
+    let declared = Declared::of(manifest, path);
+    with_meaning(path, kind, source, |semantic| {
         let exports = exports(semantic.nodes().program());
-        let mut comments = comments(&module.path, source, semantic);
+        let mut comments = comments(path, source, semantic);
         let places = places(semantic, &exports, |_, _, _| true);
-        let mut numbers: BTreeMap<(String, bool), usize> = BTreeMap::new();
-        let functions = places
-            .into_values()
-            .filter(|place| place.subject.callable.is_some() && !place.subject.erased);
+        let functions = places.into_values().filter(|place| is_own(place, semantic));
         let remarks = functions.filter_map(|place| {
             let own = comments.remove(&place.span.start);
-            let (comment, said) = own.map_or((None, Tags::default()), |(at, it)| (Some(at), it));
+            let none = || (Span::empty(place.span.start), Tags::default());
+            let (above, said) = own.unwrap_or_else(none);
             let (tags, _) = declared.settled(&place, &said);
-            let (name, is_method) = named(&place, semantic)?;
-            let number = numbers.entry((name.clone(), is_method)).or_default();
-            let of = Function { name, is_method, number: *number };
-            *number += 1;
-            let (at, is_transaction) = (place.span.start, tags.transaction.is_some());
-            Some(Remark { of, at, comment, said, is_transaction })
+            let can_be = place.subject.callable.is_some_and(|it| it.is_async && !it.is_generator);
+            Some(Remark {
+                name: named(&place, semantic)?,
+                span: place.span,
+                above,
+                is_transaction: can_be && tags.transaction.is_some(),
+                at_top: place.is_at_top(semantic.nodes()),
+                said,
+            })
         });
         remarks.collect()
-    };
-    with_meaning(&module.path, module.kind, source, read).unwrap_or_default()
+    })
 }
 
-/// Whether a source may say that a function is a transaction, or its settings do.
-pub(crate) fn may_remark(manifest: &AppManifest, module: &ModuleEntry, source: &str) -> bool {
-    let declared = Declared::of(manifest, &module.path);
-    let of_function = |spec: &belay_model::FunctionSpec| spec.tags.transaction.is_some();
-    source.contains("@transaction")
-        || declared.names_any()
-        || declared.functions.iter().any(|(_, spec)| of_function(spec))
+/// Whether a module may have transactions.
+pub(crate) fn may_remark(manifest: &AppManifest, path: &str, source: &str) -> bool {
+    let declared = Declared::of(manifest, path);
+    let of_function = |spec: &FunctionSpec| spec.tags.transaction.is_some();
+    is_own_code(path)
+        && (source.contains("@transaction")
+            || declared.names_any()
+            || declared.functions.iter().any(|(_, spec)| of_function(spec)))
 }
 
-fn named(place: &Place, semantic: &Semantic<'_>) -> Option<(String, bool)> {
+/// What `tags` say of a transaction.
+pub(crate) fn of_transaction(tags: &Tags) -> Tags {
+    Tags { rollback: None, depends: Vec::new(), notape: false, ..tags.clone() }
+}
+
+/// Names that the code has to have for what is said: of other ways, and in expressions.
+pub(crate) fn names_in(said: &Tags) -> BTreeSet<String> {
+    let alternatives = said.alternatives.iter().map(|alternative| match alternative {
+        Alternative::Function(text) | Alternative::Inline(text) => text,
+    });
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+    let texts = alternatives.chain(&said.success);
+    let words = texts.flat_map(|text| text.split(move |c: char| !is_part(c)));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// A function, but for one that the statement around it exports, which is a place of its own.
+fn is_own(place: &Place, semantic: &Semantic<'_>) -> bool {
+    let is_function = place.subject.callable.is_some() && !place.subject.erased;
+    is_function && !place.is_exported_by_another(semantic.nodes())
+}
+
+fn named(place: &Place, semantic: &Semantic<'_>) -> Option<String> {
     let name = place.subject.name.as_ref()?;
-    let name = match place.within(semantic.nodes()) {
+    Some(match place.within(semantic.nodes()) {
         Some(around) => format!("{around}.{name}"),
         None => name.clone(),
-    };
-    Some((name, place.subject.kind == TaggedKind::Method))
+    })
 }
 
 /// The comments above all that has some, and what they say of transactions.
@@ -110,9 +127,11 @@ fn comments(path: &str, source: &str, semantic: &Semantic<'_>) -> BTreeMap<u32, 
         }
         let Span { start, end, .. } = comment.span;
         let text = source.get(start as usize..end as usize).unwrap_or_default();
+        let rest = source.get(end as usize..).unwrap_or_default();
+        let space = u32::try_from(rest.len() - rest.trim_start().len()).unwrap_or_default();
         let fresh = || (comment.span, Tags::default());
         let (span, tags) = found.entry(comment.attached_to).or_insert_with(fresh);
-        span.end = end;
+        span.end = end + space;
         for written in comment::read(text, start) {
             let Some(tag) = Tag::named(&written.name).filter(|tag| SPEAKING.contains(tag)) else {
                 continue;
@@ -120,6 +139,11 @@ fn comments(path: &str, source: &str, semantic: &Semantic<'_>) -> BTreeMap<u32, 
             // What is wrong with it was told when it was deployed.
             let _ = Entry { tag, span: written.span, value: &written.value, path }.add_to(tags);
         }
+    }
+    for (_, said) in found.values_mut() {
+        // Where lines end in an expression says nothing.
+        let bare = |text: &String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        said.success = said.success.as_ref().map(bare);
     }
     found
 }

@@ -12,7 +12,7 @@ use belay_model::{
 use oxc::span::Span;
 
 use super::{
-    facts::HunkFacts,
+    facts::{Facts, HunkFacts},
     hunk::{Hunk, HunkId, Place, Refusal, Side},
     modules::{Source, WovenModule, edges_have, weave_modules},
     parts::{Group, Tying},
@@ -311,10 +311,13 @@ fn setting_hunk(setting: Setting) -> AppHunk {
         let (message, at) = (message.into(), Span::empty(0));
         hunk.reason = Some(Refusal { message, side: Side::After, at });
     }
+    let [before, after] = setting.names.map(Facts::naming);
     let facts = HunkFacts {
         path: setting.name,
         before_hash: setting.before,
         after_hash: setting.after,
+        before,
+        after,
         ..HunkFacts::default()
     };
     AppHunk { module: usize::MAX, hunk, facts }
@@ -331,6 +334,7 @@ fn bare_hunk(kind: HunkKind, before: Span, after: Span) -> Hunk {
         reason: None,
         undo: None,
         follows: Vec::new(),
+        of: None,
     }
 }
 

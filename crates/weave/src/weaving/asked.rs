@@ -53,8 +53,12 @@ pub(super) fn asked(
     default: Option<Granularity>,
 ) -> Asked {
     let (old, new) = (&hunk.before, &hunk.after);
-    let side = if new.spans.is_empty() { Side::Before } else { Side::After };
-    let own = sources.around(side, hunk.place(side));
+    let is_new = !new.spans.is_empty() || hunk.of.is_some();
+    let side = if is_new { Side::After } else { Side::Before };
+    let own = match hunk.of {
+        Some(of) => sources.rollbacks[1].around(of.function),
+        None => sources.around(side, hunk.place(side)),
+    };
     let around = own.or_else(|| sources.rollbacks[1].around(Span::empty(new.at)));
     let outer = around.map(|said| said.granularity).or(default);
     let inner = sources.changed_within(old, new).max_by_key(|it| strictness(*it));

@@ -8,7 +8,6 @@ use oxc::{ast::AstType, span::Span};
 use rustc_hash::FxHashSet;
 
 use super::{
-    app::slice,
     hunk::{Hunk, Place, Side},
     nodes::{is_function, is_statement},
 };
@@ -44,6 +43,13 @@ pub(crate) struct Facts {
     pub(crate) introduced: BTreeSet<VariableId>,
     /// Paths of the modules that it imports.
     pub(crate) modules: BTreeSet<String>,
+}
+
+impl Facts {
+    /// What names these and does nothing with them.
+    pub(crate) fn naming(names: BTreeSet<String>) -> Self {
+        Self { properties: names.clone(), globals: names, ..Self::default() }
+    }
 }
 
 /// Both sides, and where the hunk is in the new version.
@@ -160,17 +166,11 @@ fn functions(tree: &Tree<'_>, place: &Place) -> Vec<(Span, bool)> {
     around.map(|id| (tree.span(id), name_of(tree, id).is_some())).collect()
 }
 
-/// The address of what one side of a hunk says: its tokens, whatever stands between them; of a comment, its words.
+/// The address of what one side of a hunk says: its tokens, whatever stands between them.
 fn says(tree: &Tree<'_>, hunk: &Hunk, side: Side) -> Option<Hash> {
     let spans = &hunk.place(side).spans;
     let words = spans.iter().flat_map(|span| tree.tokens(*span)).map(|token| tree.text(*token));
-    let words = match words.collect::<Vec<_>>() {
-        words if words.is_empty() => {
-            let texts = spans.iter().map(|span| slice(tree.code, *span));
-            texts.flat_map(str::split_whitespace).collect()
-        }
-        words => ended(words),
-    };
+    let words = ended(words.collect());
     (!words.is_empty()).then(|| Hash::of(words.join(" ").as_bytes()))
 }
 

@@ -79,6 +79,17 @@ pub(crate) struct Hunk {
     pub(crate) undo: Option<Vec<Edit>>,
     /// Hunks of other modules that it is made of, by what they export.
     pub(crate) follows: Vec<HunkId>,
+    /// The function that it speaks of, if it is a comment.
+    pub(crate) of: Option<Of>,
+}
+
+/// A function of which something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Of {
+    /// In the new source.
+    pub(crate) function: Span,
+    /// What is in the function was written for what is said.
+    pub(crate) binds: bool,
 }
 
 impl Hunk {

@@ -96,7 +96,11 @@ impl Weaver<'_> {
             Side::After => Vec::new(),
             Side::Before => vec![Edit {
                 at: hunk.after.cover(),
-                emit: vec!["\n".into(), Emit::Code(side, span), "\n".into()],
+                emit: vec![
+                    "\n".into(),
+                    Emit::Code(side, self.with_remark(side, span)),
+                    "\n".into(),
+                ],
             }],
         };
         Ok(Output { edits, hunks: vec![hunk], ..Output::default() })

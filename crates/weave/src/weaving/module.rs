@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use belay_model::{Hash, HunkKind, ModuleKind};
+use belay_model::{AppManifest, Hash, HunkKind, ModuleKind};
 use oxc::span::Span;
 
 use super::{
@@ -12,12 +12,13 @@ use super::{
     fold::{Lone, Verbatim, verify},
     hunk::{Hunk, HunkId, Output, Refusal, Side},
     importers::{Choices, Closed, Unable, all_unable},
+    remarks::Remarks,
     render::{Rendered, Renderer},
     weaver::Weaver,
 };
 use crate::{
     syntax::{NodeId, Tree, on_stack_of, with_woven_tree},
-    tags::{Remark, Rollbacks},
+    tags::Rollbacks,
 };
 
 /// The module of the engine that guards import from.
@@ -71,6 +72,7 @@ pub(crate) fn whole(
         reason: Some(reason),
         undo: None,
         follows: Vec::new(),
+        of: None,
     };
     let facts = HunkFacts {
         before_hash: Some(Hash::of(before.as_bytes())),
@@ -102,8 +104,8 @@ pub(crate) struct Reading<'r> {
     pub(crate) elsewhere: &'r Elsewhere,
     /// What the tags of its two sources say.
     pub(crate) rollbacks: &'r [Rollbacks; 2],
-    /// What they say of transactions.
-    pub(crate) remarks: &'r [Vec<Remark>; 2],
+    /// What they say of their functions, where one may be a transaction, and the manifests that speak of these, too.
+    pub(crate) remarks: Option<([&'r AppManifest; 2], &'r Remarks)>,
 }
 
 /// Weaves two versions of a module. `trees` gives their trees; sources that do not parse differ as a whole.
@@ -158,11 +160,16 @@ fn try_weave(
         .node(NodeId::ROOT, NodeId::ROOT)
         .map_err(|refusal| Wrong::Refused(refusal.message.into_owned()))?;
     let unable = weaver.choose_imports(&mut output);
-    weaver.add_remarks(&mut output);
+    weaver.add_remarks(&mut output).map_err(Wrong::Refused)?;
     prove(reading, (before, after), &output).map_err(Wrong::Unproven)?;
+    weaver.keeps_remarks(&output).map_err(Wrong::Refused)?;
     let vocabularies = [vocabulary(before), vocabulary(after)];
     let [old, new] = &vocabularies;
-    let facts = output.hunks.iter().map(|hunk| facts(hunk, (before, after), (old, new))).collect();
+    let facts = output.hunks.iter().map(|hunk| {
+        let remark = hunk.of.as_ref().and_then(|of| weaver.facts_of_remark(of));
+        remark.unwrap_or_else(|| facts(hunk, (before, after), (old, new)))
+    });
+    let facts = facts.collect();
     Ok(ModuleWeave { output, facts, vocabularies, whole: false, mismatch: None, unable })
 }
 
@@ -192,11 +199,7 @@ fn prove(
         folded.ok_or_else(|| format!("the woven text does not parse: {}", rendered.text))?
     };
     // Images that differ in comments alone say the same.
-    let says = |side: Side, span: &Span| !tree(side).tokens(*span).is_empty();
-    let differ = |hunk: &Hunk| {
-        let says = |side: Side| hunk.place(side).spans.iter().any(|span| says(side, span));
-        hunk.kind == HunkKind::Image && Side::BOTH.into_iter().any(says)
-    };
+    let differ = |hunk: &Hunk| hunk.kind == HunkKind::Image && hunk.of.is_none();
     if output.hunks.iter().any(differ) {
         Side::BOTH.into_iter().try_for_each(|side| prove_image(side, &[side]))
     } else {

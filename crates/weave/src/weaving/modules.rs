@@ -17,11 +17,12 @@ use super::{
     hunk::Shared,
     importers::{Choices, Closed, Unable},
     module::{ModuleWeave, Reading, weave_module, whole},
+    remarks::Remarks,
 };
 use crate::{
     same_code,
     syntax::{Tree, source_tree},
-    tags::{Remark, Rollbacks, may_remark, remarks, rollbacks},
+    tags::{Rollbacks, may_remark, remarks, rollbacks},
 };
 
 /// After so many rounds no export has two values.
@@ -35,8 +36,8 @@ pub(super) struct WovenModule {
     pub(super) after: Option<Source>,
     /// What the tags of both sources say, the old one's first; nothing where they are one source.
     pub(super) rollbacks: [Rollbacks; 2],
-    /// What both say of functions that are transactions; nothing where neither does.
-    remarks: [Vec<Remark>; 2],
+    /// What both say of functions, where one of these may be a transaction.
+    remarks: Option<Remarks>,
     /// Where both have it and it differs, or where it imports what has two values.
     pub(super) weave: Option<ModuleWeave>,
     /// What a weave of it said instead of one of its two sources. A bug of the weaver, for which the weave makes up.
@@ -80,6 +81,7 @@ pub(super) fn weave_modules(
         trees: Trees { arena: &arena, all: modules.iter().map(|_| Default::default()).collect() },
         modules,
         places,
+        manifests: [before, after],
     };
     exchange.run();
     Ok(exchange.modules)
@@ -105,7 +107,7 @@ fn read(
     };
     let modules = modules.into_iter().map(|(path, [old, new])| WovenModule {
         path: path.to_owned(),
-        remarks: remarked([before, after], [&old, &new]),
+        remarks: remarked([before, after], path, [&old, &new]),
         rollbacks: [said(before, &old, &new), said(after, &new, &old)],
         before: old,
         after: new,
@@ -116,14 +118,21 @@ fn read(
 }
 
 /// What two versions of a module say of their transactions.
-fn remarked(manifests: [&AppManifest; 2], sources: [&Option<Source>; 2]) -> [Vec<Remark>; 2] {
-    let [Some(old), Some(new)] = sources else { return Default::default() };
+fn remarked(
+    manifests: [&AppManifest; 2],
+    path: &str,
+    sources: [&Option<Source>; 2],
+) -> Option<Remarks> {
+    let [Some(old), Some(new)] = sources else { return None };
     let both = [(manifests[0], old), (manifests[1], new)];
-    let speaks = both.iter().any(|(manifest, it)| may_remark(manifest, &it.entry, &it.text));
+    let speaks = both.iter().any(|(manifest, it)| may_remark(manifest, path, &it.text));
     if old.entry.source == new.entry.source || !speaks {
-        return Default::default();
+        return None;
     }
-    both.map(|(manifest, it)| remarks(manifest, &it.entry, &it.text))
+    let read = |(manifest, it): (&AppManifest, &Source)| {
+        remarks(manifest, (path, it.entry.kind), &it.text).unwrap_or_default()
+    };
+    Some(both.map(read))
 }
 
 /// Exports that others than `import` statements read: they have one value.
@@ -161,6 +170,7 @@ struct Exchange<'c> {
     choices: Vec<Choices>,
     elsewhere: Elsewhere,
     trees: Trees<'c>,
+    manifests: [&'c AppManifest; 2],
 }
 
 /// The sources that are woven, in both versions, each parsed once in however many rounds.
@@ -219,7 +229,7 @@ impl Exchange<'_> {
     fn weave(&mut self, index: usize) {
         let (closed, choices) = (&self.closed[index], &self.choices[index]);
         let module = &mut self.modules[index];
-        let reader = (&self.elsewhere, &self.trees);
+        let reader = (&self.elsewhere, &self.trees, self.manifests);
         module.weave = weave_one(index, module, closed, choices, reader);
         let mismatch = module.weave.as_mut().and_then(|weave| weave.mismatch.take());
         module.mismatch = module.mismatch.take().or(mismatch);
@@ -282,11 +292,12 @@ fn weave_one(
     module: &WovenModule,
     exports: &Closed,
     imports: &Choices,
-    (elsewhere, trees): (&Elsewhere, &Trees<'_>),
+    (elsewhere, trees, manifests): (&Elsewhere, &Trees<'_>, [&AppManifest; 2]),
 ) -> Option<ModuleWeave> {
     let (old, new) = module.sources()?;
     let (path, kind) = (&module.path, new.entry.kind);
-    let (rollbacks, remarks) = (&module.rollbacks, &module.remarks);
+    let rollbacks = &module.rollbacks;
+    let remarks = module.remarks.as_ref().map(|remarks| (manifests, remarks));
     let reading =
         Reading { module: index, path, kind, exports, imports, elsewhere, rollbacks, remarks };
     let refuse = |message: &str| Some(whole(reading, (&old.text, &new.text), message.to_owned()));

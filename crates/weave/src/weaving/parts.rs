@@ -5,7 +5,7 @@
 //! - write and use the same local variable, or stand in the same statement (T2);
 //! - differ in the parameters of a function and call it (T2c);
 //! - write and use a property or module-level variable of the same name (T2p);
-//! - are in the same function (T3), where that is wanted.
+//! - are in the same function (T3), where that is wanted, or where that becomes a transaction or is none any more.
 //!
 //! The code may ask for more or less by `@rollback`, hunk by hunk. Of two hunks that ask for different things:
 //! - T1, T2 and T2c hold between all: without them code would run that no version has;
@@ -327,18 +327,26 @@ fn tie_image_names(
 
 fn tie_functions(candidates: &[Candidate<'_>], tying: &mut Groups) {
     let medium = candidates.iter().filter(|it| it.tying == Tying::Medium);
+    let medium = medium.filter_map(|it| Some((it.module, it.function?)));
+    let binding = candidates.iter().filter_map(|it| Some((it.module, it.hunk.of?)));
+    let binding = binding.filter(|(_, of)| of.binds).map(|(module, of)| (module, of.function));
     let functions: BTreeSet<(usize, u32, u32)> =
-        medium.filter_map(|it| it.function.map(|span| (it.module, span.start, span.end))).collect();
+        medium.chain(binding).map(|(module, span)| (module, span.start, span.end)).collect();
     for (module, start, end) in functions {
         let within = |it: &Candidate<'_>| {
             it.module == module
                 && it.tying != Tying::Fine
-                && holds(Span::new(start, end), it.hunk.after.cover())
+                && holds(Span::new(start, end), about(it.hunk))
         };
         let members: Vec<usize> =
             (0..candidates.len()).filter(|at| within(&candidates[*at])).collect();
         tying.join(&members, &Tie::SameFunction);
     }
+}
+
+/// The code that a hunk changes or speaks of, in the new source.
+fn about(hunk: &Hunk) -> Span {
+    hunk.of.map_or_else(|| hunk.after.cover(), |of| of.function)
 }
 
 /// What an edit that stays brings is there in both arms: all that uses it moves together.

@@ -106,7 +106,7 @@ impl Weaver<'_> {
             match self.additive_names(side, item) {
                 Ok(names) if side == Side::Before => {
                     inserted.extend(self.check_property(side, item));
-                    inserted.extend(statement(side, span));
+                    inserted.extend(self.statement(side, span));
                     output.hunks.push(self.lone(side, item, run.at, names));
                 }
                 Ok(names) => {
@@ -128,21 +128,26 @@ impl Weaver<'_> {
             output.add(self.image(old, new, run.at, reason));
         }
         if !inserted.is_empty() {
-            output.edits.push(Edit { at: Span::empty(run.at), emit: inserted });
+            let at = Span::empty(self.above(run.at));
+            output.edits.push(Edit { at, emit: inserted });
         }
         output
     }
 
     /// Statements that one image has and the other one has not.
-    pub(super) fn image(&self, old: &[Span], new: &[Span], at: u32, reason: Refusal) -> Output {
+    pub(super) fn image(&self, olds: &[Span], new: &[Span], at: u32, reason: Refusal) -> Output {
+        let said = |side, spans: &[Span]| -> Vec<Span> {
+            spans.iter().map(|span| self.with_remark(side, *span)).collect()
+        };
+        let (old, new) = (&said(Side::Before, olds), &said(Side::After, new));
         let place = |spans: &[Span], at| Place {
             at: spans.first().map_or(at, |span| span.start),
             spans: spans.to_vec(),
         };
-        let mut hunk = self.hunk(HunkKind::Image, place(old, 0), place(new, at));
+        let mut hunk = self.hunk(HunkKind::Image, place(old, 0), place(new, self.above(at)));
         hunk.reason = Some(reason);
         let before: Vec<Emit> =
-            old.iter().flat_map(|span| statement(Side::Before, *span)).collect();
+            olds.iter().flat_map(|span| self.statement(Side::Before, *span)).collect();
         let mut edits = vec![Edit {
             at: Span::empty(hunk.after.at),
             emit: vec![Emit::Image { after: Vec::new(), before }],
@@ -155,6 +160,13 @@ impl Weaver<'_> {
             }],
         }));
         Output { edits, hunks: vec![hunk], ..Output::default() }
+    }
+
+    /// A statement that ends wherever it stands. A comment speaks of what is below it if it begins a line.
+    fn statement(&self, side: Side, bare: Span) -> [Emit; 3] {
+        let span = self.with_remark(side, bare);
+        let open = if span == bare { "\n;" } else { "\n;\n" };
+        [open.into(), Emit::Code(side, span), ";\n".into()]
     }
 
     fn lone(&self, side: Side, item: NodeId, at: u32, names: Vec<String>) -> Hunk {
@@ -343,11 +355,6 @@ impl Weaver<'_> {
         let removed = removed.map(|(_, id)| (Side::Before, id));
         removed.chain(added.map(|(_, id)| (Side::After, id))).collect()
     }
-}
-
-/// A statement that ends wherever it stands.
-fn statement(side: Side, span: Span) -> [Emit; 3] {
-    ["\n;".into(), Emit::Code(side, span), ";\n".into()]
 }
 
 fn top_reason(ty: AstType) -> &'static str {

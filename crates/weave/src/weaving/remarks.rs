@@ -2,53 +2,176 @@
 //!
 //! A transaction is begun by code that is put around the function when it is compiled. Which of two versions of that code runs
 //! is told by the image, as it is for variables of the environment.
+//!
+//! Invariant: in a woven text each function says what it says in its own version, in either image. Where that cannot be, its
+//! module differs as a whole.
 
-use belay_model::HunkKind;
+use std::collections::BTreeMap;
+
+use belay_model::{Hash, HunkKind, Tags};
 use oxc::span::Span;
 
 use super::{
-    hunk::{Edit, Emit, Output, Place, Refusal, Side},
+    app::slice,
+    facts::{Facts, HunkFacts},
+    hunk::{Edit, Emit, Of, Output, Place, Refusal, Side},
+    render::Renderer,
     weaver::Weaver,
 };
-use crate::tags::Remark;
+use crate::{
+    syntax::NodeId,
+    tags::{Remark, names_in, remarks},
+};
+
+/// Of the functions of both versions, the old one's first.
+pub(crate) type Remarks = [Vec<Remark>; 2];
 
 /// Why it is left to the images.
 pub(super) const SAID_OF_TRANSACTIONS: &str =
     "what is said of a transaction is a part of the image";
+const UNTOLD: &str =
+    "which function is a transaction could not be told for two versions of it in one text";
+
+/// What both versions say of the functions of a name.
+type Named<'r> = [Vec<&'r Remark>; 2];
 
 impl Weaver<'_> {
-    /// Where the function is chosen as a whole, what the new version says holds for both.
-    pub(super) fn add_remarks(&self, output: &mut Output) {
-        let ([before, after], [_, never]) = (self.reading.remarks, self.reading.rollbacks);
-        for new in after {
-            let old = before.iter().find(|old| {
-                old.of == new.of
-                    && old.said != new.said
-                    && (old.is_transaction || new.is_transaction)
-            });
-            let Some(old) = old else { continue };
-            let [b, a] = [old, new].map(above);
-            let is_near = |edit: &Edit| edit.at.start <= a.end && a.start <= edit.at.end;
-            if output.edits.iter().any(is_near) || never.is_never(Span::empty(new.at)) {
+    /// Chooses what comments say by image. The error says why that cannot be.
+    pub(super) fn add_remarks(&self, output: &mut Output) -> Result<(), String> {
+        for [old, new] in self.by_name().into_values() {
+            if states(&old) == states(&new) || old.is_empty() || new.is_empty() {
                 continue;
             }
-            let (is, was) = (Emit::Code(Side::After, a), Emit::Code(Side::Before, b));
-            let mut hunk = self.hunk(HunkKind::Image, place(old), place(new));
-            let at = place(new).cover();
-            hunk.reason =
-                Some(Refusal { message: SAID_OF_TRANSACTIONS.into(), side: Side::After, at });
-            hunk.undo = Some(vec![Edit { at: a, emit: vec![was.clone()] }]);
+            let ([old], [new]) = (&old[..], &new[..]) else { return Err(UNTOLD.to_owned()) };
+            if old.said == new.said {
+                continue;
+            }
+            let near =
+                |edit: &Edit| edit.at.start <= new.span.start && new.above.start < edit.at.end;
+            if !(old.at_top && new.at_top) || output.edits.iter().any(near) {
+                return Err(UNTOLD.to_owned());
+            }
+            let (is, was) =
+                (Emit::Code(Side::After, new.above), Emit::Code(Side::Before, old.above));
+            let (b, a) = (place(old, self.before.code), place(new, self.after.code));
+            let mut hunk = self.hunk(HunkKind::Image, b, a);
+            hunk.of = Some(of(old, new));
+            hunk.reason = Some(Refusal {
+                message: SAID_OF_TRANSACTIONS.into(),
+                side: Side::After,
+                at: new.above,
+            });
+            hunk.undo = Some(vec![Edit { at: new.above, emit: vec![was.clone()] }]);
             let emit = vec![Emit::Image { after: vec![is], before: vec![was] }];
-            output.add(Output::of(Edit { at: a, emit }, hunk));
+            output.add(Output::of(Edit { at: new.above, emit }, hunk));
         }
+        Ok(())
+    }
+
+    /// What is known of the hunk of a comment.
+    pub(super) fn facts_of_remark(&self, of: &Of) -> Option<HunkFacts> {
+        let named = self.by_name().into_iter();
+        let mut own = named.filter(|(_, [_, new])| new.iter().any(|it| it.span == of.function));
+        let (name, [old, new]) = own.next()?;
+        let [old, new] = [old, new].map(|all| all.first().map(|it| &it.said));
+        let says = |said: Option<&Tags>| said.filter(|it| !it.is_empty()).map(address);
+        let facts = |said: Option<&Tags>| Facts::naming(said.map(names_in).unwrap_or_default());
+        Some(HunkFacts {
+            path: name.to_owned(),
+            before_hash: says(old),
+            after_hash: says(new),
+            before: facts(old),
+            after: facts(new),
+            functions: vec![(of.function, true)],
+            ..HunkFacts::default()
+        })
+    }
+
+    /// Fails unless the texts of both images say of each function what its version says.
+    pub(super) fn keeps_remarks(&self, output: &Output) -> Result<(), String> {
+        let Some((manifests, _)) = self.reading.remarks else { return Ok(()) };
+        let named = self.by_name();
+        for (image, manifest) in Side::BOTH.into_iter().zip(manifests) {
+            let (before, after) = (self.before.code, self.after.code);
+            let rendered = Renderer { before, after, output, image, cell: &|_| 1 }.render();
+            let text = rendered.map(|it| it.text).unwrap_or_default();
+            let read = remarks(manifest, (self.reading.path, self.reading.kind), &text);
+            let all = read.ok_or_else(|| UNTOLD.to_owned())?;
+            for (name, both) in &named {
+                let found: Vec<&Remark> = all.iter().filter(|it| it.name == *name).collect();
+                if !is_kept(&found, both, image) {
+                    return Err(UNTOLD.to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of functions of which one is a transaction in either version.
+    fn by_name(&self) -> BTreeMap<&str, Named<'_>> {
+        let mut named: BTreeMap<&str, Named<'_>> = BTreeMap::new();
+        let sides = self.reading.remarks.iter().flat_map(|(_, both)| both.iter().enumerate());
+        for (side, remark) in sides.flat_map(|(side, all)| all.iter().map(move |it| (side, it))) {
+            named.entry(&remark.name).or_default()[side].push(remark);
+        }
+        named.retain(|_, both| both.iter().flatten().any(|it| it.is_transaction));
+        named
+    }
+
+    /// Whether anything is said of a transaction above an item of the new version.
+    pub(super) fn is_remarked(&self, item: NodeId) -> bool {
+        let span = self.tree(Side::After).span(item);
+        self.with_remark(Side::After, span) != span
+    }
+
+    /// Where an item of the new version begins that begins at `at`, with the comments above it, if these speak of a transaction.
+    pub(super) fn above(&self, at: u32) -> u32 {
+        self.with_remark(Side::After, Span::empty(at)).start
+    }
+
+    /// An item with the comments above it, if these speak of a transaction.
+    pub(super) fn with_remark(&self, side: Side, item: Span) -> Span {
+        let sides = self.reading.remarks.map(|(_, both)| &both[usize::from(side == Side::After)]);
+        let mut all = sides.into_iter().flatten();
+        let own = all.find(|it| it.span.start == item.start && !it.said.is_empty());
+        own.map_or(item, |remark| Span::new(remark.above.start, item.end))
     }
 }
 
-fn place(remark: &Remark) -> Place {
-    remark.comment.map_or(Place::empty(remark.at), Place::from)
+/// What counts of what is said.
+fn states<'r>(all: &[&'r Remark]) -> Vec<(&'r Tags, bool)> {
+    all.iter().map(|it| (&it.said, it.is_transaction)).collect()
 }
 
-/// All that is between the comment and its function, too.
-fn above(remark: &Remark) -> Span {
-    Span::new(remark.comment.map_or(remark.at, |comment| comment.start), remark.at)
+/// Whether functions of a woven text say what they should. Code that is there for both versions may be there twice.
+fn is_kept(found: &[&Remark], [old, new]: &Named<'_>, image: Side) -> bool {
+    let (own, other) = if image == Side::Before { (old, new) } else { (new, old) };
+    let found = states(found);
+    let all_like =
+        |wanted: (&Tags, bool)| found.iter().all(|it| *it == wanted) && !found.is_empty();
+    match (states(own), states(other)) {
+        // Whether settings make one a transaction that only the other version has, they say in the other image.
+        (own, other) if own.is_empty() => {
+            let said =
+                |all: &[(&Tags, bool)]| all.iter().map(|it| it.0.clone()).collect::<Vec<_>>();
+            let (found, other) = (said(&found), said(&other));
+            found == other || other.len() == 1 && found.iter().all(|it| *it == other[0])
+        }
+        (own, _) => found == own || own.len() == 1 && all_like(own[0]),
+    }
+}
+
+/// The comment without the space behind it.
+fn place(remark: &Remark, code: &str) -> Place {
+    let Span { start, .. } = remark.above;
+    let len = slice(code, remark.above).trim_end().len();
+    Place::from(Span::sized(start, u32::try_from(len).unwrap_or_default()))
+}
+
+fn of(old: &Remark, new: &Remark) -> Of {
+    Of { function: new.span, binds: old.is_transaction != new.is_transaction }
+}
+
+fn address(said: &Tags) -> Hash {
+    Hash::of(serde_json::to_string(said).unwrap_or_default().as_bytes())
 }

@@ -13,6 +13,7 @@ use super::{
     misread::Misread,
     modules::{Source, WovenModule, edges_have},
     resolve::Manner,
+    settings::speaks,
 };
 use crate::same_code;
 
@@ -113,7 +114,7 @@ impl Weave {
         };
         for (name, spec) in &mut manifest.functions {
             let Some(said) = image.functions.get(name) else { continue };
-            if said.tags.transaction.is_some() || spec.tags.transaction.is_some() {
+            if speaks(&said.tags) || speaks(&spec.tags) {
                 spec.tags = said.tags.clone();
             }
         }

@@ -41,9 +41,17 @@ impl Weaver<'_> {
         if run.new.is_empty() {
             emit.push("\n".into());
         }
-        for half in &halves {
+        // What is said above the first item stands before all of this.
+        let said = run.new.first().is_some_and(|first| halves[1].additive.first() == Some(first));
+        let order = if said && self.is_remarked(run.new[0]) { [1, 0] } else { [0, 1] };
+        for half in order.map(|at| &halves[at]) {
             for item in &half.additive {
-                emit.extend([Emit::Code(half.side, self.tree(half.side).span(*item)), "\n".into()]);
+                let first = half.side == Side::After && run.new.first() == Some(item);
+                let bare = self.tree(half.side).span(*item);
+                let span = if first { bare } else { self.with_remark(half.side, bare) };
+                // A comment speaks of what is below it if it begins a line.
+                emit.extend((span != bare).then(|| "\n".into()));
+                emit.extend([Emit::Code(half.side, span), "\n".into()]);
                 hunks.push(self.additive(half, *item, run));
             }
         }

@@ -125,6 +125,7 @@ impl<'t> Weaver<'t> {
             reason: None,
             undo: None,
             follows: Vec::new(),
+            of: None,
         }
     }
 

@@ -126,18 +126,6 @@ fn code_without_them_is_left_as_it_is() {
 }
 
 #[test]
-fn one_that_would_be_none_in_a_mixture_is_not_mixed() {
-    let before = "/** @transaction pay */\nexport async function pay(o = 1) {\n  return o;\n}\n";
-    let after = before.replace("pay(o = 1)", "pay({ o }, more)");
-    let texts: Vec<Arc<str>> = vec![before.into(), after.as_str().into()];
-    let source = |hash: &Hash| texts.iter().find(|t| Hash::of(t.as_bytes()) == *hash).cloned();
-    let of = |text: &str| manifest("main.js", ModuleKind::Esm, text, Tags::default());
-    let weave = weave(&of(before), &of(&after), &source, Tying::Default).unwrap();
-    let told = compile_woven(&weave, Arm::After, &|_| "v1".to_owned()).unwrap_err();
-    assert!(told[0].message.contains("the transaction pay of main.js"), "{}", render(&told));
-}
-
-#[test]
 fn a_woven_one_is_one_transaction_of_both_versions() {
     let before = "/** @transaction pay */\nexport async function pay(o) {\n  const sum = o.a + o.b;\n  return { sum };\n}\n";
     let after = before.replace("o.a + o.b", "o.a * o.b");
@@ -320,11 +308,44 @@ fn both(before: &str, after: &str) -> (Weave, [Compiled; 2]) {
     (weave, images)
 }
 
-/// How often an image begins a transaction.
-fn begun(compiled: &Compiled) -> usize {
-    let code = code(compiled);
-    code.matches("return $belay_transaction(").count()
-        + code.matches("$belay_transactional(\"").count()
+/// What code begins as transactions, in the order of the source.
+fn begun(compiled: &Compiled) -> Vec<serde_json::Value> {
+    let parts = code(compiled).split("$belay_transaction");
+    let specs = parts.skip(1).filter_map(|part| {
+        let text = part.strip_prefix("al").unwrap_or(part).strip_prefix('(')?;
+        let literal =
+            serde_json::Deserializer::from_str(text).into_iter::<String>().next()?.ok()?;
+        Some(serde_json::from_str(&literal).unwrap())
+    });
+    specs.collect()
+}
+
+/// In each image the functions of its version are what that says, and the sources with the part of the images taken back
+/// say so too. What more an image begins, nobody calls there.
+fn check(before: &str, after: &str) -> Weave {
+    let (weave, images) = both(before, after);
+    for (image, source) in images.iter().zip([before, after]) {
+        let (plain, woven) = (begun(&compiled("main.js", source)), begun(image));
+        let missing = plain.iter().find(|spec| !woven.contains(spec));
+        assert!(missing.is_none(), "{missing:?}: {}", code(image));
+        for spec in &woven {
+            let of_other =
+                begun(&compiled("main.js", if source == before { after } else { before }));
+            assert!(plain.contains(spec) || of_other.contains(spec), "{spec}: {}", code(image));
+        }
+    }
+    if weave.image_part().is_some() && weave.parts_len() == 1 {
+        let back = without_image(&weave);
+        let lines = |text: &str| {
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(lines(&back), lines(before), "but for the order of comments");
+        let own = [before, &back].map(|text| begun(&compiled("main.js", text)));
+        assert_eq!(own[0], own[1], "{back}");
+    }
+    weave
 }
 
 /// The sources with the part of the images taken back, and all others as they are.
@@ -348,89 +369,174 @@ class Bank {
   async close(a) { return a; }
 }
 export const nightly = async (event) => event.n;
+export const rate = (o) => o.rate;
 ";
+
+/// [`PLAIN`] with a comment above `pay`.
+fn said(what: &str) -> String {
+    let pay = "export async function pay";
+    PLAIN.replace(pay, &format!("/** {what} */\n{pay}"))
+}
 
 #[test]
 fn what_is_said_of_a_transaction_is_a_part_of_a_change() {
     let pay = "/** @transaction pay\n * @resources retries=1 */\nexport async function pay";
     let close = "/** Closes it.\n   * @transaction close */\n  async close";
     let nightly = "/** @transaction nightly */ export const nightly";
-    for (from, to, count) in [
-        ("export async function pay", pay, 1),
-        ("/** Closes it. */\n  async close", close, 1),
-        ("export const nightly", nightly, 1),
+    for (from, to) in [
+        ("export async function pay", pay),
+        (
+            "// What it is for.\nexport async function pay",
+            "/** @transaction pay */\n// What it is for.\nexport async function pay",
+        ),
+        ("/** Closes it. */\n  async close", close),
+        ("export const nightly", nightly),
     ] {
         let said = PLAIN.replace(from, to);
         assert_ne!(said, PLAIN);
         // Beside an edit of the code, which is a part of its own.
-        let more = said.replace("o.a + o.b", "o.a * o.b");
-        for (before, after, in_images) in
-            [(PLAIN, &*said, [0, count]), (&*said, PLAIN, [count, 0]), (PLAIN, &*more, [0, count])]
+        let edit = |text: &str| text.replace("o.rate", "o.rate * 2");
+        let more = edit(&said);
+        for (before, after, begin) in
+            [(PLAIN, &*said, [0, 1]), (&*said, PLAIN, [1, 0]), (PLAIN, &*more, [0, 1])]
         {
-            let (weave, images) = both(before, after);
-            assert_eq!(images.each_ref().map(begun), in_images, "{from}: {}", code(&images[0]));
-            let edited = usize::from(after == more);
-            assert_eq!(weave.parts_len(), 1 + edited);
-            let expected = if edited == 1 {
-                PLAIN.replace("o.a + o.b", "o.a * o.b")
-            } else {
-                before.to_owned()
-            };
-            assert_eq!(without_image(&weave), expected, "{from}");
+            let weave = check(before, after);
+            let (_, images) = both(before, after);
+            assert_eq!(images.each_ref().map(|it| begun(it).len()), begin, "{from}");
+            let edited = after == more;
+            assert_eq!(weave.parts_len(), 1 + usize::from(edited), "{:#?}", weave.parts());
+            if before == PLAIN {
+                let expected = if edited { edit(PLAIN) } else { before.to_owned() };
+                assert_eq!(without_image(&weave), expected, "{from}");
+            }
         }
     }
 }
 
 #[test]
 fn what_is_said_otherwise_is_a_part_and_all_else_of_a_comment_is_none() {
-    let said = |what: &str| {
-        PLAIN.replace(
-            "export async function pay",
-            &format!("/** {what} */\nexport async function pay"),
-        )
-    };
-    let (weave, images) = both(
+    let weave = check(
         &said("@transaction pay\n * @resources retries=1"),
-        &said("@transaction pay\n * @resources retries=7\n * @rollback coarse"),
+        &said("@transaction pay\n * @resources retries=7\n * @depends rate"),
     );
-    let retries = images.each_ref().map(|it| spec(it)["retries"].clone());
-    assert_eq!(retries, [1, 7]);
     let parts = weave.parts();
     assert_eq!((parts.len(), parts[0].image), (1, true));
     let hunk = &parts[0].hunks[0];
     assert_eq!(hunk.before_text, "/** @transaction pay\n * @resources retries=1 */");
-    assert!(
-        hunk.edit.before.is_some()
-            && hunk.edit.after.is_some()
-            && hunk.edit.before != hunk.edit.after
-    );
-    assert_eq!(
-        hunk.reason.as_ref().unwrap().message,
-        "what is said of a transaction is a part of the image"
-    );
+    let edit = &hunk.edit;
+    assert_eq!(edit.function, "pay");
+    assert!(edit.before.is_some() && edit.after.is_some() && edit.before != edit.after);
+    let reason = &hunk.reason.as_ref().unwrap().message;
+    assert_eq!(reason, "what is said of a transaction is a part of the image");
 
     for (before, after) in [
-        ("@transaction pay", "It pays.\n * @transaction pay\n * @depends bank"),
+        ("@transaction pay", "It pays.\n * @transaction pay\n * @depends rate"),
+        (
+            "@transaction pay\n * @success result > 1",
+            "@transaction pay\n * @success result\n *   > 1",
+        ),
         ("@success result > 1", "@success result > 2"),
         ("", "@resources memory=64MB"),
     ] {
         let (weave, _) = both(&said(before), &said(after));
         assert_eq!(weave.parts_len(), 0, "{before}, {after}");
     }
-    let never = said("@transaction pay\n * @rollback never");
-    assert_eq!(both(PLAIN, &never).0.parts_len(), 0);
 }
 
-/// Its parameters differ: both versions of the function stand beside each other, below what the new one says.
+/// What was written for it goes with it; what is in other functions does not.
 #[test]
-fn above_a_function_that_is_chosen_as_a_whole_there_is_nothing_to_choose() {
-    let before = "/** @notape */\nexport async function pay(o = 1) {\n  return o;\n}\n";
-    let after = "/** @transaction pay */\nexport async function pay({ o }) {\n  return o;\n}\n";
-    let texts: Vec<Arc<str>> = vec![before.into(), after.into()];
-    let source = |hash: &Hash| texts.iter().find(|t| Hash::of(t.as_bytes()) == *hash).cloned();
-    let of = |text: &str| manifest("main.js", ModuleKind::Esm, text, Tags::default());
-    let weave = weave(&of(before), &of(after), &source, Tying::Default).unwrap();
+fn what_becomes_a_transaction_does_so_with_its_code() {
+    let edit = |text: &str| text.replace("o.a + o.b", "o.a * o.b").replace("o.rate", "o.rate * 2");
+    let weave = check(PLAIN, &edit(&said("@transaction pay")));
+    assert_eq!(weave.parts_len(), 2, "{:#?}", weave.parts());
+    assert_eq!(without_image(&weave), PLAIN.replace("o.rate", "o.rate * 2"));
+    let limits = |retries| said(&format!("@transaction pay\n * @resources retries={retries}"));
+    let weave = check(&limits(1), &edit(&limits(7)));
+    assert_eq!(weave.parts_len(), 3, "{:#?}", weave.parts());
+    // So does what it names.
+    let [with, without] = ["export async function later(o) { return o; }\n", ""]
+        .map(|later| format!("{PLAIN}{later}"));
+    let pay = "export async function pay";
+    let tagged =
+        with.replace(pay, &format!("/** @transaction pay\n * @alternative later */\n{pay}"));
+    for (before, after) in [(&tagged, &without), (&without, &tagged)] {
+        let weave = check(before, after);
+        assert_eq!(weave.parts_len(), 1, "{:#?}", weave.parts());
+    }
+}
+
+#[test]
+fn it_moves_with_what_rollback_asks_for() {
+    let edit = |text: &str| text.replace("o.a + o.b", "o.a * o.b").replace("o.rate", "o.rate * 2");
+    let of = |rollback: &str, retries: u32| {
+        said(&format!("@transaction pay\n * @resources retries={retries}\n * @rollback {rollback}"))
+    };
+    for (rollback, parts) in [("fine", 3), ("medium", 2), ("coarse", 1)] {
+        let weave = check(&of(rollback, 1), &edit(&of(rollback, 7)));
+        assert_eq!(weave.parts_len(), parts, "{rollback}: {:#?}", weave.parts());
+    }
+    let (weave, images) = both(&of("never", 1), &edit(&of("never", 7)));
+    assert_eq!(weave.staying().len(), 2, "{:#?}", weave.staying());
     assert!(weave.image_part().is_none(), "{:#?}", weave.parts());
+    assert_eq!(begun(&images[1])[0]["retries"], 7);
+}
+
+/// Where one text cannot say of each function what its version says, the module is two images.
+#[test]
+fn no_function_is_taken_for_another() {
+    let whole = |before: &str, after: &str| {
+        let weave = check(before, after);
+        assert_eq!((weave.parts_len(), weave.parts()[0].image), (1, true), "{after}");
+        let plain = [before, after].map(|text| begun(&compiled("main.js", text)));
+        assert_eq!(both(before, after).1.each_ref().map(begun), plain, "{after}");
+    };
+    let tagged = "const a = { /** @transaction a */ async save() { return 1; } };\n";
+    let others = "const b = { async save() { return 2; } };\nexport const pay = [a, b];\n";
+    let before = format!("{tagged}{others}");
+    whole(&before, &format!("const n = {{ async save() {{ return 3; }} }};\n{before}"));
+
+    let tag = "/** @transaction t */\n";
+    let function = "export async function pay(o = 1) {\n  return o;\n}\n";
+    let others = [
+        "export async function pay({ o }) {\n  return o;\n}\n",
+        "export const pay = async (o = 1) => {\n  return o;\n};\n",
+    ];
+    for other in others {
+        whole(function, &format!("{tag}{other}"));
+        whole(&format!("{tag}{function}"), other);
+        check(&format!("{tag}{function}"), &format!("{tag}{other}"));
+    }
+    let inner = |tag: &str| {
+        format!(
+            "export function pay() {{\n  {tag}async function go() {{ return 1; }}\n  return go();\n}}\n"
+        )
+    };
+    whole(&inner(""), &inner(tag));
+    check(&inner(tag), &inner(tag).replace("return 1", "return 2"));
+}
+
+/// Each is what it was said to be, whatever stands beside it.
+#[test]
+fn those_that_come_and_go_keep_what_is_said_of_them() {
+    let pay = "/** @transaction t */\nasync function pay1(o) { return o; }\n";
+    let main = |functions: &str, call: &str| {
+        format!("{functions}export function pay(o) {{ return {call}(o); }}\n")
+    };
+    let renamed = pay.replace("pay1", "pay2");
+    let more = "async function other(o) { return [o]; }\n/** @transaction u */\nasync function third(o) { return o; }\n";
+    for (before, after) in [
+        (main(pay, "pay1"), main(&renamed, "pay2")),
+        (main(pay, "pay1"), main(&renamed.replace("@transaction t", "@transaction u"), "pay2")),
+        (main(pay, "pay1"), main(&format!("{pay}{more}"), "third")),
+        (main(&format!("{more}{pay}"), "third"), main(pay, "pay1")),
+        (main(more, "third"), main(&renamed, "pay2")),
+    ] {
+        let weave = check(&before, &after);
+        assert!(weave.image_part().is_none(), "{after}: {:#?}", weave.parts());
+        let count = begun(&both(&before, &after).1[1]).len();
+        let own = [&before, &after].map(|text| begun(&compiled("main.js", text)));
+        assert!(count >= own[0].len().max(own[1].len()), "both are there");
+    }
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn settings_differ(one: &AppManifest, other: &AppManifest) -> bool {
         || one.databases != other.databases
         || one.env != other.env
         || one.environment != other.environment
+        || one.transactions != other.transactions
 }
 
 fn files(deployed: &Resolved, runs: &Resolved) -> Vec<EffectiveFile> {
