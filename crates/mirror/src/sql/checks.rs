@@ -106,18 +106,16 @@ impl Checks<'_> {
             return Vec::new();
         }
         let (name, columns) = (quoted(&self.shape.name), overlay::names(self.shape).join(", "));
-        let rows = overlay::table_of(self.flavour, self.shape, after.into_iter(), "");
-        let unknown = self.unknown();
-        let known = self.shape.checks.iter().filter(|check| {
-            let words = statement::words(self.flavour, &check.text).unwrap_or_default();
-            !unknown.iter().any(|column| words.contains(*column))
-        });
-        let questions = known.map(|check| {
+        let questions = self.shape.checks.iter().filter_map(|check| {
+            let mut known = after.iter().copied().filter(|cells| self.knows(cells, check));
+            let first = known.next()?;
+            let known = std::iter::once(first).chain(known);
+            let rows = overlay::table_of(self.flavour, self.shape, known);
             let condition = &check.text;
             let text = format!(
                 "WITH {name}({columns}) AS ({rows}) SELECT 1 AS one FROM {name} WHERE ({condition}) IS FALSE LIMIT 1"
             );
-            Question { text, violated: self.broken(check) }
+            Some(Question { text, violated: self.broken(check) })
         });
         questions.collect()
     }
@@ -134,12 +132,31 @@ impl Checks<'_> {
         self.violated(name, message)
     }
 
-    /// Columns with values that nobody knows yet: what is said of them holds, as far as is known.
-    fn unknown(&self) -> Vec<&str> {
-        let after = self.changes.iter().filter_map(|change| change.after.as_ref());
-        let cells = after.flat_map(|cells| self.shape.columns.iter().zip(cells));
-        let unknown = cells.filter(|(_, cell)| matches!(cell, Cell::Unknown));
-        unknown.map(|(column, _)| column.name.as_str()).collect()
+    /// Whether a condition can be asked of a row: of values that nobody knows yet it holds, as far as is known.
+    fn knows(&self, cells: &[Cell], check: &Check) -> bool {
+        let words = statement::words(self.flavour, &check.text).ok();
+        let is_named = |name: &String| words.as_ref().is_none_or(|words| words.contains(name));
+        let mut columns = self.shape.columns.iter().zip(cells);
+        !columns.any(|(column, cell)| *cell == Cell::Unknown && is_named(&column.name))
+    }
+
+    /// Whether a value of a key is made up by the engine: then nobody knows whether another row has it, unless it can be
+    /// nobody's.
+    fn are_known(&self, columns: &[String], can_be_nobodys: bool) -> Result<(), Unmodelled> {
+        let places = self.shape.all(columns)?;
+        for cells in self.changes.iter().filter_map(|change| change.after.as_ref()) {
+            let made_up = |at: &&usize| cells[**at] == Cell::Unknown;
+            let is_null = |at: &usize| cells[*at].is_null(self.flavour);
+            let nobodys = |at: &usize| self.shape.columns[*at].is_nobodys();
+            let mut unknown = places.iter().filter(made_up).peekable();
+            if unknown.peek().is_none() || places.iter().any(is_null) {
+                continue;
+            }
+            if !(can_be_nobodys && unknown.any(nobodys)) {
+                return Err(Unmodelled(format!("keys of {} that are made up", self.shape.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Keys that come, or go, with these changes: those of one side that the other side has not.
@@ -183,15 +200,16 @@ impl Checks<'_> {
         Ok(format!("WITH belay_key({}) AS (VALUES {rows})", names.join(", ")))
     }
 
-    /// The rows of a table, with what the mirror has written.
-    fn rows_of(&self, table: &str) -> Result<String, Unmodelled> {
+    /// The rows of a table, with what the mirror has written, for a question of these columns.
+    fn rows_of(&self, table: &str, columns: &[String]) -> Result<String, Unmodelled> {
         match self.overlays.values().find(|overlay| overlay.shape.table == table) {
-            Some(overlay) => Ok(format!("({})", overlay.query(self.flavour, false)?)),
+            Some(overlay) => Ok(format!("({})", overlay.query_of(self.flavour, columns)?)),
             None => Ok(table.to_owned()),
         }
     }
 
     fn unique(&self, unique: &Unique) -> Result<Option<Question>, Unmodelled> {
+        self.are_known(&unique.columns, true)?;
         let keys = self.keys(&unique.columns, true);
         if keys.is_empty() {
             return Ok(None);
@@ -203,7 +221,7 @@ impl Checks<'_> {
             return Err(Unmodelled(what));
         }
         let with = self.table(&unique.columns, &keys)?;
-        let rows = self.rows_of(&self.shape.table)?;
+        let rows = self.rows_of(&self.shape.table, &unique.columns)?;
         let matches = matching(&unique.columns);
         let places: Vec<_> = (0..unique.columns.len()).map(|at| format!("k{at}")).collect();
         let text = format!(
@@ -225,12 +243,13 @@ impl Checks<'_> {
     }
 
     fn parent(&self, parent: &Reference) -> Result<Option<Question>, Unmodelled> {
+        self.are_known(&parent.columns, false)?;
         let keys = self.keys(&parent.columns, true);
         if keys.is_empty() {
             return Ok(None);
         }
         let with = self.table(&parent.columns, &keys)?;
-        let rows = self.rows_of(&parent.table)?;
+        let rows = self.rows_of(&parent.table, &parent.theirs)?;
         let matches = matching(&parent.theirs);
         let text = format!(
             "{with} SELECT 1 AS one FROM belay_key WHERE NOT EXISTS (SELECT 1 FROM {rows} AS belay_other WHERE {matches}) LIMIT 1"
@@ -254,8 +273,9 @@ impl Checks<'_> {
             return Err(Unmodelled(format!("what becomes of rows of {}", child.table)));
         }
         let with = self.table(&child.columns, &keys)?;
-        let rows = self.rows_of(&child.table)?;
-        let (matches, own) = (matching(&child.theirs), self.rows_of(&self.shape.table)?);
+        let rows = self.rows_of(&child.table, &child.theirs)?;
+        let own = self.rows_of(&self.shape.table, &child.columns)?;
+        let matches = matching(&child.theirs);
         // Another row may have the key by now, or the same one in another form.
         let still = matching(&child.columns).replace("belay_other.", "belay_own.");
         let text = format!(

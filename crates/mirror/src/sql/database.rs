@@ -303,7 +303,8 @@ impl Database {
         self.ask_alike(text, params, text).await
     }
 
-    async fn ask_alike(
+    /// As [`Self::ask`], where many texts are of one `likeness`.
+    pub(super) async fn ask_alike(
         &mut self,
         text: &str,
         params: &[Value],

@@ -5,7 +5,7 @@
 //! UPDATE account SET sum = sum - $1 WHERE …     SELECT every row that it finds, with what it would become; then CHECKs,
 //!                                               UNIQUE and FOREIGN KEYs as questions about these rows
 //! ```
-//! - [`statement`] reads a statement; [`catalog`] keeps what was asked lately; [`flavour`] is what the engines say differently; [`shape`] is a table, which
+//! - [`statement`] reads a statement, [`names`] what its expressions name; [`catalog`] keeps what was asked lately; [`flavour`] is what the engines say differently; [`shape`] is a table, which
 //!   [`postgres`] and [`sqlite`] find in their catalogs;
 //! - [`overlay`] holds the rows that were written, [`writes`] makes them, [`upsert`] where there may be some already, [`checks`] asks whether they may be;
 //! - [`database`] is one database of one mirror.
@@ -20,6 +20,7 @@ mod catalog;
 mod checks;
 mod database;
 mod flavour;
+mod names;
 mod overlay;
 mod postgres;
 mod shape;

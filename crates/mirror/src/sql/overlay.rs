@@ -69,6 +69,24 @@ impl Overlay {
 
     /// A query of its rows, with the name and locker of each if `named`.
     pub(super) fn query(&self, flavour: Flavour, named: bool) -> Result<String, Unmodelled> {
+        self.rows(flavour, named, &|_| false)
+    }
+
+    /// The same where nobody looks at other columns than these: values that nobody knows are NULL there.
+    pub(super) fn query_of(
+        &self,
+        flavour: Flavour,
+        columns: &[String],
+    ) -> Result<String, Unmodelled> {
+        self.rows(flavour, false, &|column| !columns.iter().any(|it| it == column))
+    }
+
+    fn rows(
+        &self,
+        flavour: Flavour,
+        named: bool,
+        unseen: &dyn Fn(&str) -> bool,
+    ) -> Result<String, Unmodelled> {
         let shape = &self.shape;
         let columns = names(shape).join(", ");
         let (row, locker) = (flavour.row(), flavour.locker());
@@ -83,7 +101,7 @@ impl Overlay {
         if !self.rows.is_empty() {
             let rows = self.rows.iter().map(|(number, cells)| {
                 let first = named.then(|| vec![format!("'{OWN}{number}'"), "'0'".to_owned()]);
-                let cells = values(flavour, shape, cells)?;
+                let cells = values(flavour, shape, cells, unseen)?;
                 Ok(format!(
                     "({})",
                     first.into_iter().flatten().chain(cells).collect::<Vec<_>>().join(", ")
@@ -107,14 +125,16 @@ pub(super) fn names(shape: &Shape) -> Vec<String> {
     shape.columns.iter().map(|column| quoted(&column.name)).collect()
 }
 
-/// The values of a row, as expressions.
+/// The values of a row, as expressions. One that nobody knows is NULL where its column is `unseen`.
 pub(super) fn values(
     flavour: Flavour,
     shape: &Shape,
     cells: &[Cell],
+    unseen: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<String>, Unmodelled> {
     let values = shape.columns.iter().zip(cells).map(|(column, cell)| match cell {
         Cell::Text(text) => Ok(flavour.value(text.as_deref(), column)),
+        Cell::Unknown if unseen(&column.name) => Ok(flavour.value(None, column)),
         Cell::Unknown => {
             let (table, column) = (&shape.name, &column.name);
             Err(Unmodelled(format!("the value that {table}.{column} is given")))
@@ -123,18 +143,17 @@ pub(super) fn values(
     values.collect()
 }
 
-/// Rows that are nowhere, as a table.
+/// Rows that are nowhere, as a table. What nobody knows is NULL.
 pub(super) fn table_of<'c>(
     flavour: Flavour,
     shape: &Shape,
     rows: impl Iterator<Item = &'c [Cell]>,
-    unknown: &str,
 ) -> String {
     let rows: Vec<String> = rows
         .map(|cells| {
             let cells = shape.columns.iter().zip(cells).map(|(column, cell)| match cell {
                 Cell::Text(text) => flavour.value(text.as_deref(), column),
-                Cell::Unknown => flavour.value(Some(unknown).filter(|it| !it.is_empty()), column),
+                Cell::Unknown => flavour.value(None, column),
             });
             format!("({})", cells.collect::<Vec<_>>().join(", "))
         })

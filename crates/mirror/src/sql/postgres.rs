@@ -98,7 +98,9 @@ pub(super) const SHAPE: &str = r"
                 'columns', (SELECT pg_catalog.json_agg(a.attname ORDER BY part.place)
                     FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY part(number, place)
                     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = part.number
-                    WHERE part.place <= i.indnkeyatts)) ORDER BY i.indisprimary DESC, k.relname)
+                    WHERE part.place <= i.indnkeyatts),
+                'constraint', EXISTS (SELECT FROM pg_catalog.pg_constraint x
+                    WHERE x.conindid = i.indexrelid AND x.conrelid = c.oid AND x.contype IN ('p', 'u'))) ORDER BY i.indisprimary DESC, k.relname)
             FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
             WHERE i.indrelid = c.oid AND i.indisunique AND i.indislive), '[]'),
         'parents', COALESCE((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(

@@ -68,6 +68,9 @@ pub(super) struct Check {
 pub(super) struct Unique {
     pub(super) name: String,
     pub(super) columns: Vec<String>,
+    /// A constraint, which statements can name, and not just an index.
+    #[serde(default)]
+    pub(super) constraint: bool,
 }
 
 /// A foreign key, seen from either side.
@@ -82,6 +85,22 @@ pub(super) struct Reference {
     /// What becomes of rows that refer to one that goes is that it may not go.
     #[serde(default)]
     pub(super) keeps: bool,
+}
+
+impl Column {
+    /// What the engine makes up for it is nobody's yet: the next number, or a random one that is long enough.
+    pub(super) fn is_nobodys(&self) -> bool {
+        const RANDOM: [&str; 3] =
+            ["gen_random_uuid()", "uuid_generate_v4()", "lower(hex(randomblob(16)))"];
+        let Some(text) = &self.default else { return self.made_up };
+        let next = text.strip_prefix("nextval('").and_then(|it| it.strip_suffix("'::regclass)"));
+        let is_next = next.is_some_and(|name| !name.replace("''", "").contains('\''));
+        let inner = text.strip_prefix('(').and_then(|it| it.strip_suffix(")::text"));
+        let call = inner.unwrap_or(text);
+        let (schema, call) = call.rsplit_once('.').unwrap_or(("", call));
+        let is_plain = schema.chars().all(|it| it.is_ascii_alphanumeric() || it == '_');
+        self.made_up || is_next || (is_plain && RANDOM.contains(&call))
+    }
 }
 
 impl Shape {

@@ -156,7 +156,7 @@ fn uniques(table: &str, told: &Told<'_>) -> Result<Vec<Unique>, Unmodelled> {
             return Err(Unmodelled(format!("the index {index}")));
         };
         if found.last().is_none_or(|(_, last)| last.name != index) {
-            let unique = Unique { name: index.to_owned(), columns: Vec::new() };
+            let unique = Unique { name: index.to_owned(), columns: Vec::new(), constraint: false };
             found.push((row[1] == "pk", unique));
         }
         if let Some((_, last)) = found.last_mut() {
@@ -168,7 +168,8 @@ fn uniques(table: &str, told: &Told<'_>) -> Result<Vec<Unique>, Unmodelled> {
     key.sort_by_key(|row| row[4].as_u64());
     if !found.iter().any(|(is_primary, _)| *is_primary) && !key.is_empty() {
         let columns = key.iter().filter_map(|row| row[0].as_str().map(str::to_lowercase));
-        let unique = Unique { name: table.to_owned(), columns: columns.collect() };
+        let (name, columns) = (table.to_owned(), columns.collect());
+        let unique = Unique { name, columns, constraint: false };
         found.push((true, unique));
     }
     found.sort_by_key(|(is_primary, _)| !is_primary);

@@ -85,7 +85,7 @@ pub(super) struct DoUpdate {
 #[derive(Debug)]
 pub(super) enum Key {
     Any,
-    Columns(Vec<String>),
+    Columns(BTreeSet<String>),
     Constraint(String),
 }
 
@@ -283,21 +283,54 @@ fn inserting(flavour: Flavour, insert: Insert) -> Result<Inserting, Unmodelled> 
         None => Source::Defaults,
         Some(query) => source(query),
     };
+    if on_conflict.is_some() {
+        may_conflict(flavour, &target, &source)?;
+    }
     Ok(Inserting { target, columns, source, on_conflict, returning: insert.returning })
+}
+
+/// What the engines refuse before ON CONFLICT, or understand in another way than it is read here.
+fn may_conflict(flavour: Flavour, target: &Target, source: &Source) -> Result<(), Unmodelled> {
+    if target.name.name == "excluded" || target.alias == "excluded" {
+        return unmodelled("ON CONFLICT of a table called excluded");
+    }
+    // In SQLite, ON belongs to what FROM names, unless something stands between them.
+    let is_read_otherwise = match (flavour, source) {
+        (Flavour::Postgres, _) | (Flavour::Sqlite, Source::Rows(_)) => false,
+        (Flavour::Sqlite, Source::Defaults) => true,
+        (Flavour::Sqlite, Source::Query(query)) => match query.body.as_ref() {
+            SetExpr::Select(select) => !select.from.is_empty() && select.selection.is_none(),
+            _ => true,
+        },
+    };
+    match is_read_otherwise {
+        true => unmodelled("ON CONFLICT after DEFAULT VALUES, or a query without WHERE"),
+        false => Ok(()),
+    }
 }
 
 fn upserting(flavour: Flavour, on: OnConflict) -> Result<Upsert, Unmodelled> {
     let key = match on.conflict_target {
         None => Key::Any,
         Some(ConflictTarget::Columns(columns)) => {
-            let columns = columns.iter().map(|it| flavour.spelled(&it.value, it.quote_style));
-            Key::Columns(columns.collect())
+            let names = columns.iter().map(|it| flavour.spelled(&it.value, it.quote_style));
+            let names: BTreeSet<String> = names.collect();
+            if names.len() < columns.len() {
+                return unmodelled("ON CONFLICT of one column twice");
+            }
+            Key::Columns(names)
+        }
+        Some(ConflictTarget::OnConstraint(_)) if flavour == Flavour::Sqlite => {
+            return unmodelled("ON CONSTRAINT in SQLite");
         }
         Some(ConflictTarget::OnConstraint(name)) => Key::Constraint(column(flavour, &name)?),
     };
     let OnConflictAction::DoUpdate(mut update) = on.action else {
         return Ok(Upsert { key, update: None });
     };
+    if flavour == Flavour::Postgres && matches!(key, Key::Any) {
+        return unmodelled("DO UPDATE of whatever key");
+    }
     let mut proposed = Proposed { flavour, ambiguous: None };
     let _ = VisitMut::visit(&mut update, &mut proposed);
     if let Some(name) = proposed.ambiguous {
@@ -310,7 +343,7 @@ fn upserting(flavour: Flavour, on: OnConflict) -> Result<Upsert, Unmodelled> {
 
 /// What a column of `excluded` is called where the row that is there stands beside the one that was to be inserted.
 pub(super) fn proposed(column: &str) -> String {
-    format!("belay_{column}")
+    format!("belay_x_{column}")
 }
 
 /// Gives the columns of `excluded` names of their own: one without a table is that of the row that is there. PostgreSQL

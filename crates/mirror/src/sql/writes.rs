@@ -15,6 +15,7 @@ use super::{
     checks::{Change, Checks, Violated},
     database::{self, Database},
     flavour::quoted,
+    names,
     overlay::{self, Cell, Found, Overlay, ROWS_MAX},
     postgres,
     shape::{Affinity, Shape},
@@ -28,6 +29,15 @@ pub(super) struct Written {
     overlays: BTreeMap<String, Overlay>,
     changes: Vec<Change>,
     pub(super) conditions: Conditions,
+}
+
+/// Rows that a write finds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct InHand<'f> {
+    /// That go, or become others.
+    pub(super) gone: &'f [Found],
+    /// That are locked, and stay as they are.
+    pub(super) held: &'f [Found],
 }
 
 /// What is known of the conditions of a table, for rows as they would become.
@@ -61,6 +71,9 @@ impl Database {
     ) -> Answered<Vec<Value>> {
         let relations = selection.map(|it| statement::relations(self.flavour, it));
         self.has_no_views(relations.iter().flatten()).await?;
+        if let Some(selection) = selection {
+            names::shows_no_rows(self.flavour, (shape, &target.alias), selection)?;
+        }
         let with = self.in_place(relations.iter().flatten())?;
         let rows = self.rows_of(shape)?;
         let all = shown(self.flavour, shape, more);
@@ -101,15 +114,18 @@ impl Database {
         let (of, params) = ((shape, target), (texts, params));
         let found = self.find(of, (&[], selection), params, &[]).await?;
         let found: Vec<Found> = found.iter().map(|row| found_in(row, shape)).collect();
-        let rows: Vec<&Found> = found.iter().collect();
         let mut performed = Performed::of(Outcome::json("null"));
-        performed.keys = self.keys(shape, rows.iter().map(|row| &row.cells[..]));
-        performed.blockers = self.lockers_of_rows(shape, lockers(&rows)).await?;
+        performed.keys = self.keys(shape, found.iter().map(|row| &row.cells[..]));
+        performed.blockers = self.lockers_of_rows(shape, lockers(&found)).await?;
         Ok(performed)
     }
 
     /// What others that write the same have in common with it. An SQLite file has one writer at a time.
-    fn keys<'c>(&self, shape: &Shape, rows: impl Iterator<Item = &'c [Cell]>) -> Vec<String> {
+    pub(super) fn keys<'c>(
+        &self,
+        shape: &Shape,
+        rows: impl Iterator<Item = &'c [Cell]>,
+    ) -> Vec<String> {
         match self.flavour {
             Flavour::Sqlite => vec![self.name().to_owned()],
             Flavour::Postgres => {
@@ -126,7 +142,7 @@ impl Database {
         params: &[Value],
     ) -> Answered<Performed> {
         let mut texts = Texts::default();
-        let (places, more) = self.assigned(&shape, &update.set, &mut texts)?;
+        let (places, more) = self.assigned((&shape, &update.target), &update.set, &mut texts)?;
         let selection = update.selection.as_ref();
         let (target, of) = ((&shape, &update.target), (texts, params));
         let answered = self.find(target, (&more, selection), of, &places).await?;
@@ -141,15 +157,15 @@ impl Database {
             (Flavour::Postgres, None) => Conditions::Hold,
             (Flavour::Postgres, Some(at)) => Conditions::Broken(at),
         };
-        let rows: Vec<&Found> = found.iter().collect();
+        let rows = InHand { gone: &found, held: &[] };
         let returning = (update.returning.as_deref(), &update.target, params);
-        self.write((shape, &rows, changes), conditions, returning).await
+        self.write((shape, rows, changes), conditions, returning).await
     }
 
     /// The columns that are set, and what to.
     pub(super) fn assigned(
         &self,
-        shape: &Shape,
+        (shape, target): (&Shape, &Target),
         set: &[(String, Expr)],
         texts: &mut Texts,
     ) -> Result<(Vec<usize>, Vec<String>), Unmodelled> {
@@ -161,6 +177,7 @@ impl Database {
             if !statement::relations(self.flavour, expr).is_empty() {
                 return Err(Unmodelled(format!("SET {name} to what a query finds")));
             }
+            names::shows_no_rows(self.flavour, (shape, &target.alias), expr)?;
             Ok((at, self.flavour.stored(&texts.of(expr), &shape.columns[at])))
         });
         let set = set.collect::<Result<Vec<_>, _>>()?;
@@ -193,11 +210,11 @@ impl Database {
         let of = (texts, params);
         let found = self.find((&shape, target), (&[], selection), of, &[]).await?;
         let found: Vec<Found> = found.iter().map(|row| found_in(row, &shape)).collect();
-        let rows: Vec<&Found> = found.iter().collect();
+        let rows = InHand { gone: &found, held: &[] };
         let changes =
-            rows.iter().map(|row| Change { before: Some(row.cells.clone()), after: None });
+            found.iter().map(|row| Change { before: Some(row.cells.clone()), after: None });
         let changes = changes.collect();
-        self.write((shape, &rows, changes), Conditions::Hold, (returning, target, params)).await
+        self.write((shape, rows, changes), Conditions::Hold, (returning, target, params)).await
     }
 
     pub(super) async fn insert(
@@ -248,7 +265,7 @@ impl Database {
         let inserted = |after| Change { before: None, after: Some(after) };
         let changes = proposed.into_iter().map(inserted).collect();
         let returning = (insert.returning.as_deref(), &insert.target, params);
-        self.write((shape, &[], changes), Conditions::Unknown, returning).await
+        self.write((shape, InHand::default(), changes), Conditions::Unknown, returning).await
     }
 
     /// A query of the rows that are to be inserted, by `columns`, and what it is like.
@@ -351,10 +368,10 @@ impl Database {
         Ok(row)
     }
 
-    /// Takes changes into the overlay, if they may be; `rows` are those that go.
+    /// Takes changes into the overlay, if they may be.
     pub(super) async fn write(
         &mut self,
-        (shape, rows, changes): (Arc<Shape>, &[&Found], Vec<Change>),
+        (shape, rows, changes): (Arc<Shape>, InHand<'_>, Vec<Change>),
         conditions: Conditions,
         (returning, target, params): (Option<&[SelectItem]>, &Target, &[Value]),
     ) -> Answered<Performed> {
@@ -362,7 +379,7 @@ impl Database {
         let overlay =
             overlays.entry(shape.table.clone()).or_insert_with(|| Overlay::new(Arc::clone(&shape)));
         overlay.by_schema |= target.name.schema.is_some();
-        rows.iter().for_each(|found| overlay.remove(&found.row));
+        rows.gone.iter().for_each(|found| overlay.remove(&found.row));
         for change in &changes {
             if let Some(after) = &change.after {
                 overlay.insert(after.clone())?;
@@ -373,17 +390,29 @@ impl Database {
         let mut performed = Performed::of(Outcome::json("null"));
         let known = written.changes.iter();
         let known = known.filter_map(|it| it.before.as_deref().or(it.after.as_deref()));
-        performed.keys = self.keys(&written.shape, known);
+        let held = rows.held.iter().map(|found| &found.cells[..]);
+        performed.keys = self.keys(&written.shape, known.chain(held));
         if let Some(violated) = violated {
             return Ok(performed.refused(violated));
         }
-        performed.blockers = self.lockers_of_rows(&written.shape, lockers(rows)).await?;
+        performed.blockers = self
+            .lockers_of_rows(&written.shape, lockers(rows.gone.iter().chain(rows.held)))
+            .await?;
         performed.outcome = match returning {
             Some(items) => self.returned(&written, items, target, params).await?,
             None => changed(written.changes.len(), "[]", "[]"),
         };
         self.overlays = written.overlays;
         Ok(performed)
+    }
+
+    /// Whether RETURNING says nothing of values that nobody knows yet.
+    fn unseen(&self, Written { shape, changes, .. }: &Written, items: &[SelectItem]) -> bool {
+        let is_known = |name: &str| {
+            let mut after = changes.iter().filter_map(|change| change.after.as_ref());
+            shape.at(name).is_ok_and(|at| after.all(|cells| cells[at] != Cell::Unknown))
+        };
+        items.iter().all(|item| names::names_only(self.flavour, item, &is_known))
     }
 
     /// What RETURNING says of the rows that were written.
@@ -399,15 +428,25 @@ impl Database {
         if inner {
             return Err(Unmodelled("RETURNING what a query finds".to_owned()).into());
         }
-        let items: Vec<_> = items.iter().map(|item| texts.of(item)).collect();
+        let of_table = |it: &SelectItem| matches!(it, SelectItem::QualifiedWildcard(..));
+        if self.flavour == Flavour::Sqlite && items.iter().any(of_table) {
+            return Err(Unmodelled("RETURNING table.* in SQLite".to_owned()).into());
+        }
         let Written { shape, changes, .. } = written;
+        let unseen = self.unseen(written, items);
+        let items: Vec<_> = items.iter().map(|item| texts.of(item)).collect();
         let rows = changes.iter().filter_map(|it| it.after.as_ref().or(it.before.as_ref()));
         let rows = rows.map(|cells| {
-            let values = overlay::values(self.flavour, shape, cells)?;
+            let values = overlay::values(self.flavour, shape, cells, &|_| unseen)?;
             Ok(format!("({})", values.join(", ")))
         });
         let rows = rows.collect::<Result<Vec<_>, Unmodelled>>()?;
-        let (alias, names) = (quoted(&target.alias), overlay::names(shape).join(", "));
+        // In SQLite, RETURNING does not know another name of the table.
+        let alias = match self.flavour {
+            Flavour::Postgres => quoted(&target.alias),
+            Flavour::Sqlite => quoted(&target.name.name),
+        };
+        let names = overlay::names(shape).join(", ");
         let count = rows.len();
         let rows = match rows.is_empty() {
             true => {
@@ -463,8 +502,8 @@ fn with_clause(with: &[String]) -> String {
 }
 
 /// Others that have locked or replaced some of these.
-fn lockers(rows: &[&Found]) -> Vec<String> {
-    rows.iter().map(|row| row.locker.clone()).filter(|it| it != "0").collect()
+fn lockers<'f>(rows: impl IntoIterator<Item = &'f Found>) -> Vec<String> {
+    rows.into_iter().map(|row| row.locker.clone()).filter(|it| it != "0").collect()
 }
 
 pub(super) fn answered(outcome: &Outcome) -> Vec<Value> {

@@ -182,17 +182,27 @@ async fn what_it_writes_is_seen_by_itself_alone() {
 const ALL: &str = "SELECT name, sum, note FROM account ORDER BY name";
 const ADD: &str = "INSERT INTO account VALUES ('a', 5, 'new'), ('z', 7, 'new') ON CONFLICT (name) DO UPDATE SET sum = account.sum + excluded.sum, note = excluded.note RETURNING name, sum";
 /// Statements of one transaction each, with the parameters 'b' and 20.
-const UPSERTS: [&[&str]; 16] = [
+const UPSERTS: [&[&str]; 23] = [
     &[ADD, ALL, ADD, ALL],
     &[ADD, "DELETE FROM account WHERE sum < 60", ADD, ALL],
-    &["INSERT INTO account VALUES ('a', 1), ('y', 2) ON CONFLICT DO NOTHING RETURNING name", ALL],
     &[
-        "INSERT INTO account AS it (name, sum) VALUES ('b', 9) ON CONFLICT (name) DO UPDATE SET sum = excluded.sum WHERE it.sum > 60",
+        "INSERT INTO account (name, sum) VALUES ('a', 1), ('y', 2) ON CONFLICT DO NOTHING RETURNING name",
         ALL,
     ],
     &[
-        "INSERT INTO account AS it (name, sum) VALUES ('b', 9) ON CONFLICT (name) DO UPDATE SET sum = excluded.sum WHERE it.sum > 40",
+        "INSERT INTO account (name, sum) VALUES ('b', 9) ON CONFLICT (name) DO UPDATE SET sum = excluded.sum WHERE account.sum > 60",
         ALL,
+    ],
+    &[
+        "INSERT INTO account (name, sum) VALUES ('b', 9) ON CONFLICT (name) DO UPDATE SET sum = excluded.sum WHERE account.sum > 40",
+        ALL,
+    ],
+    &[
+        "INSERT INTO account (name, sum) VALUES ('b', 0) ON CONFLICT (name) DO UPDATE SET sum = 1 / excluded.sum WHERE account.sum > 60",
+        ALL,
+    ],
+    &[
+        "INSERT INTO account (name, sum) VALUES ('b', 0) ON CONFLICT (name) DO UPDATE SET sum = 1 / excluded.sum WHERE account.sum > 40",
     ],
     &[
         "INSERT INTO account (sum, name) VALUES ($2, $1) ON CONFLICT (name) DO UPDATE SET note = account.note || $1, sum = account.sum - $2",
@@ -202,34 +212,92 @@ const UPSERTS: [&[&str]; 16] = [
         "INSERT INTO account SELECT 'a', 1, 'and ' || note FROM account WHERE name = 'b' ON CONFLICT (name) DO UPDATE SET note = excluded.note",
         ALL,
     ],
-    &["INSERT INTO account VALUES ('a', -1) ON CONFLICT (name) DO UPDATE SET sum = 5"],
-    &["INSERT INTO account VALUES ('a', NULL) ON CONFLICT (name) DO NOTHING"],
     &[
-        "INSERT INTO account VALUES ('a', 200) ON CONFLICT (name) DO UPDATE SET sum = account.sum - excluded.sum",
+        "INSERT INTO account (name, sum) SELECT name, 1 FROM account WHERE sum < 0 ON CONFLICT (name) DO UPDATE SET sum = excluded.sum",
+        ALL,
     ],
-    &["INSERT INTO account VALUES ('a', 1) ON CONFLICT (name) DO UPDATE SET name = 'b'"],
+    &["INSERT INTO account (name, sum) VALUES ('a', -1) ON CONFLICT (name) DO UPDATE SET sum = 5"],
+    &["INSERT INTO account (name, sum) VALUES ('a', NULL) ON CONFLICT (name) DO NOTHING"],
+    &[
+        "INSERT INTO account (name, sum) VALUES ('a', 200) ON CONFLICT (name) DO UPDATE SET sum = account.sum - excluded.sum",
+    ],
+    &[
+        "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT (name) DO UPDATE SET name = 'b'",
+    ],
     &["INSERT INTO entry VALUES (8, 'nobody', 1) ON CONFLICT DO NOTHING"],
-    &["INSERT INTO member VALUES (103, 'x') ON CONFLICT (id) DO NOTHING"],
+    &["INSERT INTO member (id, mail) VALUES (103, 'x') ON CONFLICT (id) DO NOTHING"],
     &[
-        "INSERT INTO member VALUES (103, 'x'), (101, 'n'), (104, 'w') ON CONFLICT DO NOTHING RETURNING id",
+        "INSERT INTO member (id, mail) VALUES (103, 'x'), (101, 'n'), (104, 'w') ON CONFLICT DO NOTHING RETURNING id",
+        "INSERT INTO member (id, mail) VALUES (101, 'y') ON CONFLICT DO NOTHING RETURNING id",
     ],
     &[
-        "INSERT INTO member (mail) VALUES ('x'), ('v') ON CONFLICT (mail) DO UPDATE SET mail = excluded.mail || '!' RETURNING mail",
+        "INSERT INTO member (mail, n) VALUES ('x', 5) ON CONFLICT (mail) DO UPDATE SET n = member.n * 10 + excluded.n, mail = excluded.mail || '!' RETURNING mail",
+        "SELECT id, mail, n FROM member ORDER BY id",
+    ],
+    &[
+        "INSERT INTO member (mail, n) VALUES ('x', 5) ON CONFLICT (mail) DO UPDATE SET n = CASE WHEN excluded.n = '5' THEN 10 ELSE 20 END RETURNING id, n",
+    ],
+    &[
+        "INSERT INTO member (mail) VALUES ('x'), ('v') ON CONFLICT (mail) DO UPDATE SET n = member.n + 1 RETURNING mail, member.n",
     ],
     &["INSERT INTO member (mail) VALUES (NULL), (NULL) ON CONFLICT (mail) DO NOTHING"],
+    &[
+        "INSERT INTO member (mail) VALUES ('n') RETURNING mail",
+        "INSERT INTO member (mail) VALUES ('n')",
+    ],
+    &["INSERT INTO member (mail) VALUES ('x')"],
 ];
+/// The same of one database.
+const UPSERTS_OF_ONE: [(&str, &[&str]); 5] = [
+    (
+        "ledger",
+        &[
+            "INSERT INTO account AS it (name, sum) VALUES ('b', 9) ON CONFLICT (name) DO UPDATE SET sum = it.sum + excluded.sum RETURNING it.sum, name",
+            ALL,
+        ],
+    ),
+    (
+        "ledger",
+        &[
+            "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT ON CONSTRAINT account_pkey DO UPDATE SET sum = excluded.sum",
+            ALL,
+        ],
+    ),
+    (
+        "main",
+        &[
+            "INSERT INTO account (name, sum) VALUES ('b', 9) ON CONFLICT (name) DO UPDATE SET sum = sum + excluded.sum, note = note || '!' WHERE sum > 40",
+            ALL,
+        ],
+    ),
+    (
+        "main",
+        &[
+            "INSERT INTO account (name, sum) VALUES ('a', 9) ON CONFLICT DO UPDATE SET sum = excluded.sum",
+            ALL,
+        ],
+    ),
+    ("main", &["UPDATE account AS it SET sum = it.sum + 1 RETURNING account.sum"]),
+];
+
+/// A table whose numbers the engines make up.
+async fn with_members(world: &World) {
+    for (database, kind) in BOTH.into_iter().zip(["INTEGER", "SERIAL"]) {
+        let text =
+            format!("CREATE TABLE member (id {kind} PRIMARY KEY, mail TEXT UNIQUE, n INTEGER)");
+        world.sql(database, &text).await;
+        world.sql(database, "INSERT INTO member VALUES (101, 'x', 1), (102, 'y', 2)").await;
+    }
+}
 
 /// Rows that are there already are left as they are or updated, as the engine does, which is asked first.
 #[tokio::test]
 async fn what_meets_its_own_key_becomes_what_the_engine_makes_of_it() {
     let world = bank().await;
-    world.sql("main", "CREATE TABLE member (id INTEGER PRIMARY KEY, mail TEXT UNIQUE)").await;
-    world.sql("ledger", "CREATE TABLE member (id SERIAL PRIMARY KEY, mail TEXT UNIQUE)").await;
-    for database in BOTH {
-        world.sql(database, "INSERT INTO member VALUES (101, 'x'), (102, 'y')").await;
-    }
+    with_members(&world).await;
     let gate = Gate::start(&world).await;
-    for texts in UPSERTS {
+    let of_both = UPSERTS.iter().flat_map(|texts| BOTH.map(|database| (database, *texts)));
+    for (database, texts) in of_both.chain(UPSERTS_OF_ONE) {
         let steps = texts.iter().map(|text| format!("await step({});", Value::from(*text)));
         let steps = steps.collect::<Vec<_>>().join("\n");
         let body = format!(
@@ -239,22 +307,20 @@ async fn what_meets_its_own_key_becomes_what_the_engine_makes_of_it() {
              }};
              {steps}"
         );
-        for database in BOTH {
-            let none = spec(&json!({ "ways": ["transfer"], "retries": 0 }));
-            let code = format!(
-                "const db = sql.database('{database}');
-                 return transaction({none}, [async () => {{ {body} throw new Error(JSON.stringify(told)); }}], []);"
-            );
-            let before = content(&world, database).await;
-            let failure = world.run(&code).await.result.unwrap_err().to_string();
-            let (from, to) = (failure.find("[").unwrap(), failure.rfind("]").unwrap());
-            let told = &failure[from..=to];
-            let told: Value = serde_json::from_str(told).unwrap_or_else(|_| panic!("{failure}"));
-            let body = format!("{body} expect(told, {told});");
-            let mirror = mirrored(&world, &gate, database, &body).await;
-            assert_eq!(mirror.ended.as_deref(), Some("done"), "{database}: {body}\n{mirror:#?}");
-            assert_eq!(content(&world, database).await, before);
-        }
+        let none = spec(&json!({ "ways": ["transfer"], "retries": 0 }));
+        let code = format!(
+            "const db = sql.database('{database}');
+             return transaction({none}, [async () => {{ {body} throw new Error(JSON.stringify(told)); }}], []);"
+        );
+        let before = content(&world, database).await;
+        let failure = world.run(&code).await.result.unwrap_err().to_string();
+        let (from, to) = (failure.find("[").unwrap(), failure.rfind("]").unwrap());
+        let told = &failure[from..=to];
+        let told: Value = serde_json::from_str(told).unwrap_or_else(|_| panic!("{failure}"));
+        let body = format!("{body} expect(told, {told});");
+        let mirror = mirrored(&world, &gate, database, &body).await;
+        assert_eq!(mirror.ended.as_deref(), Some("done"), "{database}: {body}\n{mirror:#?}");
+        assert_eq!(content(&world, database).await, before);
     }
 }
 
@@ -262,6 +328,7 @@ async fn what_meets_its_own_key_becomes_what_the_engine_makes_of_it() {
 #[tokio::test]
 async fn what_a_constraint_forbids_is_foreseen() {
     let world = bank().await;
+    with_members(&world).await;
     let gate = Gate::start(&world).await;
     for (text, names) in [
         ("UPDATE account SET sum = sum - 200 WHERE name = 'a'", ["sum >= 0", "account_sum_check"]),
@@ -271,6 +338,7 @@ async fn what_a_constraint_forbids_is_foreseen() {
         ("INSERT INTO entry VALUES (3, 'nobody', 1)", ["FOREIGN KEY", "entry_account_fkey"]),
         ("DELETE FROM account WHERE name = 'a'", ["FOREIGN KEY", "entry_account_fkey"]),
         ("INSERT INTO entry VALUES (7, 'b', 1), (7, 'b', 2)", ["entry.number", "entry_pkey"]),
+        ("INSERT INTO member (mail) VALUES ('x')", ["member.mail", "member_mail_key"]),
     ] {
         for (database, name) in BOTH.into_iter().zip(names) {
             let before = content(&world, database).await;
@@ -351,7 +419,7 @@ async fn one_within_another_is_undone_alone() {
 
 const WRITE: &str = "await db.execute(\"UPDATE account SET sum = 1 WHERE name = 'a'\");";
 /// In a database, after a write: a statement, and what is said of it.
-const UNMODELLED: [(&str, &str, &str, &str); 19] = [
+const UNMODELLED: [(&str, &str, &str, &str); 38] = [
     ("ledger", "", "SELECT random()", "random"),
     ("ledger", "", "SELECT table_to_xml('rich', true, false, '')", "table_to_xml"),
     ("ledger", "", "INSERT INTO seen (what) VALUES (txid_current()::text)", "txid_current"),
@@ -374,16 +442,90 @@ const UNMODELLED: [(&str, &str, &str, &str); 19] = [
     (
         "ledger",
         "",
-        "INSERT INTO account VALUES ('n', 1), ('n', 2) ON CONFLICT DO NOTHING",
+        "INSERT INTO account (name, sum) VALUES ('n', 1), ('n', 2) ON CONFLICT DO NOTHING",
         "one key",
     ),
     (
         "ledger",
         "",
-        "INSERT INTO account VALUES ('a', 1) ON CONFLICT (name) DO UPDATE SET sum = sum + 1",
+        "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT (name) DO UPDATE SET sum = sum + 1",
         "sum without its table",
     ),
-    ("ledger", "", "INSERT INTO account VALUES ('a', 1) ON CONFLICT (sum) DO NOTHING", "no key"),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT (sum) DO NOTHING",
+        "no key",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT (name, name) DO NOTHING",
+        "twice",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO seen (what) VALUES ('x') ON CONFLICT ON CONSTRAINT seen_what DO NOTHING",
+        "no key",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT DO UPDATE SET sum = 1",
+        "whatever key",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account AS excluded (name, sum) VALUES ('a', 1) ON CONFLICT (name) DO NOTHING",
+        "called excluded",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account (name, sum) VALUES ('a', 1), ('z', 1) ON CONFLICT (name) DO UPDATE SET name = 'q'",
+        "the key they meet",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account (name, sum) VALUES ('a', 1), ('z', -1) ON CONFLICT (name) DO UPDATE SET sum = 5",
+        "refused first",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT (name) DO UPDATE SET note = row_to_json(excluded.*)::text",
+        "as a whole",
+    ),
+    (
+        "ledger",
+        "",
+        "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT (name) DO UPDATE SET note = row_to_json(account.*)::text",
+        "as a whole",
+    ),
+    ("ledger", "", "UPDATE account SET note = row_to_json(account)::text", "as a whole"),
+    ("ledger", "", "UPDATE account SET sum = 1 WHERE account.row_to_json::text = ''", "as a whole"),
+    ("ledger", "", "INSERT INTO own (n) VALUES (1)", "made up"),
+    ("ledger", "", "INSERT INTO own (n) VALUES (1) ON CONFLICT (who) DO NOTHING", "made up"),
+    ("ledger", "", "INSERT INTO seen (what) VALUES ('x') RETURNING what, seen.id", "seen.id"),
+    ("ledger", "", "INSERT INTO seen (what) VALUES ('x') RETURNING row_to_json(seen)", "seen.id"),
+    (
+        "main",
+        "",
+        "INSERT INTO account (name, sum) VALUES ('a', 1) ON CONFLICT ON CONSTRAINT account DO NOTHING",
+        "ON CONSTRAINT",
+    ),
+    ("main", "", "INSERT INTO account DEFAULT VALUES ON CONFLICT DO NOTHING", "DEFAULT VALUES"),
+    (
+        "main",
+        "",
+        "INSERT INTO account SELECT name, 1, note FROM account ON CONFLICT (name) DO NOTHING",
+        "without WHERE",
+    ),
+    ("main", "", "UPDATE account AS it SET sum = 1 RETURNING it.sum", "it.sum"),
+    ("main", "", "UPDATE account SET sum = 1 RETURNING account.*", "table.*"),
     ("main", "", "INSERT OR IGNORE INTO account VALUES ('a', 1, '')", "INSERT OR"),
     (
         "ledger",
@@ -407,6 +549,8 @@ async fn what_is_not_modelled_is_said() {
         "CREATE TABLE tenant.account (name TEXT PRIMARY KEY, sum INTEGER)",
         "CREATE FUNCTION total() RETURNS BIGINT LANGUAGE sql STABLE AS 'SELECT sum(sum) FROM account'",
         "CREATE TABLE seen (id SERIAL PRIMARY KEY, what TEXT)",
+        "CREATE UNIQUE INDEX seen_what ON seen (what)",
+        "CREATE TABLE own (who TEXT UNIQUE DEFAULT current_user, n INTEGER)",
         "CREATE VIEW rich AS SELECT name FROM account WHERE sum > 60",
         "CREATE TABLE halves (x INTEGER)",
         "CREATE INDEX ON halves ((1 / x))",
