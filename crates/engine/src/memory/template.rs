@@ -87,7 +87,9 @@ impl Template {
 
     #[expect(unsafe_code, reason = "maps a file of which this value is the only owner")]
     fn seal(file: OwnedFd, len: usize, present: Vec<u64>) -> Result<Self, EngineError> {
-        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        // It was written by calls and is mapped nowhere yet, so that what is forbidden from now on is all there could be. The seal
+        // that looks for writers of the past as well (WRITE) fails with EBUSY whenever the kernel itself has a page in hand.
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE;
         rustix::fs::fcntl_add_seals(&file, seals)
             .map_err(EngineError::memory("sealing an image"))?;
         // SAFETY: a fresh mapping at an address of the kernel's choice; the file cannot change any more.

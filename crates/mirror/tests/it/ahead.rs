@@ -39,6 +39,8 @@ pub(crate) struct Gate {
 #[derive(Default)]
 struct State {
     asked: AtomicUsize,
+    /// That is, by GET.
+    got: AtomicUsize,
     /// It answers late, so that mirrors come to their end before their originals go on.
     delay_ms: AtomicU64,
 }
@@ -50,6 +52,7 @@ impl Gate {
         let state = Arc::<State>::default();
         let answer = async |method: Method, extract::State(state): extract::State<Arc<State>>| {
             let first = state.asked.fetch_add(1, Relaxed) == 0;
+            state.got.fetch_add(usize::from(method == Method::GET), Relaxed);
             // What cannot be undone is done at any time.
             if first || method == Method::POST {
                 return StatusCode::OK;
@@ -66,6 +69,11 @@ impl Gate {
 
     pub(crate) fn answers_after(&self, delay_ms: u64) {
         self.state.delay_ms.store(delay_ms, Relaxed);
+    }
+
+    /// How often it was asked so far for what changes nothing.
+    pub(crate) fn got(&self) -> usize {
+        self.state.got.load(Relaxed)
     }
 
     /// How often it was asked so far.
