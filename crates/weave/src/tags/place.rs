@@ -8,7 +8,7 @@ use oxc::{
         AstKind,
         ast::{
             Class, Declaration, ExportDefaultDeclarationKind, Expression, Function,
-            VariableDeclaration,
+            MethodDefinitionKind, VariableDeclaration,
         },
     },
     semantic::{AstNodes, NodeId, ScopeId, Semantic},
@@ -269,6 +269,23 @@ impl Place {
     /// What it is called, if it is at the top of its module.
     pub(super) fn top_name(&self) -> Option<&str> {
         self.subject.name.as_deref().filter(|_| self.top)
+    }
+
+    /// What tells a member of a class from another one of its name.
+    pub(super) fn manner(&self, nodes: &AstNodes<'_>) -> &'static str {
+        let (is_static, kind) = match nodes.kind(self.node) {
+            AstKind::MethodDefinition(it) => (it.r#static, it.kind),
+            AstKind::PropertyDefinition(it) => (it.r#static, MethodDefinitionKind::Method),
+            _ => return "",
+        };
+        match (is_static, kind) {
+            (false, MethodDefinitionKind::Get) => "get ",
+            (false, MethodDefinitionKind::Set) => "set ",
+            (false, _) => "",
+            (true, MethodDefinitionKind::Get) => "static get ",
+            (true, MethodDefinitionKind::Set) => "static set ",
+            (true, _) => "static ",
+        }
     }
 
     /// The statement around it, which exports it, is another place.

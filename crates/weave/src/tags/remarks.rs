@@ -26,10 +26,10 @@ const SPEAKING: [Tag; 7] = [
     Tag::Retry,
 ];
 
-/// A function with a name, and what is said of it.
+/// A function, and what is said of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Remark {
-    /// With the names of the functions and classes around.
+    /// With the names of the functions and classes around; in brackets, if it has no name that is written down.
     pub(crate) name: String,
     pub(crate) span: Span,
     /// The comments above it, from the first JSDoc one to behind the last one, up to what comes next. Empty, where it
@@ -37,13 +37,13 @@ pub(crate) struct Remark {
     pub(crate) above: Span,
     /// What these say of a transaction.
     pub(crate) said: Tags,
-    /// By all that is said of it, here or in `belay.toml`.
-    pub(crate) is_transaction: bool,
+    /// What it is by all that is said of it, here or in `belay.toml`: nothing if it is no transaction.
+    pub(crate) is: Option<String>,
     /// It stands at the top of its module, or is a member of a class there: nothing else has its name.
     pub(crate) at_top: bool,
 }
 
-/// Of all functions of a module that have a name.
+/// Of all functions of a module.
 ///
 /// Nothing if the source cannot be read.
 pub(crate) fn remarks(
@@ -57,20 +57,19 @@ pub(crate) fn remarks(
         let mut comments = comments(path, source, semantic);
         let places = places(semantic, &exports, |_, _, _| true);
         let functions = places.into_values().filter(|place| is_own(place, semantic));
-        let remarks = functions.filter_map(|place| {
+        let remarks = functions.map(|place| {
             let own = comments.remove(&place.span.start);
             let none = || (Span::empty(place.span.start), Tags::default());
             let (above, said) = own.unwrap_or_else(none);
-            let (tags, _) = declared.settled(&place, &said);
+            let (tags, settings) = declared.settled(&place, &said);
             let can_be = place.subject.callable.is_some_and(|it| it.is_async && !it.is_generator);
-            Some(Remark {
-                name: named(&place, semantic)?,
-                span: place.span,
-                above,
-                is_transaction: can_be && tags.transaction.is_some(),
-                at_top: place.is_at_top(semantic.nodes()),
-                said,
-            })
+            let rules = settings.map(|settings| &settings.rules);
+            let is = (can_be && tags.transaction.is_some()).then(|| {
+                serde_json::to_string(&(of_transaction(&tags), rules)).unwrap_or_default()
+            });
+            let at_top = place.subject.name.is_some() && place.is_at_top(semantic.nodes());
+            let (name, span) = (named(&place, semantic), place.span);
+            Remark { name, span, above, said, is, at_top }
         });
         remarks.collect()
     })
@@ -108,12 +107,10 @@ fn is_own(place: &Place, semantic: &Semantic<'_>) -> bool {
     is_function && !place.is_exported_by_another(semantic.nodes())
 }
 
-fn named(place: &Place, semantic: &Semantic<'_>) -> Option<String> {
-    let name = place.subject.name.as_ref()?;
-    Some(match place.within(semantic.nodes()) {
-        Some(around) => format!("{around}.{name}"),
-        None => name.clone(),
-    })
+fn named(place: &Place, semantic: &Semantic<'_>) -> String {
+    let name = place.subject.name.as_deref().unwrap_or("[computed]");
+    let around = place.within(semantic.nodes()).map(|around| format!("{around}."));
+    format!("{}{}{name}", around.unwrap_or_default(), place.manner(semantic.nodes()))
 }
 
 /// The comments above all that has some, and what they say of transactions.

@@ -174,7 +174,8 @@ impl Weaver<'_> {
             let head =
                 |id: &&NodeId| !matches!(tree.ty(**id), AstType::Directive | AstType::Hashbang);
             let Some(first) = items.iter().find(head) else { return refuse() };
-            return Ok(Length::Statement { at: tree.span(*first).start, name: name.to_owned() });
+            let at = self.above(tree.span(*first).start);
+            return Ok(Length::Statement { at, name: name.to_owned() });
         }
         let Some(parent) = node.parent.map(|id| tree.node(id)) else { return refuse() };
         if parent.ty == AstType::MethodDefinition && !parent.marks.has(Marks::COMPUTED) {

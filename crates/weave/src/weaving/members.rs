@@ -84,7 +84,7 @@ impl Weaver<'_> {
             return self.inherited_member(side, member, (b, a));
         }
         let end = |tree: &Tree<'_>, body: NodeId| tree.span(body).end.saturating_sub(1);
-        let span = node.span;
+        let span = self.with_remark(side, node.span);
         let mut hunk = match side {
             Side::After => self.hunk(HunkKind::Additive, Place::empty(end(self.before, b)), span),
             Side::Before => self.hunk(HunkKind::Additive, span, Place::empty(end(self.after, a))),
@@ -96,11 +96,7 @@ impl Weaver<'_> {
             Side::After => Vec::new(),
             Side::Before => vec![Edit {
                 at: hunk.after.cover(),
-                emit: vec![
-                    "\n".into(),
-                    Emit::Code(side, self.with_remark(side, span)),
-                    "\n".into(),
-                ],
+                emit: vec!["\n".into(), Emit::Code(side, span), "\n".into()],
             }],
         };
         Ok(Output { edits, hunks: vec![hunk], ..Output::default() })

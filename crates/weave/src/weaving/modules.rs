@@ -37,7 +37,7 @@ pub(super) struct WovenModule {
     /// What the tags of both sources say, the old one's first; nothing where they are one source.
     pub(super) rollbacks: [Rollbacks; 2],
     /// What both say of functions, where one of these may be a transaction.
-    remarks: Option<Remarks>,
+    pub(super) remarks: Option<Remarks>,
     /// Where both have it and it differs, or where it imports what has two values.
     pub(super) weave: Option<ModuleWeave>,
     /// What a weave of it said instead of one of its two sources. A bug of the weaver, for which the weave makes up.

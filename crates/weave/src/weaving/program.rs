@@ -111,7 +111,7 @@ impl Weaver<'_> {
                 }
                 Ok(names) => {
                     if let Some(check) = self.check_property(side, item) {
-                        let at = Span::empty(span.start);
+                        let at = Span::empty(self.above(span.start));
                         output.edits.push(Edit { at, emit: vec![check] });
                     }
                     output.hunks.push(self.lone(side, item, run.at, names));
@@ -170,9 +170,9 @@ impl Weaver<'_> {
     }
 
     fn lone(&self, side: Side, item: NodeId, at: u32, names: Vec<String>) -> Hunk {
-        let span = self.tree(side).span(item);
+        let span = self.with_remark(side, self.tree(side).span(item));
         let mut hunk = match side {
-            Side::Before => self.hunk(HunkKind::Additive, span, Place::empty(at)),
+            Side::Before => self.hunk(HunkKind::Additive, span, Place::empty(self.above(at))),
             Side::After => self.hunk(HunkKind::Additive, Place::empty(0), span),
         };
         hunk.names = names;

@@ -39,13 +39,10 @@ impl Weaver<'_> {
     /// Chooses what comments say by image. The error says why that cannot be.
     pub(super) fn add_remarks(&self, output: &mut Output) -> Result<(), String> {
         for [old, new] in self.by_name().into_values() {
-            if states(&old) == states(&new) || old.is_empty() || new.is_empty() {
+            if said(&old) == said(&new) || old.is_empty() || new.is_empty() {
                 continue;
             }
             let ([old], [new]) = (&old[..], &new[..]) else { return Err(UNTOLD.to_owned()) };
-            if old.said == new.said {
-                continue;
-            }
             let near =
                 |edit: &Edit| edit.at.start <= new.span.start && new.above.start < edit.at.end;
             if !(old.at_top && new.at_top) || output.edits.iter().any(near) {
@@ -97,11 +94,14 @@ impl Weaver<'_> {
             let text = rendered.map(|it| it.text).unwrap_or_default();
             let read = remarks(manifest, (self.reading.path, self.reading.kind), &text);
             let all = read.ok_or_else(|| UNTOLD.to_owned())?;
-            for (name, both) in &named {
+            let kept = named.iter().all(|(name, both)| {
                 let found: Vec<&Remark> = all.iter().filter(|it| it.name == *name).collect();
-                if !is_kept(&found, both, image) {
-                    return Err(UNTOLD.to_owned());
-                }
+                is_kept(&found, both, image)
+            });
+            // Nor has a comment come to stand above what it never spoke of.
+            let new = all.iter().any(|it| it.is.is_some() && !named.contains_key(&*it.name));
+            if !kept || new {
+                return Err(UNTOLD.to_owned());
             }
         }
         Ok(())
@@ -109,13 +109,7 @@ impl Weaver<'_> {
 
     /// Names of functions of which one is a transaction in either version.
     fn by_name(&self) -> BTreeMap<&str, Named<'_>> {
-        let mut named: BTreeMap<&str, Named<'_>> = BTreeMap::new();
-        let sides = self.reading.remarks.iter().flat_map(|(_, both)| both.iter().enumerate());
-        for (side, remark) in sides.flat_map(|(side, all)| all.iter().map(move |it| (side, it))) {
-            named.entry(&remark.name).or_default()[side].push(remark);
-        }
-        named.retain(|_, both| both.iter().flatten().any(|it| it.is_transaction));
-        named
+        self.reading.remarks.map(|(_, both)| by_name(both)).unwrap_or_default()
     }
 
     /// Whether anything is said of a transaction above an item of the new version.
@@ -138,27 +132,54 @@ impl Weaver<'_> {
     }
 }
 
-/// What counts of what is said.
-fn states<'r>(all: &[&'r Remark]) -> Vec<(&'r Tags, bool)> {
-    all.iter().map(|it| (&it.said, it.is_transaction)).collect()
+/// Names of functions of which one is a transaction in either version.
+fn by_name(both: &Remarks) -> BTreeMap<&str, Named<'_>> {
+    let mut named: BTreeMap<&str, Named<'_>> = BTreeMap::new();
+    let sides = both.iter().enumerate();
+    for (side, remark) in sides.flat_map(|(side, all)| all.iter().map(move |it| (side, it))) {
+        named.entry(&remark.name).or_default()[side].push(remark);
+    }
+    named.retain(|_, both| both.iter().flatten().any(|it| it.is.is_some()));
+    named
 }
 
-/// Whether functions of a woven text say what they should. Code that is there for both versions may be there twice.
+/// Whether sources in which some hunks are taken back say of each function that they have what its version says.
+pub(super) fn are_said(
+    (both, found): (&Remarks, &[Remark]),
+    taken: &dyn Fn(&Remark) -> bool,
+) -> bool {
+    let named = by_name(both);
+    let kept = named.iter().all(|(name, [old, new])| {
+        let found: Vec<&Remark> = found.iter().filter(|it| it.name == *name).collect();
+        let is_old = new.is_empty() || !old.is_empty() && new.iter().any(|it| taken(it));
+        let wanted = said(if is_old { old } else { new });
+        found.is_empty() || is_like(&said(&found), &wanted)
+    });
+    let transaction = |it: &&Remark| it.said.transaction.is_some();
+    kept && found.iter().filter(transaction).all(|it| named.contains_key(&*it.name))
+}
+
+fn said<'r>(all: &[&'r Remark]) -> Vec<&'r Tags> {
+    all.iter().map(|it| &it.said).collect()
+}
+
+/// Code that is there for both versions may be there twice.
+fn is_like<T: PartialEq>(found: &[T], wanted: &[T]) -> bool {
+    let alike = || wanted.len() == 1 && found.iter().all(|it| *it == wanted[0]);
+    found == wanted || !found.is_empty() && alike()
+}
+
+/// Whether functions of a woven text say what they should.
 fn is_kept(found: &[&Remark], [old, new]: &Named<'_>, image: Side) -> bool {
     let (own, other) = if image == Side::Before { (old, new) } else { (new, old) };
-    let found = states(found);
-    let all_like =
-        |wanted: (&Tags, bool)| found.iter().all(|it| *it == wanted) && !found.is_empty();
-    match (states(own), states(other)) {
+    if own.is_empty() {
         // Whether settings make one a transaction that only the other version has, they say in the other image.
-        (own, other) if own.is_empty() => {
-            let said =
-                |all: &[(&Tags, bool)]| all.iter().map(|it| it.0.clone()).collect::<Vec<_>>();
-            let (found, other) = (said(&found), said(&other));
-            found == other || other.len() == 1 && found.iter().all(|it| *it == other[0])
-        }
-        (own, _) => found == own || own.len() == 1 && all_like(own[0]),
+        return found.is_empty() || is_like(&said(found), &said(other));
     }
+    let states = |all: &[&Remark]| -> Vec<(Tags, Option<String>)> {
+        all.iter().map(|it| (it.said.clone(), it.is.clone())).collect()
+    };
+    is_like(&states(found), &states(own))
 }
 
 /// The comment without the space behind it.
@@ -169,7 +190,7 @@ fn place(remark: &Remark, code: &str) -> Place {
 }
 
 fn of(old: &Remark, new: &Remark) -> Of {
-    Of { function: new.span, binds: old.is_transaction != new.is_transaction }
+    Of { function: new.span, binds: old.is.is_some() != new.is.is_some() }
 }
 
 fn address(said: &Tags) -> Hash {

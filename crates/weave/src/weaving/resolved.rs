@@ -6,16 +6,18 @@ use std::{
 };
 
 use belay_model::{AppManifest, Arm, Diagnostic, Hash, HunkKind, Label, PartId};
+use oxc::span::Span;
 
 use super::{
     app::{AppHunk, Weave, part_id},
     hunk::{HunkId, Side},
     misread::Misread,
     modules::{Source, WovenModule, edges_have},
+    remarks::are_said,
     resolve::Manner,
     settings::speaks,
 };
-use crate::same_code;
+use crate::{same_code, tags::remarks};
 
 /// A manifest, and the sources of its modules by their paths.
 pub(super) type Program = (AppManifest, BTreeMap<String, Arc<str>>);
@@ -81,7 +83,7 @@ impl Weave {
                 .collect();
             let resolved = match (&module.before, &module.after) {
                 (Some(old), Some(new)) => {
-                    let (resolved, wrong) = resolve_module(old, new, module, &taken);
+                    let (resolved, wrong) = resolve_module(&self.after, (old, new), module, &taken);
                     misread.extend(wrong.into_iter().map(|wrong| (index, wrong)));
                     Some(resolved)
                 }
@@ -124,8 +126,8 @@ impl Weave {
 
 /// The new source with some hunks taken back, and what of it would be misread.
 fn resolve_module(
-    old: &Source,
-    new: &Source,
+    manifest: &AppManifest,
+    (old, new): (&Source, &Source),
     module: &WovenModule,
     taken: &[&AppHunk],
 ) -> (Source, Vec<Misread>) {
@@ -136,12 +138,19 @@ fn resolve_module(
         return (old.clone(), Vec::new());
     }
     let both: (&str, &str) = (&old.text, &new.text);
+    let comments: Vec<Span> = taken.iter().filter_map(|own| Some(own.hunk.of?.function)).collect();
+    let is_said = |text: &str| {
+        let Some(both) = &module.remarks else { return true };
+        let found = remarks(manifest, (&module.path, new.entry.kind), text);
+        found.is_some_and(|found| are_said((both, &found), &|it| comments.contains(&it.span)))
+    };
     let taken: BTreeSet<HunkId> = taken.iter().map(|own| own.hunk.id).collect();
     let read_as = (&*module.path, new.entry.kind);
     let all = weave.output.hunks.iter().filter(|hunk| !hunk.is_derived()).count();
     let attempt = |manner| {
         let made = weave.resolve(both, &taken, manner);
         let misread = match taken.len() < all {
+            _ if !is_said(&made.text) => vec![Misread::default()],
             true => weave.misread(read_as, both, &made),
             false if same_code(read_as.0, read_as.1, &made.text, &old.text) => Vec::new(),
             false => vec![Misread::default()],

@@ -36,7 +36,7 @@ impl Weaver<'_> {
         self.check_captures(&halves, &hoisted)?;
         let mut output = self.function_pairs(lists, &pairs);
         let (guard, mut hunks) = self.guard(&halves, &hoisted, run)?;
-        let at = cover(self.after, run.new).unwrap_or(Span::new(run.at, run.at));
+        let at = cover(self.after, run.new).unwrap_or(Span::empty(self.above(run.at)));
         let mut emit = Vec::new();
         if run.new.is_empty() {
             emit.push("\n".into());
@@ -295,7 +295,8 @@ impl Weaver<'_> {
 
     fn additive(&self, half: &Half<'_>, item: NodeId, run: &Run<'_>) -> Hunk {
         let tree = self.tree(half.side);
-        let (there, nowhere) = (Place::from(tree.span(item)), Place::empty(run.at));
+        let there = Place::from(self.with_remark(half.side, tree.span(item)));
+        let nowhere = Place::empty(self.above(run.at));
         let mut hunk = match half.side {
             Side::Before => self.hunk(HunkKind::Additive, there, nowhere),
             Side::After => self.hunk(HunkKind::Additive, Place::empty(there.at), there),

@@ -334,6 +334,9 @@ fn check(before: &str, after: &str) -> Weave {
             assert!(plain.contains(spec) || of_other.contains(spec), "{spec}: {}", code(image));
         }
     }
+    let old = weave.resolve(&|_| Arm::Before).unwrap().1["main.js"].to_string();
+    let own = [before, &old].map(|text| begun(&compiled("main.js", text)));
+    assert_eq!(own[0], own[1], "{old}");
     if weave.image_part().is_some() && weave.parts_len() == 1 {
         let back = without_image(&weave);
         let lines = |text: &str| {
@@ -513,6 +516,58 @@ fn no_function_is_taken_for_another() {
     };
     whole(&inner(""), &inner(tag));
     check(&inner(tag), &inner(tag).replace("return 1", "return 2"));
+}
+
+/// What a comment stands above, when all around it comes and goes.
+#[test]
+fn comments_stay_where_they_belong() {
+    const T: &str = "/** @transaction t */\n";
+    let pay = "export function pay() { return 1; }\n";
+    let [z, a, b] =
+        ["z", "a", "b"].map(|name| format!("export const {name} = async (o) => o.{name};\n"));
+    let c = "export async function c(o) { return o; }\n";
+    let class = |members: &str| format!("const k = 'k';\nexport class Bank {{ {members} }}\n{pay}");
+    let inner = |body: &str| format!("export async function pay() {{ {body} return 2; }}\n");
+    let go = "async function go() { return 3; }\n";
+    for (before, after) in [
+        (
+            format!("{z}{T}{a}{c}{pay}"),
+            format!("{T}{a}{}{pay}", c.replace("return o", "return [o]")),
+        ),
+        (format!("{T}{a}{b}{pay}"), format!("{T}{}{b}{pay}", a.replace("const a", "const d"))),
+        (format!("{pay}{c}"), format!("{pay}/** @transaction t */\n\n{b}{c}")),
+        (format!("{pay}{c}"), format!("{pay}/** @transaction t */ {b}{c}")),
+        (class("async [k](o) { return o; }"), class(&format!("{T}async [k](o) {{ return o; }}"))),
+        (
+            class(&format!("{T}static async go() {{ return 4; }}\nasync go() {{ return 5; }}")),
+            class(&format!("{T}async go() {{ return 5; }}\nstatic async go() {{ return 4; }}")),
+        ),
+        (
+            inner(&format!("pay.call();\n{T}async function go() {{}} await go();")),
+            inner(&format!("{T}async function og() {{}} await og();")),
+        ),
+        (inner(&format!("pay.call();\n{T}{go}")), inner(&format!("{T}{go}"))),
+        (
+            inner(&format!("pay.call('one'); {T} {go}")),
+            inner(&format!("pay.call('two'); {T} {go}")),
+        ),
+    ] {
+        for (before, after) in [(&before, &after), (&after, &before)] {
+            check(before, after);
+        }
+    }
+}
+
+/// A transaction whose comment did not change is in nobody's way.
+#[test]
+fn beside_what_is_said_as_before_edits_are_as_fine_as_ever() {
+    let first = "/** @transaction t */\nexport async function first(o) {\n  return o.a;\n}\n";
+    let pay = "export function pay(o = 1) {\n  return o;\n}\n";
+    let before = format!("{first}{pay}");
+    let after = before.replace("o.a", "o.b").replace("pay(o = 1)", "pay({ o })");
+    assert_eq!(check(&before, &after).parts_len(), 2);
+    let after = before.replace("o.a", "o.b").replace("return o;", "return [o];");
+    assert_eq!(check(&before, &after).parts_len(), 2);
 }
 
 /// Each is what it was said to be, whatever stands beside it.
