@@ -108,8 +108,9 @@ pub(crate) fn came_to_its_end(mirror: &Mirrored) -> bool {
 
 /// What its mirror has done; tried again with more time until it has come to an end.
 pub(crate) async fn mirrored(world: &World, gate: &Gate, database: &str, body: &str) -> Mirrored {
-    let code = asking(gate, database, body);
-    for delay_ms in [10, 100, 1_000, 10_000] {
+    let (code, mut last) = (asking(gate, database, body), None);
+    // The function itself may take ten seconds.
+    for delay_ms in [10, 100, 1_000, 3_000, 5_000] {
         gate.answers_after(delay_ms);
         let finished = world.run(&code).await;
         assert_eq!(finished.result.as_deref(), Ok("\"no\""), "the original does nothing");
@@ -118,8 +119,9 @@ pub(crate) async fn mirrored(world: &World, gate: &Gate, database: &str, body: &
         if came_to_its_end(&mirror) {
             return mirror;
         }
+        last = Some(mirror);
     }
-    panic!("the mirror does not come to its end: {body}");
+    panic!("the mirror does not come to its end: {body}\n{last:#?}");
 }
 
 pub(crate) async fn bank() -> World {
