@@ -171,66 +171,6 @@ fn nap(misses: u32) -> String {
     format!("await new Promise((done) => setTimeout(done, {ms}));")
 }
 
-/// What others are in the way of may pass: who has no attempt left is given more, and needs them.
-#[tokio::test]
-async fn who_will_meet_others_is_given_more_attempts() {
-    let world = World::new();
-    world.put("n", json!(0)).await;
-    let mut server = Server::start().await;
-    let url = server.url.clone();
-    let code = |failed: u32| {
-        format!(
-            "return transaction({}, [
-            async () => {{ const n = await kv.get('n'); {} await http.post('{}/pay', {{}}); await kv.put('n', n + 1); return n; }},
-         ], []);",
-            spec(&json!({ "id": "pay", "ways": ["pay"], "predict": true, "retries": 0 })),
-            nap(failed),
-            url,
-        )
-    };
-    let (mut written, mut failed, mut others) = (0, 0, false);
-    loop {
-        // Every other time nobody is in the way: who always failed would need no forecast.
-        others = !others;
-        let before = world.get("n").await;
-        let code = code(failed);
-        let run = world.run(&code);
-        tokio::pin!(run);
-        let finished = loop {
-            tokio::select! {
-                finished = &mut run => break finished,
-                // Somebody else writes what it has read, whenever it asks.
-                request = server.next() => {
-                    if others {
-                        written += 100;
-                        world.put("n", json!(written)).await;
-                    }
-                    request.answer(200);
-                }
-            }
-        };
-        let failure = match finished.result {
-            Ok(_) if others => break,
-            Ok(n) => {
-                assert_eq!(n, before.to_string());
-                continue;
-            }
-            Err(failure) => failure,
-        };
-        assert!(others, "{failure}");
-        assert!(
-            failure.message.contains("'n'") || failure.message.contains("conflict"),
-            "{failure}"
-        );
-        failed += 1;
-        assert!(failed < 60, "it is never given another attempt");
-    }
-    assert_eq!(world.get("n").await, json!(written + 1));
-    let story = world.book.stories(|story| story.became == Became::Committed, 1).remove(0);
-    assert!(story.choices.iter().any(|it| it.action == Action::Adjust), "{:?}", story.choices);
-    assert_eq!(story.attempts.len(), 1, "{:?}", story.attempts);
-}
-
 /// A mirror that fails says so before its original calls anybody.
 #[tokio::test]
 async fn what_its_own_code_refuses_is_foreseen() {

@@ -10,7 +10,7 @@ use std::{
 
 use belay_govern::{Among, Evidence};
 use belay_judge::Watch;
-use belay_model::FunctionName;
+use belay_model::{AppName, FunctionName};
 
 use super::{
     Observation, Side, Trial,
@@ -68,6 +68,13 @@ impl Drop for Acting {
     }
 }
 
+/// Whether any of an app's requests are compared with others.
+fn is_on_trial(app: &AppName, catalog: &Catalog) -> bool {
+    let routes = catalog.routes().load();
+    let effective = routes.app(app).and_then(|app| app.effective.as_ref());
+    effective.is_some_and(|effective| effective.trial.is_some())
+}
+
 impl App {
     pub(super) fn resume(kept: KeptEvidence) -> Self {
         Self { kept: Some(kept), ..Self::default() }
@@ -99,6 +106,10 @@ impl App {
             }
             _ => watched.note(sample).map(|alarm| (alarm, None)),
         };
+        // Since the last look at the routes a trial may have ended: then there is nobody to compare with any more.
+        if alarm.is_some() && drawn.is_none() && !is_on_trial(&target.app, catalog) {
+            self.seen = None;
+        }
         let failed = self.seen.as_ref().map_or(0, Seen::failed);
         let withdrawn = self.is_withdrawn();
         if let Some(experiment) = self.experiment.as_mut().filter(|_| known && withdrawn) {
