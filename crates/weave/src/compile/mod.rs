@@ -4,9 +4,8 @@
 //! that does not hold together, then each source is read anew, and [`emit`] makes the code.
 //! Whatever is wrong is a diagnostic. The result is a function of the arguments alone.
 //!
-//! What comes next (two versions woven into one module) takes the place of `emit`: it splices
-//! source spans and composes the position maps, for which reading, linking and maps are kept apart
-//! from emission.
+//! Two versions woven into one are compiled image by image ([`compile_woven`]): their texts come from the weave, with the
+//! places that they came from, and position maps are made of both.
 
 mod check;
 mod criteria;
